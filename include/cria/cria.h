@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cria.h — the whole public interface of libcria.
+ *
+ * The shape of the library
+ *   cria_ctx        what other libraries make global: allocator, logger, instruction set, threads.
+ *   cria_model      weights, configuration and tokenizer of one model. Immutable once open.
+ *   cria_engine     the working memory of one caller: KV pool and scratch. Runs the forward pass.
+ *   cria_sequence   one growing list of tokens with its keys and values, inside an engine.
+ *   cria_sampler    turns logits into a token id.
+ *   cria_detok      turns a stream of token ids into a stream of whole UTF-8 characters.
+ *
+ *   cria_ctx_new → cria_model_open → cria_engine_new → cria_sequence_new
+ *     → cria_encode → cria_engine_eval → cria_sampler_sample → cria_detok_push → …
+ *
+ * Errors
+ *   A function that can fail returns cria_status: CRIA_OK (0) or a negative value. Its last
+ *   parameter, which may be NULL, receives the code and one complete sentence that says what was
+ *   wrong, where, and what to do. Out-parameters are untouched on failure. The library never
+ *   prints, exits, aborts or sets errno, and keeps no mutable global state.
+ *
+ * Ownership
+ *   Every *_new / *_open has one *_free, which accepts NULL. Objects keep alive what they need: a
+ *   model holds a reference on its context, an engine on its model, a sequence on its engine; free
+ *   them in any order. Pointers returned by getters are borrowed and live as long as their object.
+ *
+ * Threads
+ *   cria_ctx and cria_model may be used by several threads at once. An engine, its sequences, a
+ *   sampler and a detok each belong to one thread at a time.
+ *
+ * Same bits
+ *   For given weights, options and tokens the logits are bit-identical whatever the number of
+ *   threads, the split of a prompt into calls, the other sequences in a call, and the instruction
+ *   set (see MODEL.md, "Exactness").
+ */
+#ifndef CRIA_CRIA_H
+#define CRIA_CRIA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CRIA_VERSION_MAJOR 0
+#define CRIA_VERSION_MINOR 1
+#define CRIA_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define CRIA_API __attribute__((visibility("default")))
+#else
+#define CRIA_API
+#endif
+
+/* ---- status and errors ------------------------------------------------------------------- */
+
+/* name, value, text */
+#define CRIA_STATUS_TABLE(X)                                                                      \
+    X(CRIA_OK, 0, "ok")                                                                           \
+    X(CRIA_ENOMEM, -1, "out of memory")                                                           \
+    X(CRIA_EIO, -2, "cannot read or write a file")                                                \
+    X(CRIA_EFORMAT, -3, "a file is damaged or not of the expected format")                        \
+    X(CRIA_EUNSUPPORTED, -4, "a file asks for something this version does not know")              \
+    X(CRIA_EINVAL, -5, "an argument is invalid")                                                  \
+    X(CRIA_EFULL, -6, "a fixed budget (context, KV memory, buffer) is used up")                   \
+    X(CRIA_ENUMERIC, -7, "the model produced a value that is not a finite number")                \
+    X(CRIA_ECANCELLED, -8, "cancelled by the caller")
+
+typedef enum cria_status {
+#define CRIA_STATUS_ENUM(name, value, text) name = value,
+    CRIA_STATUS_TABLE(CRIA_STATUS_ENUM)
+#undef CRIA_STATUS_ENUM
+} cria_status;
+
+typedef struct cria_error {
+    cria_status code;
+    uint64_t where;  /* byte offset, line or index of the offence; UINT64_MAX when it has none */
+    char msg[1000];  /* one sentence, NUL-terminated UTF-8, no newline */
+} cria_error;
+
+/* Constant text of a status ("out of memory"); never NULL. */
+CRIA_API const char *cria_status_text(cria_status status);
+/* "0.1.0" */
+CRIA_API const char *cria_version(void);
+
+/* ---- context ----------------------------------------------------------------------------- */
+
+typedef struct cria_ctx cria_ctx;
+
+typedef enum cria_log_level { CRIA_LOG_WARN = 0, CRIA_LOG_INFO = 1, CRIA_LOG_DEBUG = 2 } cria_log_level;
+/* text: one line without newline. May be called from the thread that called the library only. */
+typedef void cria_log_fn(void *user, cria_log_level level, const char *text);
+
+/* alloc returns memory aligned to 64 bytes or NULL; free takes what alloc gave (never NULL).
+ * Both are called from any thread that uses the context. */
+typedef struct cria_allocator {
+    void *(*alloc)(void *user, size_t bytes);
+    void (*free)(void *user, void *p);
+    void *user;
+} cria_allocator;
+
+typedef struct cria_ctx_opts {
+    size_t size;             /* sizeof(cria_ctx_opts), set by cria_ctx_opts_default() */
+    uint32_t threads;        /* 0: as many as the affinity mask and the CPU quota allow */
+    const char *isa;         /* NULL or "auto", else "scalar", "avx2", "avx512", "neon": lowers the choice.
+                              * Asking for what this processor lacks is CRIA_EINVAL. */
+    cria_log_fn *log;        /* NULL: silent */
+    void *log_user;
+    cria_allocator allocator; /* all zero: the C library's */
+} cria_ctx_opts;
+
+CRIA_API cria_ctx_opts cria_ctx_opts_default(void);
+/* opts may be NULL for the defaults. */
+CRIA_API cria_status cria_ctx_new(const cria_ctx_opts *opts, cria_ctx **out, cria_error *err);
+CRIA_API void cria_ctx_free(cria_ctx *ctx);
+CRIA_API uint32_t cria_ctx_threads(const cria_ctx *ctx);
+/* Name of the kernel table in use: "scalar", "avx2", "avx512", "neon". */
+CRIA_API const char *cria_ctx_isa(const cria_ctx *ctx);
+
+/* ---- model ------------------------------------------------------------------------------- */
+
+typedef struct cria_model cria_model;
+
+/* Precision of the activations that meet quantized weights (weights in float formats always meet float32
+ * activations). DEFAULT: int16 where it costs little or matters (q·k·v, the output head), int8 elsewhere. */
+typedef enum cria_activations {
+    CRIA_ACTIVATIONS_DEFAULT = 0,
+    CRIA_ACTIVATIONS_INT8,
+    CRIA_ACTIVATIONS_INT16,
+    CRIA_ACTIVATIONS_F32
+} cria_activations;
+
+/* done and total in bytes of weights. Return false to cancel (CRIA_ECANCELLED). Called from the calling thread. */
+typedef bool cria_progress_fn(void *user, uint64_t done, uint64_t total);
+
+typedef struct cria_model_opts {
+    size_t size;
+    cria_activations activations;
+    cria_progress_fn *progress; /* NULL: none */
+    void *progress_user;
+} cria_model_opts;
+
+CRIA_API cria_model_opts cria_model_opts_default(void);
+/* path: an MLX folder (weights.npz or weights.*.npz, config.json, tokenizer.model) or a .gguf file.
+ * The files are mapped and must not change while the model is open. */
+CRIA_API cria_status cria_model_open(cria_ctx *ctx, const char *path, const cria_model_opts *opts,
+                                     cria_model **out, cria_error *err);
+CRIA_API void cria_model_free(cria_model *model);
+
+typedef struct cria_model_info {
+    const char *format;       /* "npz" or "gguf" */
+    const char *architecture; /* "llama" */
+    uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden_dim, vocab_size;
+    uint32_t context;         /* trained length in tokens; 0 when the model does not say */
+    float norm_eps, rope_theta;
+    bool rope_traditional;
+    uint64_t n_params;        /* logical weights */
+    uint64_t weight_bytes;    /* bytes of packed weights held in memory */
+} cria_model_info;
+/* Borrowed strings live as long as the model. */
+CRIA_API void cria_model_get_info(const cria_model *model, cria_model_info *out);
+
+/* ---- tokenizer --------------------------------------------------------------------------- */
+
+typedef struct cria_tokenizer cria_tokenizer;
+
+/* Borrowed from the model. */
+CRIA_API const cria_tokenizer *cria_model_tokenizer(const cria_model *model);
+/* A tokenizer without its model: path of a tokenizer.model or .gguf file, or of an MLX folder. */
+CRIA_API cria_status cria_tokenizer_open(cria_ctx *ctx, const char *path, cria_tokenizer **out,
+                                         cria_error *err);
+CRIA_API void cria_tokenizer_free(cria_tokenizer *tokenizer); /* only for cria_tokenizer_open */
+
+CRIA_API uint32_t cria_tokenizer_vocab_size(const cria_tokenizer *tokenizer);
+/* -1 where the tokenizer has none. */
+CRIA_API int32_t cria_tokenizer_bos(const cria_tokenizer *tokenizer);
+CRIA_API int32_t cria_tokenizer_eos(const cria_tokenizer *tokenizer);
+/* True for every id that ends a generation (eos, and eot / eom where the file names them). */
+CRIA_API bool cria_tokenizer_is_eog(const cria_tokenizer *tokenizer, int32_t id);
+/* The piece as stored in the vocabulary; NULL when id is out of range. *len may be NULL. */
+CRIA_API const char *cria_tokenizer_piece(const cria_tokenizer *tokenizer, int32_t id, size_t *len);
+
+typedef enum cria_encode_flags {
+    CRIA_ENCODE_PLAIN = 0,        /* text is only text */
+    CRIA_ENCODE_BOS = 1,          /* put bos first (where there is one) */
+    CRIA_ENCODE_SPECIAL = 2       /* recognize control symbols written out in the text ("<|im_end|>") */
+} cria_encode_flags;
+/* Encodes text[0..len) (any bytes; invalid UTF-8 is taken as the tokenizer library does).
+ * *out becomes an array of *n ids for the caller to free with cria_ids_free. */
+CRIA_API cria_status cria_encode(const cria_tokenizer *tokenizer, const char *text, size_t len,
+                                 unsigned flags, int32_t **out, size_t *n, cria_error *err);
+CRIA_API void cria_ids_free(const cria_tokenizer *tokenizer, int32_t *ids);
+/* Decodes all ids at once: *out is a NUL-terminated string of *len bytes, to free with cria_text_free. */
+CRIA_API cria_status cria_decode(const cria_tokenizer *tokenizer, const int32_t *ids, size_t n,
+                                 char **out, size_t *len, cria_error *err);
+CRIA_API void cria_text_free(const cria_tokenizer *tokenizer, char *text);
+
+/* Streaming decode, linear in the number of ids. The concatenation of what push and finish give equals
+ * cria_decode of all ids, and each part ends on a character border. */
+typedef struct cria_detok cria_detok;
+CRIA_API cria_status cria_detok_new(const cria_tokenizer *tokenizer, cria_detok **out, cria_error *err);
+CRIA_API void cria_detok_free(cria_detok *detok);
+/* *text (borrowed until the next call, *len bytes, possibly 0) is what became certain. */
+CRIA_API cria_status cria_detok_push(cria_detok *detok, int32_t id, const char **text, size_t *len,
+                                     cria_error *err);
+/* The rest, with an incomplete character replaced as the tokenizer library does; then starts anew. */
+CRIA_API cria_status cria_detok_finish(cria_detok *detok, const char **text, size_t *len, cria_error *err);
+
+/* ---- engine and sequences ---------------------------------------------------------------- */
+
+typedef struct cria_engine cria_engine;
+typedef struct cria_sequence cria_sequence;
+
+typedef enum cria_kv_type { CRIA_KV_F16 = 0, CRIA_KV_F32 } cria_kv_type;
+
+typedef struct cria_engine_opts {
+    size_t size;
+    cria_kv_type kv;
+    uint64_t kv_bytes;   /* budget of the KV pool, never exceeded; 0: enough for one sequence of the model's context */
+    uint32_t batch_rows; /* most rows computed at once (scratch grows with it); 0: 512 */
+} cria_engine_opts;
+
+CRIA_API cria_engine_opts cria_engine_opts_default(void);
+CRIA_API cria_status cria_engine_new(cria_model *model, const cria_engine_opts *opts, cria_engine **out,
+                                     cria_error *err);
+CRIA_API void cria_engine_free(cria_engine *engine);
+
+CRIA_API cria_status cria_sequence_new(cria_engine *engine, cria_sequence **out, cria_error *err);
+/* Gives its KV blocks back to the pool. */
+CRIA_API void cria_sequence_free(cria_sequence *sequence);
+/* Tokens evaluated so far. */
+CRIA_API size_t cria_sequence_length(const cria_sequence *sequence);
+/* Forgets all tokens from position n on; n beyond the length changes nothing. */
+CRIA_API void cria_sequence_truncate(cria_sequence *sequence, size_t n);
+
+/* One row of a batch: the next token of a sequence. Its position is the sequence's length at that moment, so
+ * several rows of one sequence, in order, are a piece of its prompt. */
+typedef struct cria_row {
+    cria_sequence *sequence;
+    int32_t token;
+    bool want_logits;
+} cria_row;
+
+/* Runs the model over rows[0..n). logits: [number of rows that want them][vocab_size] float32, in row order;
+ * may be NULL when none wants them. Any n: it is split into parts of batch_rows. On failure no sequence
+ * has grown. CRIA_EFULL: the KV budget or the context is used up. CRIA_ENUMERIC: logits not finite. */
+CRIA_API cria_status cria_engine_eval(cria_engine *engine, const cria_row *rows, size_t n, float *logits,
+                                      cria_error *err);
+
+/* ---- sampling ---------------------------------------------------------------------------- */
+
+typedef struct cria_sampler cria_sampler;
+
+typedef struct cria_sampler_opts {
+    size_t size;
+    float temp;    /* 0: argmax, lowest id on a tie. Otherwise MLX's categorical(logits * (1/temp)). */
+    uint64_t seed; /* as mx.random.seed */
+} cria_sampler_opts;
+
+CRIA_API cria_sampler_opts cria_sampler_opts_default(void);
+CRIA_API cria_status cria_sampler_new(cria_ctx *ctx, const cria_sampler_opts *opts, cria_sampler **out,
+                                      cria_error *err);
+CRIA_API void cria_sampler_free(cria_sampler *sampler);
+/* logits[0..vocab_size) are read only. Advances the random state exactly as one MLX draw does. */
+CRIA_API cria_status cria_sampler_sample(cria_sampler *sampler, const float *logits, size_t vocab_size,
+                                         int32_t *id, cria_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

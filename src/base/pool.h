@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A fixed set of worker threads that run one parallel loop at a time. Workers spin for a short while after a
+ * loop, then sleep on a futex, so that loops in quick succession (a forward pass) cost well under a microsecond
+ * and an idle engine costs nothing. Work is handed out in grains by an atomic counter, because the cores of a
+ * shared machine are never equally fast; no result may depend on who does what. */
+#ifndef CRIA_BASE_POOL_H
+#define CRIA_BASE_POOL_H
+
+#include "cria/cria.h"
+
+typedef struct cria_pool cria_pool;
+
+/* Computes items [begin, end). worker < cria_pool_threads(), distinct among those running at the same time. */
+typedef void cria_pool_fn(void *arg, size_t begin, size_t end, uint32_t worker);
+
+/* n_threads counts the calling thread: 1 starts none. */
+cria_status cria_pool_new(cria_ctx *ctx, uint32_t n_threads, cria_pool **out, cria_error *err);
+void cria_pool_free(cria_ctx *ctx, cria_pool *pool);
+uint32_t cria_pool_threads(const cria_pool *pool);
+
+/* Calls fn over [0, n) in pieces of at most grain items (grain >= 1), on the calling thread as well, and returns
+ * when all is done. Loops of several calling threads take turns. Not to be called from within fn. */
+void cria_pool_for(cria_pool *pool, size_t n, size_t grain, cria_pool_fn *fn, void *arg);
+
+#endif

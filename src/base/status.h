@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Filling in a cria_error. The codes themselves are public (cria.h, CRIA_STATUS_TABLE). */
+#ifndef CRIA_BASE_STATUS_H
+#define CRIA_BASE_STATUS_H
+
+#include "cria/cria.h"
+
+#define CRIA_NOWHERE UINT64_MAX
+
+/* Fills *err (when not NULL) and returns code, so that a caller can `return cria_fail(…)`. The message is
+ * a complete sentence; it is cut at the buffer's end, newlines and other control bytes become '?'. */
+cria_status cria_fail(cria_error *err, cria_status code, uint64_t where, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* CRIA_ENOMEM with "not enough memory for <what> (<bytes> bytes)." */
+cria_status cria_fail_nomem(cria_error *err, const char *what, size_t bytes);
+
+#endif
