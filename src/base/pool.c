@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The thread pool. One loop runs at a time; its caller works too and never depends on a worker showing up:
+ *
+ *   caller: write the loop, open the gate, count the epoch up, wake sleepers, take grains until none is left,
+ *           close the gate, wait until the workers inside have left.
+ *   worker: wait until the epoch differs from the last one seen, enter the gate if it is open, take grains, leave.
+ *
+ * So a worker that the system keeps from running costs its share of the work but no waiting, and a worker that misses
+ * an epoch does no harm. The loop's fields are written only while the gate is closed and empty, and read only inside.
+ * Waiting is spinning for at most SPIN_NS, then a futex: workers sleep on the epoch, the caller on the gate.
+ */
+#include "base/pool.h"
+#include "base/ctx.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    SPIN_NS = 50000,      /* longer than the gaps within a forward pass, shorter than a scheduler tick */
+    SPIN_NS_CROWDED = 500, /* more threads than processors: whoever spins keeps the one waited for from running */
+    PAUSES_PER_CLOCK = 16
+};
+
+/* The gate: number of workers inside, and two flags. */
+#define GATE_INSIDE 0xffffu
+#define GATE_OPEN 0x10000u
+#define GATE_CALLER_SLEEPS 0x20000u
+
+struct worker {
+    cria_pool *pool;
+    pthread_t thread;
+    uint32_t index; /* 1 … n_threads − 1; 0 is the caller */
+};
+
+struct cria_pool {
+    pthread_mutex_t callers; /* held during a loop */
+    struct worker *workers;  /* [n_threads − 1] */
+    uint32_t n_threads, n_started;
+    uint32_t spin_ns;
+    /* the loop */
+    cria_pool_fn *fn;
+    void *arg;
+    size_t n, grain;
+    /* Each on a cache line of its own: they are written by different threads at different times. */
+    _Alignas(64) atomic_size_t next; /* first item not handed out yet, in grains */
+    _Alignas(64) atomic_uint gate;
+    _Alignas(64) atomic_uint epoch; /* futex of the workers */
+    atomic_uint sleepers;
+    atomic_bool stop;
+};
+
+_Static_assert(sizeof(atomic_uint) == 4, "a futex is 32 bits");
+
+static void futex_wait(atomic_uint *word, unsigned expected) {
+    /* Returns early on signals and when *word differs; all callers check again. */
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
+}
+
+static void futex_wake(atomic_uint *word, uint32_t n) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0); }
+
+static inline void pause_cpu(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb"); /* YIELD does nothing on most cores; ISB waits some tens of cycles */
+#endif
+}
+
+static uint64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Spins until (*word & mask) differs from value or the time is over; returns what it last saw. */
+static unsigned spin_while(const cria_pool *pool, atomic_uint *word, unsigned mask, unsigned value) {
+    unsigned v = atomic_load_explicit(word, memory_order_acquire);
+    if ((v & mask) != value) return v;
+    const uint64_t end = now_ns() + pool->spin_ns;
+    do {
+        for (int i = 0; i < PAUSES_PER_CLOCK; i++) {
+            pause_cpu();
+            v = atomic_load_explicit(word, memory_order_acquire);
+            if ((v & mask) != value) return v;
+        }
+    } while (now_ns() < end);
+    return v;
+}
+
+/* Takes grains until none is left. The counter counts grains, not items, so that it cannot wrap around. */
+static void work(cria_pool *pool, uint32_t worker) {
+    const size_t n = pool->n, grain = pool->grain, n_grains = n / grain + (n % grain != 0);
+    for (;;) {
+        const size_t i = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
+        if (i >= n_grains) return;
+        const size_t begin = i * grain;
+        pool->fn(pool->arg, begin, n - begin < grain ? n : begin + grain, worker);
+    }
+}
+
+static bool enter(cria_pool *pool) {
+    unsigned g = atomic_load_explicit(&pool->gate, memory_order_relaxed);
+    while (g & GATE_OPEN)
+        if (atomic_compare_exchange_weak_explicit(&pool->gate, &g, g + 1, memory_order_acquire, memory_order_relaxed))
+            return true;
+    return false;
+}
+
+static void leave(cria_pool *pool) {
+    /* release: our results are visible to whoever sees us gone. */
+    const unsigned g = atomic_fetch_sub_explicit(&pool->gate, 1, memory_order_release);
+    if (g == (GATE_CALLER_SLEEPS | 1)) futex_wake(&pool->gate, 1);
+}
+
+static void close_gate(cria_pool *pool) {
+    atomic_fetch_and_explicit(&pool->gate, ~GATE_OPEN, memory_order_acquire);
+    for (;;) {
+        unsigned g = spin_while(pool, &pool->gate, ~0u, atomic_load_explicit(&pool->gate, memory_order_acquire));
+        if ((g & GATE_INSIDE) == 0) break;
+        if (!(g & GATE_CALLER_SLEEPS) &&
+            !atomic_compare_exchange_strong_explicit(&pool->gate, &g, g | GATE_CALLER_SLEEPS, memory_order_acquire,
+                                                     memory_order_acquire))
+            continue;
+        futex_wait(&pool->gate, g | GATE_CALLER_SLEEPS);
+    }
+    atomic_store_explicit(&pool->gate, 0, memory_order_relaxed);
+}
+
+/* Sleeps while the epoch is seen. The sequentially consistent order of (sleepers, epoch) here and of (epoch, sleepers)
+ * in announce is what makes lost wakeups impossible: one of the two sees the other's store. */
+static void sleep_while(cria_pool *pool, unsigned seen) {
+    atomic_fetch_add(&pool->sleepers, 1);
+    while (atomic_load(&pool->epoch) == seen) futex_wait(&pool->epoch, seen);
+    atomic_fetch_sub(&pool->sleepers, 1);
+}
+
+static void announce(cria_pool *pool, uint32_t wanted) {
+    atomic_fetch_add(&pool->epoch, 1);
+    if (atomic_load(&pool->sleepers) > 0) futex_wake(&pool->epoch, wanted);
+}
+
+static void *worker_main(void *arg) {
+    const struct worker *w = arg;
+    cria_pool *pool = w->pool;
+    unsigned seen = 0; /* pool_new leaves the epoch at 0 */
+    for (;;) {
+        unsigned epoch = spin_while(pool, &pool->epoch, ~0u, seen);
+        if (epoch == seen) {
+            sleep_while(pool, seen);
+            epoch = atomic_load_explicit(&pool->epoch, memory_order_acquire);
+        }
+        seen = epoch;
+        if (atomic_load_explicit(&pool->stop, memory_order_relaxed)) return NULL;
+        if (!enter(pool)) continue;
+        work(pool, w->index);
+        leave(pool);
+    }
+}
+
+static int start_worker(struct worker *w) {
+    const int e = pthread_create(&w->thread, NULL, worker_main, w);
+    if (e != 0) return e;
+    char name[16]; /* the system's limit */
+    snprintf(name, sizeof name, "cria-%u", (unsigned)w->index);
+    pthread_setname_np(w->thread, name);
+    return 0;
+}
+
+/* Signals are for the program's own threads. */
+static int start_workers(cria_pool *pool) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int e = 0;
+    for (uint32_t i = 0; i + 1 < pool->n_threads && e == 0; i++) {
+        const struct worker w = {.pool = pool, .index = i + 1};
+        pool->workers[i] = w;
+        e = start_worker(&pool->workers[i]);
+        if (e == 0) pool->n_started++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return e;
+}
+
+cria_status cria_pool_new(cria_ctx *ctx, uint32_t n_threads, cria_pool **out, cria_error *err) {
+    if (n_threads == 0 || n_threads > GATE_INSIDE)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "A pool of %u threads is not possible; 1 to %u are.",
+                         (unsigned)n_threads, GATE_INSIDE);
+    cria_pool *pool = cria_calloc(ctx, 1, sizeof *pool);
+    if (!pool) return cria_fail_nomem(err, "a thread pool", sizeof *pool);
+    pthread_mutex_init(&pool->callers, NULL);
+    pool->n_threads = n_threads;
+    pool->spin_ns = n_threads > ctx->cpu.threads ? SPIN_NS_CROWDED : SPIN_NS;
+    atomic_init(&pool->next, 0);
+    atomic_init(&pool->gate, 0);
+    atomic_init(&pool->epoch, 0);
+    atomic_init(&pool->sleepers, 0);
+    atomic_init(&pool->stop, false);
+    pool->workers = cria_malloc_array(ctx, n_threads - 1, sizeof *pool->workers);
+    if (!pool->workers) {
+        cria_pool_free(ctx, pool);
+        return cria_fail_nomem(err, "the threads of a pool", (n_threads - 1) * sizeof *pool->workers);
+    }
+    const int e = start_workers(pool);
+    if (e != 0) {
+        const uint32_t started = pool->n_started;
+        cria_pool_free(ctx, pool);
+        return cria_fail(err, CRIA_ENOMEM, CRIA_NOWHERE,
+                         "The system refused thread %u of %u (error %d); ask for fewer threads or raise its limit.",
+                         (unsigned)started + 2, (unsigned)n_threads, e);
+    }
+    *out = pool;
+    return CRIA_OK;
+}
+
+void cria_pool_free(cria_ctx *ctx, cria_pool *pool) {
+    if (!pool) return;
+    atomic_store_explicit(&pool->stop, true, memory_order_relaxed); /* published by the epoch */
+    announce(pool, pool->n_started);
+    for (uint32_t i = 0; i < pool->n_started; i++) pthread_join(pool->workers[i].thread, NULL);
+    pthread_mutex_destroy(&pool->callers);
+    cria_free(ctx, pool->workers);
+    cria_free(ctx, pool);
+}
+
+uint32_t cria_pool_threads(const cria_pool *pool) { return pool->n_threads; }
+
+void cria_pool_for(cria_pool *pool, size_t n, size_t grain, cria_pool_fn *fn, void *arg) {
+    if (n == 0) return;
+    pthread_mutex_lock(&pool->callers);
+    if (n <= grain || pool->n_threads == 1) {
+        for (size_t i = 0; i < n; i += n - i < grain ? n - i : grain) fn(arg, i, n - i < grain ? n : i + grain, 0);
+    } else {
+        pool->fn = fn;
+        pool->arg = arg;
+        pool->n = n;
+        pool->grain = grain;
+        atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+        atomic_store_explicit(&pool->gate, GATE_OPEN, memory_order_release); /* publishes the lines above */
+        const size_t helpers = (n - 1) / grain; /* more than that would find nothing to do */
+        announce(pool, helpers < pool->n_started ? (uint32_t)helpers : pool->n_started);
+        work(pool, 0);
+        close_gate(pool);
+    }
+    pthread_mutex_unlock(&pool->callers);
+}

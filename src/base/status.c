@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Statuses as text, and messages. A message often quotes names out of a hostile file, so whatever is not well-formed
+ * UTF-8 or could steer a terminal (control bytes, C1 controls) becomes '?'. */
+#include "base/status.h"
+#include "base/utf8.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *cria_status_text(cria_status status) {
+    switch (status) {
+#define CRIA_STATUS_CASE(name, value, text) case name: return text;
+        CRIA_STATUS_TABLE(CRIA_STATUS_CASE)
+#undef CRIA_STATUS_CASE
+    }
+    return "unknown status";
+}
+
+static void sanitize(char *msg, size_t len) {
+    uint8_t *s = (uint8_t *)msg;
+    for (size_t i = 0; i < len;) {
+        uint32_t cp;
+        const size_t n = cria_utf8_decode(s + i, len - i, &cp);
+        const bool control = cp < 0x20 || (cp >= 0x7f && cp < 0xa0);
+        if (n == 0 || control) memset(s + i, '?', n ? n : 1);
+        i += n ? n : 1;
+    }
+}
+
+cria_status cria_fail(cria_error *err, cria_status code, uint64_t where, const char *fmt, ...) {
+    if (!err) return code;
+    va_list args;
+    va_start(args, fmt);
+    const int wanted = vsnprintf(err->msg, sizeof err->msg, fmt, args);
+    va_end(args);
+    if (wanted < 0) err->msg[0] = '\0';
+    size_t len = strlen(err->msg);
+    if (wanted >= (int)sizeof err->msg) { /* cut: not inside a character */
+        len -= cria_utf8_partial_tail((const uint8_t *)err->msg, len);
+        err->msg[len] = '\0';
+    }
+    sanitize(err->msg, len);
+    err->code = code;
+    err->where = where;
+    return code;
+}
+
+cria_status cria_fail_nomem(cria_error *err, const char *what, size_t bytes) {
+    return cria_fail(err, CRIA_ENOMEM, CRIA_NOWHERE, "There is not enough memory for %s (%zu bytes).", what, bytes);
+}
