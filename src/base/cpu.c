@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Detection by hand: compilers differ in the names that __builtin_cpu_supports knows, and none of them asks for the
- * cgroup. Sources: Intel SDM vol. 1 ch. 14 (XGETBV before AVX), vol. 2 CPUID; the kernel's documents on arm64 hwcaps,
- * cgroup-v2 (cpu.max), sched-bwc (cpu.cfs_quota_us) and cputopology (thread_siblings_list).
+ * Detection by hand: compilers differ in the names that __builtin_cpu_supports knows, and none of them asks
+ * for the cgroup. Sources: Intel SDM vol. 1 ch. 14 (XGETBV before AVX), vol. 2 CPUID; the kernel's documents
+ * on arm64 hwcaps, cgroup-v2 (cpu.max), sched-bwc (cpu.cfs_quota_us) and cputopology (thread_siblings_list).
  */
 #include "base/cpu.h"
 #include "base/status.h"
@@ -108,8 +108,8 @@ cria_status cria_cpu_lower(uint32_t flags, const char *isa, uint32_t *out, cria_
     char names[64];
     available(flags, names, sizeof names);
     return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                     "%s \"%s\" is unknown or not available on this processor; choose auto or one of: %s.", origin, isa,
-                     names);
+                     "%s \"%s\" is unknown or not available on this processor; choose auto or one of: %s.",
+                     origin, isa, names);
 }
 
 /* ---- threads ------------------------------------------------------------------------------- */
@@ -125,8 +125,8 @@ static bool read_text(const char *path, char *text, size_t size) {
     return n > 0;
 }
 
-/* The lowest allowed processor of the core that cpu belongs to: cpu itself when the system does not say. The list looks
- * like "0,64" or "2-3". */
+/* The lowest allowed processor of the core that cpu belongs to: cpu itself when the system does not say. The
+ * list looks like "0,64" or "2-3". */
 static unsigned first_sibling(const char *root, unsigned cpu, const uint64_t *mask, size_t n_words) {
     char path[300], text[256];
     snprintf(path, sizeof path, "%s/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list", root, cpu);

@@ -28,12 +28,12 @@ void cria_cpu_detect(struct cria_cpu *out);
 
 /* The flags left when isa ("auto"/NULL, "scalar", "avx2", "avx512", "neon") lowers the choice. CRIA_EINVAL with a
  * sentence naming what the processor has when isa is unknown or not available. With isa NULL the environment
- * variable CRIA_ISA, where set, takes its place; "auto" ignores it. */
+ * variable CRIA_ISA takes its place where it is set; "auto" ignores it. */
 cria_status cria_cpu_lower(uint32_t flags, const char *isa, uint32_t *out, cria_error *err);
 
 /* The two parts of .threads, by the files under root ("" in earnest; tests make their own /proc and /sys).
- * Cores among the processors in mask (bit i of mask[0..n_words) is processor i), hardware threads of a core counted
- * once; at least 1. */
+ * Cores among the processors in mask (bit i of mask[0..n_words) is processor i), hardware threads of a core
+ * counted once; at least 1. */
 uint32_t cria_cpu_cores(const char *root, const uint64_t *mask, size_t n_words);
 /* The cgroup's CPU quota rounded up to whole processors, UINT32_MAX when there is none. */
 uint32_t cria_cpu_quota(const char *root);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making and counting contexts. The context lives in memory of its own allocator. It knows no kernel table: whoever
- * creates it for use (api.c, tests) sets .kernels before sharing it. */
+/* Making and counting contexts. The context lives in memory of its own allocator. It knows no kernel table:
+ * whoever creates it for use (api.c, tests) sets .kernels before sharing it. */
 #include "base/ctx.h"
 #include "base/mem.h"
 #include "base/pool.h"
@@ -8,16 +8,17 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { CRIA_MAX_THREADS = 1024 }; /* above any machine known; the pool counts its workers in 10 bits */
+enum { CRIA_MAX_THREADS = 1024 }; /* more processors than any one machine lends to one program today */
 
 static cria_status check_opts(const cria_ctx_opts *o, cria_error *err) {
     if (o->size != sizeof *o)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                         "cria_ctx_opts.size is %zu but this library's is %zu; start from cria_ctx_opts_default().",
+                         "cria_ctx_opts.size is %zu where this library's is %zu; use cria_ctx_opts_default().",
                          o->size, sizeof *o);
     if (o->threads > CRIA_MAX_THREADS)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%u threads were asked for; at most %d are possible.",
-                         o->threads, CRIA_MAX_THREADS);
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
+                         "%u threads were asked for; at most %d are possible.", (unsigned)o->threads,
+                         CRIA_MAX_THREADS);
     if (!o->allocator.alloc != !o->allocator.free)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
                          "cria_ctx_opts.allocator has only one of alloc and free; set both or neither.");
@@ -31,7 +32,8 @@ static cria_status alloc_ctx(const cria_allocator *a, cria_ctx **out, cria_error
     if ((uintptr_t)p % CRIA_ALIGN != 0) {
         a->free(a->user, p);
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                         "cria_ctx_opts.allocator.alloc returned memory that is not aligned to %u bytes.", CRIA_ALIGN);
+                         "cria_ctx_opts.allocator.alloc returned memory that is not aligned to %u bytes.",
+                         CRIA_ALIGN);
     }
     *out = p;
     return CRIA_OK;

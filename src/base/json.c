@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON through jansson, the only file that includes it. A cria_json is a json_t. jansson keeps the members of an object
- * in the order of insertion, reads numbers with correct rounding, refuses numbers that do not fit, and by default
- * refuses U+0000. Its own depth limit (2048) recurses too far and its memory per value is some fifty times the text,
- * so depth and number of values are bounded by a scan before it runs. */
+/* JSON through jansson, the only file that includes it. A cria_json is a json_t. jansson keeps the members of
+ * an object in the order of insertion, reads numbers with correct rounding, refuses numbers that do not fit,
+ * and by default refuses U+0000. Its own depth limit (2048) recurses too far and its memory per value is some
+ * fifty times the text, so depth and number of values are bounded by a scan before it runs. */
 #include "base/json.h"
 #include "base/status.h"
 #include <jansson.h>
@@ -33,19 +33,20 @@ static cria_status scan(const char *text, size_t len, const char *name, cria_err
         if (c == ',' || c == '[' || c == '{') values++;
         if ((c == ']' || c == '}') && depth > 0) depth--;
         if ((c == '[' || c == '{') && ++depth > JSON_MAX_DEPTH)
-            return cria_fail(err, CRIA_EFORMAT, line, "%s is nested more than %d levels deep in line %zu.", name,
-                             JSON_MAX_DEPTH, line);
+            return cria_fail(err, CRIA_EFORMAT, line, "%s is nested more than %d levels deep in line %zu.",
+                             name, JSON_MAX_DEPTH, line);
     }
     if (values > JSON_MAX_VALUES)
-        return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE, "%s holds about %zu JSON values; the limit is %d.", name,
-                         values, JSON_MAX_VALUES);
+        return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE, "%s holds about %zu JSON values; the limit is %d.",
+                         name, values, JSON_MAX_VALUES);
     return CRIA_OK;
 }
 
-cria_status cria_json_parse(const char *text, size_t len, const char *name, cria_json **out, cria_error *err) {
+cria_status cria_json_parse(const char *text, size_t len, const char *name, cria_json **out,
+                            cria_error *err) {
     if (len > JSON_MAX_BYTES)
-        return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE, "%s has %zu bytes; JSON documents may have at most %d.", name,
-                         len, JSON_MAX_BYTES);
+        return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE,
+                         "%s has %zu bytes; JSON documents may have at most %d.", name, len, JSON_MAX_BYTES);
     const cria_status status = scan(text, len, name, err);
     if (status != CRIA_OK) return status;
     json_error_t e;
@@ -76,7 +77,9 @@ enum cria_json_type cria_json_type(const cria_json *v) {
     return CRIA_JSON_NULL;
 }
 
-const cria_json *cria_json_get(const cria_json *v, const char *key) { return as_value(json_object_get(in(v), key)); }
+const cria_json *cria_json_get(const cria_json *v, const char *key) {
+    return as_value(json_object_get(in(v), key));
+}
 
 size_t cria_json_size(const cria_json *v) {
     return json_is_object(in(v)) ? json_object_size(in(v)) : json_array_size(in(v)); /* 0 for other types */
@@ -86,7 +89,7 @@ const cria_json *cria_json_at(const cria_json *v, size_t i) { return as_value(js
 
 bool cria_json_member(const cria_json *v, size_t i, const char **key, const cria_json **value) {
     if (i >= cria_json_size(v) || !json_is_object(in(v))) return false;
-    json_t *object = (json_t *)(uintptr_t)v; /* iterating does not modify it, but jansson's iterators are not const */
+    json_t *object = (json_t *)(uintptr_t)v; /* jansson's iterators are not const, but do not modify it */
     void *it = json_object_iter(object);
     while (i-- > 0) it = json_object_iter_next(object, it);
     *key = json_object_iter_key(it);
@@ -125,7 +128,7 @@ const char *cria_json_string(const cria_json *v, size_t *len) {
 }
 
 const char *cria_json_type_name(const cria_json *v) {
-    static const char *const names[] = {"null", "a boolean", "an integer", "a real number", "a string", "an array",
-                                        "an object"};
+    static const char *const names[] = {"null",     "a boolean", "an integer", "a real number",
+                                        "a string", "an array",  "an object"};
     return names[cria_json_type(v)];
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Mapping files and listing folders. The only place that opens files for reading, besides /proc and /sys in cpu.c.
- * A mapped file that another program shortens makes later reads fault; the public header forbids that. */
+/* Mapping files and listing folders. The only place that opens files for reading, besides /proc and /sys in
+ * cpu.c. Reading a mapped file that another program has shortened faults; the public header forbids that. */
 #include "base/mapfile.h"
 #include "base/buf.h"
 #include "base/mem.h"
@@ -23,10 +23,11 @@ static cria_status map_fd(int fd, const char *path, cria_mapfile *out, cria_erro
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%s is a folder where a file is needed.", path);
     if (!S_ISREG(st.st_mode))
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                         "%s is not a regular file (a device, pipe or socket); copy it to a file first.", path);
+                         "%s is not a regular file (a device, pipe or socket); copy it to a file first.",
+                         path);
     if (st.st_size < 0 || (uint64_t)st.st_size > SIZE_MAX)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%s has %lld bytes, more than can be mapped (%zu).", path,
-                         (long long)st.st_size, SIZE_MAX);
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%s has %lld bytes, more than can be mapped (%zu).",
+                         path, (long long)st.st_size, SIZE_MAX);
     const cria_mapfile empty = {NULL, 0};
     *out = empty;
     if (st.st_size == 0) return CRIA_OK; /* mmap refuses an empty range */
@@ -34,9 +35,11 @@ static cria_status map_fd(int fd, const char *path, cria_mapfile *out, cria_erro
     void *p = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
     if (p == MAP_FAILED && errno == ENODEV)
         return cria_fail(err, CRIA_EIO, CRIA_NOWHERE,
-                         "%s lies on a file system that cannot map files into memory; copy it to a local disk.", path);
+                         "%s is on a file system that cannot map files into memory; copy it to a local disk.",
+                         path);
     if (p == MAP_FAILED)
-        return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot map %s (%zu bytes) into memory: %m.", path, len);
+        return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot map %s (%zu bytes) into memory: %m.", path,
+                         len);
     out->data = p;
     out->len = len;
     return CRIA_OK;
@@ -90,17 +93,20 @@ static bool name_matches(const char *name, const char *prefix, const char *suffi
 }
 
 /* Appends the matching names, each with its NUL. */
-static cria_status collect(DIR *dir, const char *folder, const char *prefix, const char *suffix, cria_buf *names,
-                           size_t *n, cria_error *err) {
+static cria_status collect(DIR *dir, const char *folder, const char *prefix, const char *suffix,
+                           cria_buf *names, size_t *n, cria_error *err) {
     for (;;) {
         errno = 0;
         const struct dirent *e = readdir(dir);
-        if (!e && errno != 0) return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot list the folder %s: %m.", folder);
+        if (!e && errno != 0)
+            return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot list the folder %s: %m.", folder);
         if (!e) return CRIA_OK;
-        if (!name_matches(e->d_name, prefix, suffix) || kind_at(dirfd(dir), e->d_name) != CRIA_PATH_FILE) continue;
+        if (!name_matches(e->d_name, prefix, suffix) || kind_at(dirfd(dir), e->d_name) != CRIA_PATH_FILE)
+            continue;
         if (*n == FOLDER_MAX_NAMES)
-            return cria_fail(err, CRIA_EUNSUPPORTED, CRIA_NOWHERE, "The folder %s has more than %d files %s*%s.",
-                             folder, FOLDER_MAX_NAMES, prefix, suffix);
+            return cria_fail(err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
+                             "The folder %s has more than %d files %s*%s.", folder, FOLDER_MAX_NAMES, prefix,
+                             suffix);
         const cria_status status = cria_buf_append(names, e->d_name, strlen(e->d_name) + 1, err);
         if (status != CRIA_OK) return status;
         ++*n;
@@ -109,8 +115,8 @@ static cria_status collect(DIR *dir, const char *folder, const char *prefix, con
 
 static int by_bytes(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-cria_status cria_folder_list(cria_ctx *ctx, const char *folder, const char *prefix, const char *suffix, char ***out,
-                             size_t *n, cria_error *err) {
+cria_status cria_folder_list(cria_ctx *ctx, const char *folder, const char *prefix, const char *suffix,
+                             char ***out, size_t *n, cria_error *err) {
     DIR *dir = opendir(folder);
     if (!dir) return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot open the folder %s: %m.", folder);
     cria_buf names;

@@ -8,7 +8,7 @@
 static void *libc_alloc(void *user, size_t bytes) {
     (void)user;
     void *p = NULL;
-    /* Not aligned_alloc: that wants a size rounded up, which would hide short overruns from AddressSanitizer. */
+    /* Not aligned_alloc: it wants a rounded-up size, which would hide short overruns from AddressSanitizer. */
     return posix_memalign(&p, CRIA_ALIGN, bytes) == 0 ? p : NULL;
 }
 

@@ -4,11 +4,12 @@
  *
  *   caller: write the loop, open the gate, count the epoch up, wake sleepers, take grains until none is left,
  *           close the gate, wait until the workers inside have left.
- *   worker: wait until the epoch differs from the last one seen, enter the gate if it is open, take grains, leave.
+ *   worker: wait until the epoch differs from the last one seen, enter if the gate is open, take grains, leave.
  *
- * So a worker that the system keeps from running costs its share of the work but no waiting, and a worker that misses
- * an epoch does no harm. The loop's fields are written only while the gate is closed and empty, and read only inside.
- * Waiting is spinning for at most SPIN_NS, then a futex: workers sleep on the epoch, the caller on the gate.
+ * So a worker that the system keeps from running costs its share of the work but no waiting, and a worker
+ * that misses an epoch does no harm. The loop's fields are written only while the gate is closed and empty,
+ * and read only inside. Waiting is spinning for at most SPIN_NS, then a futex: workers sleep on the epoch,
+ * the caller on the gate.
  */
 #include "base/pool.h"
 #include "base/ctx.h"
@@ -25,8 +26,8 @@
 #include <unistd.h>
 
 enum {
-    SPIN_NS = 50000,      /* longer than the gaps within a forward pass, shorter than a scheduler tick */
-    SPIN_NS_CROWDED = 500, /* more threads than processors: whoever spins keeps the one waited for from running */
+    SPIN_NS = 50000,       /* longer than the gaps within a forward pass, shorter than a scheduler tick */
+    SPIN_NS_CROWDED = 500, /* more threads than processors: whoever spins holds up the one it waits for */
     PAUSES_PER_CLOCK = 16
 };
 
@@ -65,7 +66,9 @@ static void futex_wait(atomic_uint *word, unsigned expected) {
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
 }
 
-static void futex_wake(atomic_uint *word, uint32_t n) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0); }
+static void futex_wake(atomic_uint *word, uint32_t n) {
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+}
 
 static inline void pause_cpu(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -81,16 +84,16 @@ static uint64_t now_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Spins until (*word & mask) differs from value or the time is over; returns what it last saw. */
-static unsigned spin_while(const cria_pool *pool, atomic_uint *word, unsigned mask, unsigned value) {
+/* Spins until ((*word & mask) == value) is wanted or the time is over; returns what it last saw in *word. */
+static unsigned spin_until(const cria_pool *pool, atomic_uint *word, unsigned mask, unsigned value, bool wanted) {
     unsigned v = atomic_load_explicit(word, memory_order_acquire);
-    if ((v & mask) != value) return v;
+    if (((v & mask) == value) == wanted) return v;
     const uint64_t end = now_ns() + pool->spin_ns;
     do {
         for (int i = 0; i < PAUSES_PER_CLOCK; i++) {
             pause_cpu();
             v = atomic_load_explicit(word, memory_order_acquire);
-            if ((v & mask) != value) return v;
+            if (((v & mask) == value) == wanted) return v;
         }
     } while (now_ns() < end);
     return v;
@@ -110,7 +113,8 @@ static void work(cria_pool *pool, uint32_t worker) {
 static bool enter(cria_pool *pool) {
     unsigned g = atomic_load_explicit(&pool->gate, memory_order_relaxed);
     while (g & GATE_OPEN)
-        if (atomic_compare_exchange_weak_explicit(&pool->gate, &g, g + 1, memory_order_acquire, memory_order_relaxed))
+        if (atomic_compare_exchange_weak_explicit(&pool->gate, &g, g + 1, memory_order_acquire,
+                                                  memory_order_relaxed))
             return true;
     return false;
 }
@@ -122,21 +126,21 @@ static void leave(cria_pool *pool) {
 }
 
 static void close_gate(cria_pool *pool) {
-    atomic_fetch_and_explicit(&pool->gate, ~GATE_OPEN, memory_order_acquire);
+    atomic_fetch_and_explicit(&pool->gate, ~GATE_OPEN, memory_order_relaxed);
     for (;;) {
-        unsigned g = spin_while(pool, &pool->gate, ~0u, atomic_load_explicit(&pool->gate, memory_order_acquire));
+        unsigned g = spin_until(pool, &pool->gate, GATE_INSIDE, 0, true);
         if ((g & GATE_INSIDE) == 0) break;
         if (!(g & GATE_CALLER_SLEEPS) &&
-            !atomic_compare_exchange_strong_explicit(&pool->gate, &g, g | GATE_CALLER_SLEEPS, memory_order_acquire,
-                                                     memory_order_acquire))
+            !atomic_compare_exchange_strong_explicit(&pool->gate, &g, g | GATE_CALLER_SLEEPS,
+                                                     memory_order_acquire, memory_order_acquire))
             continue;
         futex_wait(&pool->gate, g | GATE_CALLER_SLEEPS);
     }
     atomic_store_explicit(&pool->gate, 0, memory_order_relaxed);
 }
 
-/* Sleeps while the epoch is seen. The sequentially consistent order of (sleepers, epoch) here and of (epoch, sleepers)
- * in announce is what makes lost wakeups impossible: one of the two sees the other's store. */
+/* Sleeps while the epoch is seen. The sequentially consistent order of (sleepers, epoch) here and of (epoch,
+ * sleepers) in announce is what makes lost wakeups impossible: one of the two sees the other's store. */
 static void sleep_while(cria_pool *pool, unsigned seen) {
     atomic_fetch_add(&pool->sleepers, 1);
     while (atomic_load(&pool->epoch) == seen) futex_wait(&pool->epoch, seen);
@@ -153,7 +157,7 @@ static void *worker_main(void *arg) {
     cria_pool *pool = w->pool;
     unsigned seen = 0; /* pool_new leaves the epoch at 0 */
     for (;;) {
-        unsigned epoch = spin_while(pool, &pool->epoch, ~0u, seen);
+        unsigned epoch = spin_until(pool, &pool->epoch, ~0u, seen, false);
         if (epoch == seen) {
             sleep_while(pool, seen);
             epoch = atomic_load_explicit(&pool->epoch, memory_order_acquire);
@@ -215,7 +219,7 @@ cria_status cria_pool_new(cria_ctx *ctx, uint32_t n_threads, cria_pool **out, cr
         const uint32_t started = pool->n_started;
         cria_pool_free(ctx, pool);
         return cria_fail(err, CRIA_ENOMEM, CRIA_NOWHERE,
-                         "The system refused thread %u of %u (error %d); ask for fewer threads or raise its limit.",
+                         "The system refused thread %u of %u (error %d); ask for fewer or raise its limit.",
                          (unsigned)started + 2, (unsigned)n_threads, e);
     }
     *out = pool;
@@ -234,11 +238,18 @@ void cria_pool_free(cria_ctx *ctx, cria_pool *pool) {
 
 uint32_t cria_pool_threads(const cria_pool *pool) { return pool->n_threads; }
 
+static void run_alone(size_t n, size_t grain, cria_pool_fn *fn, void *arg) {
+    for (size_t begin = 0, end; begin < n; begin = end) {
+        end = n - begin < grain ? n : begin + grain;
+        fn(arg, begin, end, 0);
+    }
+}
+
 void cria_pool_for(cria_pool *pool, size_t n, size_t grain, cria_pool_fn *fn, void *arg) {
     if (n == 0) return;
     pthread_mutex_lock(&pool->callers);
     if (n <= grain || pool->n_threads == 1) {
-        for (size_t i = 0; i < n; i += n - i < grain ? n - i : grain) fn(arg, i, n - i < grain ? n : i + grain, 0);
+        run_alone(n, grain, fn, arg);
     } else {
         pool->fn = fn;
         pool->arg = arg;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Statuses as text, and messages. A message often quotes names out of a hostile file, so whatever is not well-formed
- * UTF-8 or could steer a terminal (control bytes, C1 controls) becomes '?'. */
+/* Statuses as text, and messages. A message often quotes names out of a hostile file, so whatever is not
+ * well-formed UTF-8 or could steer a terminal (control bytes, C1 controls) becomes '?'. */
 #include "base/status.h"
 #include "base/utf8.h"
 #include <stdarg.h>
@@ -46,5 +46,6 @@ cria_status cria_fail(cria_error *err, cria_status code, uint64_t where, const c
 }
 
 cria_status cria_fail_nomem(cria_error *err, const char *what, size_t bytes) {
-    return cria_fail(err, CRIA_ENOMEM, CRIA_NOWHERE, "There is not enough memory for %s (%zu bytes).", what, bytes);
+    return cria_fail(err, CRIA_ENOMEM, CRIA_NOWHERE, "There is not enough memory for %s (%zu bytes).", what,
+                     bytes);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* UTF-8 after Table 3-7 of the Unicode Standard: the first byte fixes the length and the range of the second byte,
- * all later bytes are 80..BF. Everything here follows from that one table. */
+/* UTF-8 after Table 3-7 of the Unicode Standard: the first byte fixes the length and the range of the second
+ * byte, all later bytes are 80..BF. Everything here follows from that one table. */
 #include "base/utf8.h"
 
 /* Length promised by a first byte (0: cannot begin a character) and the legal range of the second byte. */
@@ -21,7 +21,8 @@ static size_t lead(uint8_t b, uint8_t *lo, uint8_t *hi) {
     return 4;
 }
 
-/* Number of bytes at s that agree with the table (at least 1, at most *need); *need is 0 when s[0] cannot begin. */
+/* Number of bytes at s that agree with the table (at least 1, at most *need); *need is 0 when s[0] cannot
+ * begin. */
 static size_t prefix(const uint8_t *s, size_t len, size_t *need) {
     uint8_t lo, hi;
     *need = lead(s[0], &lo, &hi);
@@ -81,7 +82,7 @@ bool cria_utf8_valid(const uint8_t *s, size_t len) {
 }
 
 size_t cria_utf8_partial_tail(const uint8_t *s, size_t len) {
-    /* The last byte that is not a continuation begins the tail, if anything does; a tail has at most 3 bytes. */
+    /* The last byte that is not a continuation begins the tail, if anything does. */
     for (size_t tail = 1; tail <= 3 && tail <= len; tail++) {
         const uint8_t *p = s + (len - tail);
         if ((*p & 0xc0) == 0x80) continue;
