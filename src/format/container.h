@@ -18,7 +18,11 @@ typedef struct cria_container cria_container;
 
 enum cria_container_kind { CRIA_CONTAINER_NPZ, CRIA_CONTAINER_GGUF };
 
+/* ctx must outlive the container. The files must not change while it is open. */
 cria_status cria_container_open(cria_ctx *ctx, const char *path, cria_container **out, cria_error *err);
+/* The same for the bytes of one file in memory, which must outlive the container; name is for messages. */
+cria_status cria_container_open_memory(cria_ctx *ctx, const void *data, size_t len, const char *name,
+                                       cria_container **out, cria_error *err);
 void cria_container_close(cria_container *c); /* NULL is legal */
 
 enum cria_container_kind cria_container_kind(const cria_container *c);
@@ -26,7 +30,7 @@ const char *cria_container_path(const cria_container *c); /* as given to open; f
 
 size_t cria_container_count(const cria_container *c);
 const cria_tensor *cria_container_at(const cria_container *c, size_t i); /* i < count, in file order */
-/* Hash lookup; NULL when there is none. */
+/* NULL when there is none; a binary search over the sorted names. */
 const cria_tensor *cria_container_find(const cria_container *c, const char *name);
 
 /* ---- metadata (GGUF; an npz has none) ---- */

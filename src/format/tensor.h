@@ -16,4 +16,9 @@ typedef struct cria_tensor {
     uint64_t nbytes;               /* exactly what shape and dtype say; checked to lie inside its file */
 } cria_tensor;
 
+/* Bytes of a dense tensor; shape outermost first. False when the innermost dimension is no multiple of the dtype's
+ * block, or when the product of the dimensions that are not 0 does not fit size_t: then no later product of some of
+ * them can overflow either, even where one dimension is 0. */
+bool cria_tensor_nbytes(cria_dtype dtype, uint32_t ndim, const uint64_t *shape, uint64_t *nbytes);
+
 #endif
