@@ -14,7 +14,8 @@ struct cria_block {
     struct cria_block *next;
 };
 #define BLOCK_HEADER CRIA_ALIGN
-#define STRING_BLOCK 4000u /* strings share blocks of this size, so that a short name does not cost 64 bytes */
+#define STRING_BLOCK                                                                                         \
+    4000u /* strings share blocks of this size, so that a short name does not cost 64 bytes */
 
 void *cria_container_alloc(cria_container *c, size_t bytes) {
     size_t total;
@@ -50,9 +51,10 @@ const char *cria_container_string(cria_container *c, const char *s, size_t len) 
 cria_status cria_container_reserve(cria_container *c, size_t n, cria_error *err) {
     if (n <= c->cap_tensors - c->n_tensors) return CRIA_OK;
     size_t cap, bytes;
-    if (!cria_add_ok(c->n_tensors, n, &cap) || cap > UINT32_MAX || !cria_mul_ok(cap, sizeof *c->tensors, &bytes))
-        return cria_fail(err, CRIA_EUNSUPPORTED, CRIA_NOWHERE, "%s: has too many tensors (%zu and %zu more).", c->path,
-                         c->n_tensors, n);
+    if (!cria_add_ok(c->n_tensors, n, &cap) || cap > UINT32_MAX ||
+        !cria_mul_ok(cap, sizeof *c->tensors, &bytes))
+        return cria_fail(err, CRIA_EUNSUPPORTED, CRIA_NOWHERE, "%s: has too many tensors (%zu and %zu more).",
+                         c->path, c->n_tensors, n);
     cria_tensor *tensors = cria_realloc(c->ctx, c->tensors, c->n_tensors * sizeof *c->tensors, bytes);
     if (tensors == NULL) return cria_fail_nomem(err, "the list of tensors", bytes);
     c->tensors = tensors;
@@ -91,10 +93,11 @@ static cria_status index_tensors(cria_container *c, cria_error *err) {
         const uint32_t a = c->by_name[i - 1], b = c->by_name[i];
         const char *name = c->tensors[a].name;
         if (strcmp(name, c->tensors[b].name) == 0)
-            return cria_fail(err, CRIA_EFORMAT, a > b ? a : b,
-                             "%s: tensor \"%.*s\" is there twice (the other one is in %s); remove one of them.",
-                             source_of(c, a > b ? a : b)->path, cria_name_shown(name, strlen(name)), name,
-                             source_of(c, a > b ? b : a)->path);
+            return cria_fail(
+                err, CRIA_EFORMAT, a > b ? a : b,
+                "%s: tensor \"%.*s\" is there twice (the other one is in %s); remove one of them.",
+                source_of(c, a > b ? a : b)->path, cria_name_shown(name, strlen(name)), name,
+                source_of(c, a > b ? b : a)->path);
     }
     return CRIA_OK;
 }
@@ -106,8 +109,10 @@ const cria_tensor *cria_container_find(const cria_container *c, const char *name
         const cria_tensor *t = &c->tensors[c->by_name[mid]];
         const int order = strcmp(name, t->name);
         if (order == 0) return t;
-        if (order < 0) hi = mid;
-        else lo = mid + 1;
+        if (order < 0)
+            hi = mid;
+        else
+            lo = mid + 1;
     }
     return NULL;
 }
@@ -128,16 +133,18 @@ static cria_status sniff(const struct cria_source *src, enum cria_container_kind
         return CRIA_OK;
     }
     if (starts_with(src, "\x93NUMPY", 6))
-        return cria_fail(err, CRIA_EUNSUPPORTED, 0,
-                         "%s: is a single .npy array; weights come in an .npz archive of named arrays (np.savez).",
-                         src->path);
+        return cria_fail(
+            err, CRIA_EUNSUPPORTED, 0,
+            "%s: is a single .npy array; weights come in an .npz archive of named arrays (np.savez).",
+            src->path);
     if (src->len > 8 && src->data[8] == '{')
-        return cria_fail(err, CRIA_EUNSUPPORTED, 0,
-                         "%s: looks like a safetensors file, which this version cannot read; convert it to .npz or .gguf.",
-                         src->path);
+        return cria_fail(
+            err, CRIA_EUNSUPPORTED, 0,
+            "%s: looks like a safetensors file, which this version cannot read; convert it to .npz or .gguf.",
+            src->path);
     return cria_fail(err, CRIA_EFORMAT, 0,
-                     "%s: is neither an .npz archive nor a .gguf file by its first bytes (length %zu).", src->path,
-                     src->len);
+                     "%s: is neither an .npz archive nor a .gguf file by its first bytes (length %zu).",
+                     src->path, src->len);
 }
 
 static cria_status read_source(cria_container *c, struct cria_source *src, cria_error *err) {
@@ -146,7 +153,8 @@ static cria_status read_source(cria_container *c, struct cria_source *src, cria_
     if (st != CRIA_OK) return st;
     if (c->n_sources > 1 && kind != CRIA_CONTAINER_NPZ)
         return cria_fail(err, CRIA_EFORMAT, 0,
-                         "%s: is a .gguf file among the .npz shards of %s; open it by itself.", src->path, c->path);
+                         "%s: is a .gguf file among the .npz shards of %s; open it by itself.", src->path,
+                         c->path);
     c->kind = kind;
     return kind == CRIA_CONTAINER_NPZ ? cria_npz_read(c, src, err) : cria_gguf_read(c, src, err);
 }
@@ -179,8 +187,10 @@ static cria_status new_container(cria_ctx *ctx, const char *path, size_t n_sourc
 /* Gives c to *out when all went well, else closes it. */
 static cria_status finish(cria_container *c, cria_status st, cria_container **out, cria_error *err) {
     if (st == CRIA_OK) st = index_tensors(c, err);
-    if (st == CRIA_OK) *out = c;
-    else cria_container_close(c);
+    if (st == CRIA_OK)
+        *out = c;
+    else
+        cria_container_close(c);
     return st;
 }
 
@@ -193,8 +203,8 @@ static cria_status open_file(cria_ctx *ctx, const char *path, cria_container **o
     return finish(c, st, out, err);
 }
 
-static cria_status open_shards(cria_ctx *ctx, const char *folder, char *const *names, size_t n, cria_container **out,
-                               cria_error *err) {
+static cria_status open_shards(cria_ctx *ctx, const char *folder, char *const *names, size_t n,
+                               cria_container **out, cria_error *err) {
     cria_container *c;
     cria_status st = new_container(ctx, folder, n, &c, err);
     for (size_t i = 0; i < n && st == CRIA_OK; i++) {
@@ -222,11 +232,13 @@ static cria_status open_folder(cria_ctx *ctx, const char *folder, cria_container
     st = cria_folder_list(ctx, folder, "weights.", ".npz", &names, &n, err);
     if (st != CRIA_OK) return st;
     if (n == 0)
-        st = cria_fail(err, CRIA_EIO, CRIA_NOWHERE,
-                       "%s: holds neither weights.npz nor weights.*.npz; name the folder of a converted MLX model or a "
-                       ".gguf file.",
-                       folder);
-    else st = open_shards(ctx, folder, names, n, out, err);
+        st = cria_fail(
+            err, CRIA_EIO, CRIA_NOWHERE,
+            "%s: holds neither weights.npz nor weights.*.npz; name the folder of a converted MLX model or a "
+            ".gguf file.",
+            folder);
+    else
+        st = open_shards(ctx, folder, names, n, out, err);
     cria_free(ctx, names);
     return st;
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A container: named tensors, and key-value metadata where the format has it, from one file or a folder of shards.
- * It knows containers, not Llama. Every byte is untrusted: when cria_container_open succeeds, every tensor view lies
- * inside its mapping (or inside a buffer inflated from it) and names are unique.
+ * A container: named tensors, and key-value metadata where the format has it, from one file or a folder of
+ * shards. It knows containers, not Llama. Every byte is untrusted: when cria_container_open succeeds, every
+ * tensor view lies inside its mapping (or inside a buffer inflated from it) and names are unique.
  *
  * Owns the mappings and the inflated members; tensors borrow from it. Immutable once open; any thread may read.
  *
- * Formats: a folder with weights.npz or weights.*.npz (npz.c), one .npz file, one .gguf file (gguf.c). A file is told by
- * its first bytes, never by its name. When a folder has weights.npz, weights.*.npz are not looked at (as the MLX example).
+ * Formats: a folder with weights.npz or weights.*.npz (npz.c), one .npz file, one .gguf file (gguf.c). A file
+ * is told by its first bytes, never by its name. When a folder has weights.npz, weights.*.npz are not looked
+ * at (as the MLX example).
  */
 #ifndef CRIA_FORMAT_CONTAINER_H
 #define CRIA_FORMAT_CONTAINER_H
@@ -36,9 +37,9 @@ const cria_tensor *cria_container_find(const cria_container *c, const char *name
 /* ---- metadata (GGUF; an npz has none) ---- */
 
 enum cria_meta_type {
-    CRIA_META_UINT,   /* any unsigned integer */
-    CRIA_META_INT,    /* any signed integer */
-    CRIA_META_FLOAT,  /* f32, f64 */
+    CRIA_META_UINT,  /* any unsigned integer */
+    CRIA_META_INT,   /* any signed integer */
+    CRIA_META_FLOAT, /* f32, f64 */
     CRIA_META_BOOL,
     CRIA_META_STRING,
     CRIA_META_ARRAY
@@ -62,7 +63,7 @@ typedef struct cria_meta {
             enum cria_meta_type type; /* of the items; no arrays of arrays */
             uint8_t gguf_type;        /* stored item type */
             uint64_t n;
-            const uint8_t *data;      /* first item, in the file; validated to n items */
+            const uint8_t *data; /* first item, in the file; validated to n items */
             const uint8_t *end;
         } a;
     } v;
@@ -73,15 +74,17 @@ const cria_meta *cria_meta_find(const cria_container *c, const char *key);
 size_t cria_meta_count(const cria_container *c);
 const cria_meta *cria_meta_at(const cria_container *c, size_t i);
 
-/* The value, when the key is there and of a fitting type (integers convert when in range, floats take integers);
- * otherwise false and *out untouched. */
+/* The value, when the key is there and of a fitting type (integers convert when in range, floats take
+ * integers); otherwise false and *out untouched. */
 bool cria_meta_u64(const cria_container *c, const char *key, uint64_t *out);
 bool cria_meta_f64(const cria_container *c, const char *key, double *out);
 bool cria_meta_bool(const cria_container *c, const char *key, bool *out);
 bool cria_meta_str(const cria_container *c, const char *key, cria_str *out);
 
-/* Walks the items of an array in order: `cria_meta_iter it = cria_meta_begin(m); while (cria_meta_next_str(&it, &s))`.
- * A next of the wrong type returns false at once. */
+/* Walks the items of an array in order:
+ *     cria_meta_iter it = cria_meta_begin(m);
+ *     while (cria_meta_next_str(&it, &s)) …
+ * A next of the wrong type returns false at once and stays where it is. */
 typedef struct cria_meta_iter {
     const uint8_t *p, *end;
     uint64_t left;
@@ -89,7 +92,7 @@ typedef struct cria_meta_iter {
 } cria_meta_iter;
 cria_meta_iter cria_meta_begin(const cria_meta *m);
 bool cria_meta_next_str(cria_meta_iter *it, cria_str *out);
-bool cria_meta_next_f64(cria_meta_iter *it, double *out); /* any number */
+bool cria_meta_next_f64(cria_meta_iter *it, double *out);  /* any number */
 bool cria_meta_next_i64(cria_meta_iter *it, int64_t *out); /* any integer in range */
 
 #endif

@@ -2,13 +2,14 @@
 /*
  * GGUF versions 2 and 3, little-endian: header, metadata, tensor infos, padding, tensor data.
  *
- * Source: the GGUF specification of ggml (docs/gguf.md). Stricter than ggml: keys and names are unique UTF-8, tensors
- * do not overlap, bools are 0 or 1. Less strict: tensors may lie in any order and with gaps.
+ * Source: the GGUF specification of ggml (docs/gguf.md). Stricter than ggml: keys and names are unique UTF-8,
+ * tensors do not overlap, bools are 0 or 1. Less strict: tensors may lie in any order and with gaps.
  *
- * Counts are believed only as far as the bytes left allow: a metadata pair takes at least MIN_PAIR bytes and a tensor
- * info MIN_INFO, so no more memory is taken than a small multiple of the file.
+ * Counts are believed only as far as the bytes left allow: a metadata pair takes at least MIN_PAIR bytes and
+ * a tensor info MIN_INFO, so no more memory is taken than a small multiple of the file.
  */
 #include "format/gguf.h"
+#include "base/half.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "format/order.h"
@@ -19,8 +20,8 @@ enum {
     MIN_INFO = 8 + 1 + 4 + 8 + 4 + 8, /* name length, name, n_dims, a dimension, type, offset */
     MAX_NAME = 65535,                 /* of keys, by the specification; tensor names are far shorter */
 
-    /* general.alignment is a multiple of 8 by the specification. Above the largest page size in use it has no purpose,
-     * and the bound keeps the padding from ever overflowing a sum. */
+    /* general.alignment is a multiple of 8 by the specification. Above the largest page size in use it has no
+     * purpose, and the bound keeps the padding from ever overflowing a sum. */
     DEFAULT_ALIGNMENT = 32,
     MIN_ALIGNMENT = 8,
     MAX_ALIGNMENT = 65536
@@ -48,13 +49,15 @@ static cria_status cut_off(const struct gguf *g, const char *what) {
 static cria_status check_version(const struct gguf *g, uint32_t version) {
     if (version == 2 || version == 3) return CRIA_OK;
     if (version == 1)
-        return cria_fail(g->err, CRIA_EUNSUPPORTED, 4,
-                         "%s: is GGUF version 1, of August 2023; convert the model again with a current converter.",
-                         g->src->path);
+        return cria_fail(
+            g->err, CRIA_EUNSUPPORTED, 4,
+            "%s: is GGUF version 1, of August 2023; convert the model again with a current converter.",
+            g->src->path);
     if ((version & 0xffff) == 0)
-        return cria_fail(g->err, CRIA_EUNSUPPORTED, 4,
-                         "%s: is a big-endian GGUF file; turn it round with gguf-py's gguf_convert_endian.py.",
-                         g->src->path);
+        return cria_fail(
+            g->err, CRIA_EUNSUPPORTED, 4,
+            "%s: is a big-endian GGUF file; turn it round with gguf-py's gguf_convert_endian.py.",
+            g->src->path);
     return cria_fail(g->err, CRIA_EUNSUPPORTED, 4, "%s: is GGUF version %lu, but only 2 and 3 are known.",
                      g->src->path, (unsigned long)version);
 }
@@ -62,10 +65,11 @@ static cria_status check_version(const struct gguf *g, uint32_t version) {
 static cria_status check_count(const struct gguf *g, uint64_t n, size_t min_bytes, const char *what) {
     const uint64_t most = cria_reader_left(&g->r) / min_bytes;
     if (n <= most && n <= UINT32_MAX) return CRIA_OK;
-    return cria_fail(g->err, CRIA_EFORMAT, g->r.pos,
-                     "%s: claims %llu %s, but the %zu bytes left have room for at most %llu; the file is cut off or "
-                     "damaged.",
-                     g->src->path, (unsigned long long)n, what, cria_reader_left(&g->r), (unsigned long long)most);
+    return cria_fail(
+        g->err, CRIA_EFORMAT, g->r.pos,
+        "%s: claims %llu %s, but the %zu bytes left have room for at most %llu; the file is cut off or "
+        "damaged.",
+        g->src->path, (unsigned long long)n, what, cria_reader_left(&g->r), (unsigned long long)most);
 }
 
 static cria_status read_header(struct gguf *g) {
@@ -73,75 +77,53 @@ static cria_status read_header(struct gguf *g) {
     if (!cria_reader_seek(&g->r, 4) || !cria_read_u32(&g->r, &version)) return cut_off(g, "the header");
     const cria_status st = check_version(g, version);
     if (st != CRIA_OK) return st;
-    if (!cria_read_u64(&g->r, &g->n_tensors) || !cria_read_u64(&g->r, &g->n_metas)) return cut_off(g, "the header");
+    if (!cria_read_u64(&g->r, &g->n_tensors) || !cria_read_u64(&g->r, &g->n_metas))
+        return cut_off(g, "the header");
     return CRIA_OK;
 }
 
 /* ---- metadata ---------------------------------------------------------------------------- */
 
-size_t cria_gguf_scalar_bytes(uint32_t gguf_type) {
-    switch (gguf_type) {
-    case CRIA_GGUF_U8:
-    case CRIA_GGUF_I8:
-    case CRIA_GGUF_BOOL: return 1;
-    case CRIA_GGUF_U16:
-    case CRIA_GGUF_I16: return 2;
-    case CRIA_GGUF_U32:
-    case CRIA_GGUF_I32:
-    case CRIA_GGUF_F32: return 4;
-    case CRIA_GGUF_U64:
-    case CRIA_GGUF_I64:
-    case CRIA_GGUF_F64: return 8;
-    default: return 0;
-    }
+/* By type number. */
+static const struct {
+    uint8_t bytes; /* of a scalar */
+    enum cria_meta_type type;
+} value_types[] = {
+    [CRIA_GGUF_U8] = {1, CRIA_META_UINT},       [CRIA_GGUF_I8] = {1, CRIA_META_INT},
+    [CRIA_GGUF_U16] = {2, CRIA_META_UINT},      [CRIA_GGUF_I16] = {2, CRIA_META_INT},
+    [CRIA_GGUF_U32] = {4, CRIA_META_UINT},      [CRIA_GGUF_I32] = {4, CRIA_META_INT},
+    [CRIA_GGUF_F32] = {4, CRIA_META_FLOAT},     [CRIA_GGUF_BOOL] = {1, CRIA_META_BOOL},
+    [CRIA_GGUF_STRING] = {0, CRIA_META_STRING}, [CRIA_GGUF_ARRAY] = {0, CRIA_META_ARRAY},
+    [CRIA_GGUF_U64] = {8, CRIA_META_UINT},      [CRIA_GGUF_I64] = {8, CRIA_META_INT},
+    [CRIA_GGUF_F64] = {8, CRIA_META_FLOAT},
+};
+enum { N_VALUE_TYPES = sizeof value_types / sizeof value_types[0] };
+
+/* 0 for strings, arrays and unknown numbers. */
+static size_t scalar_bytes(uint32_t gguf_type) {
+    return gguf_type < N_VALUE_TYPES ? value_types[gguf_type].bytes : 0;
 }
 
-static enum cria_meta_type meta_type(uint32_t gguf_type) {
-    switch (gguf_type) {
-    case CRIA_GGUF_I8:
-    case CRIA_GGUF_I16:
-    case CRIA_GGUF_I32:
-    case CRIA_GGUF_I64: return CRIA_META_INT;
-    case CRIA_GGUF_F32:
-    case CRIA_GGUF_F64: return CRIA_META_FLOAT;
-    case CRIA_GGUF_BOOL: return CRIA_META_BOOL;
-    case CRIA_GGUF_STRING: return CRIA_META_STRING;
-    case CRIA_GGUF_ARRAY: return CRIA_META_ARRAY;
-    default: return CRIA_META_UINT;
-    }
-}
-
-bool cria_gguf_read_scalar(cria_reader *r, uint32_t gguf_type, struct cria_gguf_scalar *out) {
-    const size_t bytes = cria_gguf_scalar_bytes(gguf_type);
-    const uint8_t *p;
-    if (bytes == 0 || !cria_read_bytes(r, bytes, &p)) return false;
+bool cria_gguf_read_scalar(cria_reader *r, uint32_t gguf_type, cria_meta *out) {
+    const size_t bytes = scalar_bytes(gguf_type);
+    if (bytes == 0 || cria_reader_left(r) < bytes) return false;
+    const uint8_t *p = r->base + r->pos;
     uint64_t u = 0;
     for (size_t i = bytes; i-- > 0;) u = u << 8 | p[i];
-    out->type = meta_type(gguf_type);
-    switch (out->type) {
-    case CRIA_META_INT: { /* the sign bit of the stored width weighs minus itself */
-        const uint64_t sign = (uint64_t)1 << (8 * bytes - 1);
+    if (gguf_type == CRIA_GGUF_BOOL && u > 1) return false;
+    r->pos += bytes;
+    out->type = value_types[gguf_type].type;
+    if (gguf_type == CRIA_GGUF_F32) {
+        out->v.f = (double)cria_f32_from_bits((uint32_t)u);
+    } else if (gguf_type == CRIA_GGUF_F64) {
+        memcpy(&out->v.f, &u, 8);
+    } else if (out->type == CRIA_META_INT) {
+        const uint64_t sign = (uint64_t)1 << (8 * bytes - 1); /* weighs minus itself */
         out->v.i = u & sign ? -(int64_t)(sign - 1 - (u ^ sign)) - 1 : (int64_t)u;
-        break;
-    }
-    case CRIA_META_FLOAT:
-        if (bytes == 8) {
-            memcpy(&out->v.f, &u, 8);
-        } else {
-            const uint32_t bits = (uint32_t)u;
-            float f;
-            memcpy(&f, &bits, 4);
-            out->v.f = (double)f;
-        }
-        break;
-    case CRIA_META_BOOL:
-        if (u > 1) {
-            r->pos -= bytes;
-            return false;
-        }
+    } else if (out->type == CRIA_META_BOOL) {
         out->v.b = u == 1;
-        break;
-    default: out->v.u = u; break;
+    } else {
+        out->v.u = u;
     }
     return true;
 }
@@ -160,9 +142,10 @@ static bool read_string(cria_reader *r, cria_str *out) {
 }
 
 static cria_status bad_value(const struct gguf *g, const cria_meta *m, const char *why) {
-    return cria_fail(g->err, CRIA_EFORMAT, g->r.pos,
-                     "%s: the value of metadata key \"%.*s\" %s (byte %zu of %zu); the file is cut off or damaged.",
-                     g->src->path, cria_name_shown(m->key.data, m->key.len), m->key.data, why, g->r.pos, g->r.len);
+    return cria_fail(
+        g->err, CRIA_EFORMAT, g->r.pos,
+        "%s: the value of metadata key \"%.*s\" %s (byte %zu of %zu); the file is cut off or damaged.",
+        g->src->path, cria_name_shown(m->key.data, m->key.len), m->key.data, why, g->r.pos, g->r.len);
 }
 
 /* Every item is visited once, so that a later walk cannot fail. */
@@ -170,15 +153,16 @@ static cria_status read_array(struct gguf *g, cria_meta *m) {
     uint32_t item;
     uint64_t n;
     if (!cria_read_u32(&g->r, &item) || !cria_read_u64(&g->r, &n)) return bad_value(g, m, "is cut off");
-    const size_t bytes = cria_gguf_scalar_bytes(item);
+    const size_t bytes = scalar_bytes(item);
     if (item == CRIA_GGUF_ARRAY)
-        return cria_fail(g->err, CRIA_EUNSUPPORTED, g->r.pos,
-                         "%s: metadata key \"%.*s\" is an array of arrays, which no Llama file needs; leave it out.",
-                         g->src->path, cria_name_shown(m->key.data, m->key.len), m->key.data);
+        return cria_fail(
+            g->err, CRIA_EUNSUPPORTED, g->r.pos,
+            "%s: metadata key \"%.*s\" is an array of arrays, which no Llama file needs; leave it out.",
+            g->src->path, cria_name_shown(m->key.data, m->key.len), m->key.data);
     if (bytes == 0 && item != CRIA_GGUF_STRING) return bad_value(g, m, "is an array of an unknown type");
     if (n > cria_reader_left(&g->r) / (bytes != 0 ? bytes : 8))
         return bad_value(g, m, "is an array longer than the file");
-    m->v.a.type = meta_type(item);
+    m->v.a.type = value_types[item].type;
     m->v.a.gguf_type = (uint8_t)item;
     m->v.a.n = n;
     m->v.a.data = g->r.base + g->r.pos;
@@ -187,9 +171,10 @@ static cria_status read_array(struct gguf *g, cria_meta *m) {
         for (uint64_t i = 0; i < n; i++)
             if (!read_string(&g->r, &s)) return bad_value(g, m, "has a string longer than the file");
     } else if (item == CRIA_GGUF_BOOL) {
-        struct cria_gguf_scalar s;
+        cria_meta b;
         for (uint64_t i = 0; i < n; i++)
-            if (!cria_gguf_read_scalar(&g->r, item, &s)) return bad_value(g, m, "has a bool that is not 0 or 1");
+            if (!cria_gguf_read_scalar(&g->r, item, &b))
+                return bad_value(g, m, "has a bool that is not 0 or 1");
     } else {
         g->r.pos += (size_t)n * bytes; /* within the bytes left, by the check above */
     }
@@ -201,24 +186,19 @@ static cria_status read_meta(struct gguf *g, cria_meta *m) {
     uint32_t type;
     if (!read_string(&g->r, &m->key)) return cut_off(g, "a metadata key");
     if (m->key.len > MAX_NAME || !cria_name_ok(m->key.data, m->key.len))
-        return cria_fail(g->err, CRIA_EFORMAT, g->r.pos,
-                         "%s: the metadata key before byte %zu is empty, longer than %d bytes or no UTF-8 text; the file "
-                         "is damaged.",
-                         g->src->path, g->r.pos, MAX_NAME);
+        return cria_fail(
+            g->err, CRIA_EFORMAT, g->r.pos,
+            "%s: the metadata key before byte %zu is empty, longer than %d bytes or no UTF-8 text; the file "
+            "is damaged.",
+            g->src->path, g->r.pos, MAX_NAME);
     if (!cria_read_u32(&g->r, &type)) return bad_value(g, m, "is cut off");
-    m->type = meta_type(type);
+    if (type >= N_VALUE_TYPES) return bad_value(g, m, "has an unknown type");
+    m->type = value_types[type].type;
     if (type == CRIA_GGUF_ARRAY) return read_array(g, m);
     if (type == CRIA_GGUF_STRING)
         return read_string(&g->r, &m->v.s) ? CRIA_OK : bad_value(g, m, "is a string longer than the file");
-    if (cria_gguf_scalar_bytes(type) == 0) return bad_value(g, m, "has an unknown type");
-    struct cria_gguf_scalar s;
-    if (!cria_gguf_read_scalar(&g->r, type, &s)) return bad_value(g, m, "is cut off, or a bool that is not 0 or 1");
-    switch (m->type) {
-    case CRIA_META_INT: m->v.i = s.v.i; break;
-    case CRIA_META_FLOAT: m->v.f = s.v.f; break;
-    case CRIA_META_BOOL: m->v.b = s.v.b; break;
-    default: m->v.u = s.v.u; break;
-    }
+    if (!cria_gguf_read_scalar(&g->r, type, m))
+        return bad_value(g, m, "is cut off, or a bool that is not 0 or 1");
     return CRIA_OK;
 }
 
@@ -240,17 +220,20 @@ static cria_status read_metas(struct gguf *g) {
 /* What the metadata says about the container itself. */
 static cria_status apply_metas(struct gguf *g) {
     uint64_t alignment = DEFAULT_ALIGNMENT, splits = 1;
-    if (cria_meta_find(g->c, "general.alignment") != NULL && !cria_meta_u64(g->c, "general.alignment", &alignment))
+    if (cria_meta_find(g->c, "general.alignment") != NULL &&
+        !cria_meta_u64(g->c, "general.alignment", &alignment))
         alignment = 0;
     if (alignment < MIN_ALIGNMENT || alignment > MAX_ALIGNMENT || (alignment & (alignment - 1)) != 0)
-        return cria_fail(g->err, CRIA_EFORMAT, CRIA_NOWHERE,
-                         "%s: general.alignment is %llu, but must be a power of two from %d to %d; the file is damaged.",
-                         g->src->path, (unsigned long long)alignment, MIN_ALIGNMENT, MAX_ALIGNMENT);
+        return cria_fail(
+            g->err, CRIA_EFORMAT, CRIA_NOWHERE,
+            "%s: general.alignment is %llu, but must be a power of two from %d to %d; the file is damaged.",
+            g->src->path, (unsigned long long)alignment, MIN_ALIGNMENT, MAX_ALIGNMENT);
     g->alignment = (size_t)alignment;
     if (cria_meta_u64(g->c, "split.count", &splits) && splits > 1)
-        return cria_fail(g->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
-                         "%s: is one of %llu parts of a split GGUF model; join them first with llama-gguf-split --merge.",
-                         g->src->path, (unsigned long long)splits);
+        return cria_fail(
+            g->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
+            "%s: is one of %llu parts of a split GGUF model; join them first with llama-gguf-split --merge.",
+            g->src->path, (unsigned long long)splits);
     return CRIA_OK;
 }
 
@@ -259,11 +242,12 @@ static cria_status apply_metas(struct gguf *g) {
 /* ggml's names of its type numbers, for messages about those that base/dtype.h does not have. */
 static const char *ggml_type_name(uint32_t type) {
     static const char *const names[] = {
-        "F32",    "F16",     "Q4_0",   "Q4_1",     "Q4_2",     "Q4_3",     "Q5_0",       "Q5_1",       "Q8_0",
-        "Q8_1",   "Q2_K",    "Q3_K",   "Q4_K",     "Q5_K",     "Q6_K",     "Q8_K",       "IQ2_XXS",    "IQ2_XS",
-        "IQ3_XXS", "IQ1_S",  "IQ4_NL", "IQ3_S",    "IQ2_S",    "IQ4_XS",   "I8",         "I16",        "I32",
-        "I64",    "F64",     "IQ1_M",  "BF16",     "Q4_0_4_4", "Q4_0_4_8", "Q4_0_8_8",   "TQ1_0",      "TQ2_0",
-        "IQ4_NL_4_4", "IQ4_NL_4_8", "IQ4_NL_8_8", "MXFP4", "NVFP4", "Q1_0",
+        "F32",   "F16",        "Q4_0",       "Q4_1",       "Q4_2",     "Q4_3",     "Q5_0",
+        "Q5_1",  "Q8_0",       "Q8_1",       "Q2_K",       "Q3_K",     "Q4_K",     "Q5_K",
+        "Q6_K",  "Q8_K",       "IQ2_XXS",    "IQ2_XS",     "IQ3_XXS",  "IQ1_S",    "IQ4_NL",
+        "IQ3_S", "IQ2_S",      "IQ4_XS",     "I8",         "I16",      "I32",      "I64",
+        "F64",   "IQ1_M",      "BF16",       "Q4_0_4_4",   "Q4_0_4_8", "Q4_0_8_8", "TQ1_0",
+        "TQ2_0", "IQ4_NL_4_4", "IQ4_NL_4_8", "IQ4_NL_8_8", "MXFP4",    "NVFP4",    "Q1_0",
     };
     return type < sizeof names / sizeof names[0] ? names[type] : "unknown";
 }
@@ -285,31 +269,36 @@ static cria_status read_info(struct gguf *g, cria_tensor *t, uint64_t *offset) {
     uint32_t ndim, type;
     if (!read_string(&g->r, &name)) return cut_off(g, "a tensor name");
     if (name.len > MAX_NAME || !cria_name_ok(name.data, name.len))
-        return cria_fail(g->err, CRIA_EFORMAT, g->r.pos,
-                         "%s: the tensor name before byte %zu is empty, longer than %d bytes or no UTF-8 text; the file "
-                         "is damaged.",
-                         g->src->path, g->r.pos, MAX_NAME);
+        return cria_fail(
+            g->err, CRIA_EFORMAT, g->r.pos,
+            "%s: the tensor name before byte %zu is empty, longer than %d bytes or no UTF-8 text; the file "
+            "is damaged.",
+            g->src->path, g->r.pos, MAX_NAME);
     const int shown = cria_name_shown(name.data, name.len);
     if (!cria_read_u32(&g->r, &ndim)) return cut_off(g, "a tensor's description");
     if (ndim < 1 || ndim > CRIA_MAX_DIMS)
-        return cria_fail(g->err, CRIA_EFORMAT, g->r.pos - 4,
-                         "%s: tensor \"%.*s\" has %lu dimensions, but GGUF allows 1 to %d; the file is damaged.",
-                         g->src->path, shown, name.data, (unsigned long)ndim, CRIA_MAX_DIMS);
+        return cria_fail(
+            g->err, CRIA_EFORMAT, g->r.pos - 4,
+            "%s: tensor \"%.*s\" has %lu dimensions, but GGUF allows 1 to %d; the file is damaged.",
+            g->src->path, shown, name.data, (unsigned long)ndim, CRIA_MAX_DIMS);
     *t = (cria_tensor){.ndim = ndim};
     for (uint32_t i = ndim; i-- > 0;) /* stored innermost first */
         if (!cria_read_u64(&g->r, &t->shape[i])) return cut_off(g, "a tensor's description");
-    if (!cria_read_u32(&g->r, &type) || !cria_read_u64(&g->r, offset)) return cut_off(g, "a tensor's description");
+    if (!cria_read_u32(&g->r, &type) || !cria_read_u64(&g->r, offset))
+        return cut_off(g, "a tensor's description");
     if (!find_dtype(type, &t->dtype))
-        return cria_fail(g->err, CRIA_EUNSUPPORTED, g->r.pos - 12,
-                         "%s: tensor \"%.*s\" has type %lu (%s), which this version cannot compute with; take the model "
-                         "in F16, BF16, Q8_0 or Q4_0.",
-                         g->src->path, shown, name.data, (unsigned long)type, ggml_type_name(type));
+        return cria_fail(
+            g->err, CRIA_EUNSUPPORTED, g->r.pos - 12,
+            "%s: tensor \"%.*s\" has type %lu (%s), which this version cannot compute with; take the model "
+            "in F16, BF16, Q8_0 or Q4_0.",
+            g->src->path, shown, name.data, (unsigned long)type, ggml_type_name(type));
     if (!cria_tensor_nbytes(t->dtype, ndim, t->shape, &t->nbytes))
-        return cria_fail(g->err, CRIA_EFORMAT, g->r.pos,
-                         "%s: tensor \"%.*s\" has rows of %llu items, which is no multiple of the %lu of a block of %s, "
-                         "or more bytes than memory can hold; the file is damaged.",
-                         g->src->path, shown, name.data, (unsigned long long)t->shape[ndim - 1],
-                         (unsigned long)cria_dtype_info(t->dtype)->items, cria_dtype_info(t->dtype)->text);
+        return cria_fail(
+            g->err, CRIA_EFORMAT, g->r.pos,
+            "%s: tensor \"%.*s\" has rows of %llu items, which is no multiple of the %lu of a block of %s, "
+            "or more bytes than memory can hold; the file is damaged.",
+            g->src->path, shown, name.data, (unsigned long long)t->shape[ndim - 1],
+            (unsigned long)cria_dtype_info(t->dtype)->items, cria_dtype_info(t->dtype)->text);
     t->name = cria_container_string(g->c, name.data, name.len);
     return t->name != NULL ? CRIA_OK : cria_fail_nomem(g->err, "the name of a tensor", name.len + 1);
 }
@@ -329,15 +318,17 @@ static cria_status place(const struct gguf *g, cria_tensor *t, uint64_t offset) 
     const size_t room = g->r.len - g->data;
     const int shown = cria_name_shown(t->name, strlen(t->name));
     if (offset % g->alignment != 0)
-        return cria_fail(g->err, CRIA_EFORMAT, g->data,
-                         "%s: tensor \"%.*s\" lies at offset %llu, which is no multiple of the alignment of %zu; the "
-                         "file is damaged.",
-                         g->src->path, shown, t->name, (unsigned long long)offset, g->alignment);
+        return cria_fail(
+            g->err, CRIA_EFORMAT, g->data,
+            "%s: tensor \"%.*s\" lies at offset %llu, which is no multiple of the alignment of %zu; the "
+            "file is damaged.",
+            g->src->path, shown, t->name, (unsigned long long)offset, g->alignment);
     if (offset > room || t->nbytes > room - offset)
-        return cria_fail(g->err, CRIA_EFORMAT, g->data,
-                         "%s: tensor \"%.*s\" has %llu bytes at offset %llu, but there are only %zu bytes of tensors; "
-                         "the file is cut off or damaged, get it again.",
-                         g->src->path, shown, t->name, (unsigned long long)t->nbytes, (unsigned long long)offset, room);
+        return cria_fail(
+            g->err, CRIA_EFORMAT, g->data,
+            "%s: tensor \"%.*s\" has %llu bytes at offset %llu, but there are only %zu bytes of tensors; "
+            "the file is cut off or damaged, get it again.",
+            g->src->path, shown, t->name, (unsigned long long)t->nbytes, (unsigned long long)offset, room);
     t->data = g->src->data + g->data + offset;
     return CRIA_OK;
 }
@@ -349,17 +340,19 @@ static int by_data(const void *items, uint32_t a, uint32_t b) {
     return t[a].nbytes < t[b].nbytes ? -1 : t[a].nbytes > t[b].nbytes;
 }
 
-static cria_status refuse_overlaps(const struct gguf *g, uint32_t *order, const cria_tensor *tensors, size_t n) {
+static cria_status refuse_overlaps(const struct gguf *g, uint32_t *order, const cria_tensor *tensors,
+                                   size_t n) {
     cria_order_sort(order, n, by_data, tensors);
     for (size_t i = 1; i < n; i++) {
         const cria_tensor *a = &tensors[order[i - 1]], *b = &tensors[order[i]];
         if ((uint64_t)(b->data - a->data) < a->nbytes)
-            return cria_fail(g->err, CRIA_EFORMAT, (uint64_t)(b->data - g->src->data),
-                             "%s: tensor \"%.*s\" of %llu bytes overlaps tensor \"%.*s\", which begins %llu bytes "
-                             "after it; the file is damaged.",
-                             g->src->path, cria_name_shown(a->name, strlen(a->name)), a->name,
-                             (unsigned long long)a->nbytes, cria_name_shown(b->name, strlen(b->name)), b->name,
-                             (unsigned long long)(b->data - a->data));
+            return cria_fail(
+                g->err, CRIA_EFORMAT, (uint64_t)(b->data - g->src->data),
+                "%s: tensor \"%.*s\" of %llu bytes overlaps tensor \"%.*s\", which begins %llu bytes "
+                "after it; the file is damaged.",
+                g->src->path, cria_name_shown(a->name, strlen(a->name)), a->name,
+                (unsigned long long)a->nbytes, cria_name_shown(b->name, strlen(b->name)), b->name,
+                (unsigned long long)(b->data - a->data));
     }
     return CRIA_OK;
 }
@@ -373,7 +366,8 @@ static cria_status read_tensors(struct gguf *g) {
     cria_tensor *tensors = c->tensors + c->n_tensors;
     uint64_t *offsets = cria_malloc_array(c->ctx, n, sizeof *offsets);
     uint32_t *order = cria_malloc_array(c->ctx, n, sizeof *order);
-    if (offsets == NULL || order == NULL) st = cria_fail_nomem(g->err, "the tensors' places", n * sizeof *offsets);
+    if (offsets == NULL || order == NULL)
+        st = cria_fail_nomem(g->err, "the tensors' places", n * sizeof *offsets);
     for (size_t i = 0; i < n && st == CRIA_OK; i++) st = read_info(g, &tensors[i], &offsets[i]);
     if (st == CRIA_OK) st = find_data(g);
     for (size_t i = 0; i < n && st == CRIA_OK; i++) st = place(g, &tensors[i], offsets[i]);

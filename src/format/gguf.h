@@ -22,19 +22,8 @@ enum cria_gguf_type {
     CRIA_GGUF_F64 = 12
 };
 
-struct cria_gguf_scalar {
-    enum cria_meta_type type; /* UINT, INT, FLOAT or BOOL */
-    union {
-        uint64_t u;
-        int64_t i;
-        double f;
-        bool b;
-    } v;
-};
-
-/* Bytes of a stored scalar; 0 for strings, arrays and unknown numbers. */
-size_t cria_gguf_scalar_bytes(uint32_t gguf_type);
-/* False, with the reader where it was, when gguf_type is no scalar, the bytes are too few or a bool is not 0 or 1. */
-bool cria_gguf_read_scalar(cria_reader *r, uint32_t gguf_type, struct cria_gguf_scalar *out);
+/* Sets out->type and the value; the key is left alone. False, with the reader where it was, when gguf_type is
+ * no scalar, the bytes are too few or a bool is not 0 or 1. */
+bool cria_gguf_read_scalar(cria_reader *r, uint32_t gguf_type, cria_meta *out);
 
 #endif

@@ -44,8 +44,10 @@ const cria_meta *cria_meta_find(const cria_container *c, const char *key) {
         const cria_meta *m = &c->metas[c->by_key[mid]];
         const int order = compare_strings(wanted, m->key);
         if (order == 0) return m;
-        if (order < 0) hi = mid;
-        else lo = mid + 1;
+        if (order < 0)
+            hi = mid;
+        else
+            lo = mid + 1;
     }
     return NULL;
 }
@@ -53,19 +55,26 @@ const cria_meta *cria_meta_find(const cria_container *c, const char *key) {
 bool cria_meta_u64(const cria_container *c, const char *key, uint64_t *out) {
     const cria_meta *m = cria_meta_find(c, key);
     if (m == NULL) return false;
-    if (m->type == CRIA_META_UINT) *out = m->v.u;
-    else if (m->type == CRIA_META_INT && m->v.i >= 0) *out = (uint64_t)m->v.i;
-    else return false;
+    if (m->type == CRIA_META_UINT)
+        *out = m->v.u;
+    else if (m->type == CRIA_META_INT && m->v.i >= 0)
+        *out = (uint64_t)m->v.i;
+    else
+        return false;
     return true;
 }
 
 bool cria_meta_f64(const cria_container *c, const char *key, double *out) {
     const cria_meta *m = cria_meta_find(c, key);
     if (m == NULL) return false;
-    if (m->type == CRIA_META_FLOAT) *out = m->v.f;
-    else if (m->type == CRIA_META_UINT) *out = (double)m->v.u;
-    else if (m->type == CRIA_META_INT) *out = (double)m->v.i;
-    else return false;
+    if (m->type == CRIA_META_FLOAT)
+        *out = m->v.f;
+    else if (m->type == CRIA_META_UINT)
+        *out = (double)m->v.u;
+    else if (m->type == CRIA_META_INT)
+        *out = (double)m->v.i;
+    else
+        return false;
     return true;
 }
 
@@ -93,7 +102,7 @@ cria_meta_iter cria_meta_begin(const cria_meta *m) {
 }
 
 /* Reads the next item when it is a scalar. */
-static bool next_scalar(cria_meta_iter *it, struct cria_gguf_scalar *out) {
+static bool next_scalar(cria_meta_iter *it, cria_meta *out) {
     if (it->left == 0) return false;
     cria_reader r = cria_reader_init(it->p, (size_t)(it->end - it->p));
     if (!cria_gguf_read_scalar(&r, it->gguf_type, out)) return false;
@@ -116,23 +125,30 @@ bool cria_meta_next_str(cria_meta_iter *it, cria_str *out) {
 
 bool cria_meta_next_f64(cria_meta_iter *it, double *out) {
     cria_meta_iter next = *it;
-    struct cria_gguf_scalar s;
-    if (!next_scalar(&next, &s)) return false;
-    if (s.type == CRIA_META_FLOAT) *out = s.v.f;
-    else if (s.type == CRIA_META_UINT) *out = (double)s.v.u;
-    else if (s.type == CRIA_META_INT) *out = (double)s.v.i;
-    else return false;
+    cria_meta item;
+    if (!next_scalar(&next, &item)) return false;
+    if (item.type == CRIA_META_FLOAT)
+        *out = item.v.f;
+    else if (item.type == CRIA_META_UINT)
+        *out = (double)item.v.u;
+    else if (item.type == CRIA_META_INT)
+        *out = (double)item.v.i;
+    else
+        return false;
     *it = next;
     return true;
 }
 
 bool cria_meta_next_i64(cria_meta_iter *it, int64_t *out) {
     cria_meta_iter next = *it;
-    struct cria_gguf_scalar s;
-    if (!next_scalar(&next, &s)) return false;
-    if (s.type == CRIA_META_INT) *out = s.v.i;
-    else if (s.type == CRIA_META_UINT && s.v.u <= INT64_MAX) *out = (int64_t)s.v.u;
-    else return false;
+    cria_meta item;
+    if (!next_scalar(&next, &item)) return false;
+    if (item.type == CRIA_META_INT)
+        *out = item.v.i;
+    else if (item.type == CRIA_META_UINT && item.v.u <= INT64_MAX)
+        *out = (int64_t)item.v.u;
+    else
+        return false;
     *it = next;
     return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sorting numbers of things by a comparison: how format/ finds names, duplicates and overlaps. Heapsort, because it
- * needs no memory, no recursion and at most 2·n·log2(n) comparisons on any input: names and offsets come from hostile
- * files, which a hash table or a quicksort would have to be defended against. */
+/* Sorting numbers of things by a comparison: how format/ finds names, duplicates and overlaps. Heapsort,
+ * because it needs no memory, no recursion and at most 2·n·log2(n) comparisons on any input: names and
+ * offsets come from hostile files, which a hash table or a quicksort would have to be defended against. */
 #ifndef CRIA_FORMAT_ORDER_H
 #define CRIA_FORMAT_ORDER_H
 

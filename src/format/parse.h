@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What container.c and its parsers share; private to format/. A parser reads one file's bytes and adds tensors (and
- * metadata) to a container; when it fails the container is thrown away whole, so it need not undo anything. */
+/* What container.c and its parsers share; private to format/. A parser reads one file's bytes and adds
+ * tensors (and metadata) to a container; when it fails the container is thrown away whole, so it need not
+ * undo anything. */
 #ifndef CRIA_FORMAT_PARSE_H
 #define CRIA_FORMAT_PARSE_H
 
@@ -9,11 +10,11 @@
 
 /* One file of a container. */
 struct cria_source {
-    const char *path;     /* for messages; owned by the container */
-    const uint8_t *data;  /* map.data, or the caller's bytes (open_memory) */
+    const char *path;    /* for messages; owned by the container */
+    const uint8_t *data; /* map.data, or the caller's bytes (open_memory) */
     size_t len;
     cria_mapfile map;
-    size_t first_tensor;  /* its tensors are those from here to the next source's */
+    size_t first_tensor; /* its tensors are those from here to the next source's */
 };
 
 struct cria_block; /* container.c */
@@ -26,12 +27,12 @@ struct cria_container {
     size_t n_sources;
     cria_tensor *tensors;
     size_t n_tensors, cap_tensors;
-    uint32_t *by_name;      /* numbers of tensors, sorted by name */
+    uint32_t *by_name; /* numbers of tensors, sorted by name */
     cria_meta *metas;
     size_t n_metas;
-    uint32_t *by_key;       /* numbers of metas, sorted by key */
+    uint32_t *by_key; /* numbers of metas, sorted by key */
     struct cria_block *blocks;
-    uint8_t *room;          /* rest of the newest block for strings */
+    uint8_t *room; /* rest of the newest block for strings */
     size_t n_room;
 };
 
@@ -43,7 +44,8 @@ cria_status cria_gguf_read(cria_container *c, const struct cria_source *src, cri
 void *cria_container_alloc(cria_container *c, size_t bytes);
 /* NUL-terminated copy that lives as long as the container. */
 const char *cria_container_string(cria_container *c, const char *s, size_t len);
-/* Room for n more tensors: the parser then writes c->tensors[c->n_tensors++]. n must be justified by the file. */
+/* Room for n more tensors: the parser then writes c->tensors[c->n_tensors++]. n must be justified by the
+ * file. */
 cria_status cria_container_reserve(cria_container *c, size_t n, cria_error *err);
 
 /* Sorts the keys of c->metas into c->by_key; a key that is there twice is CRIA_EFORMAT. */

@@ -13,8 +13,10 @@ bool cria_tensor_nbytes(cria_dtype dtype, uint32_t ndim, const uint64_t *shape, 
         total = cria_dtype_info(dtype)->bytes;
     }
     for (uint32_t i = 0; i + 1 < ndim; i++) {
-        if (shape[i] == 0) empty = true;
-        else if (shape[i] > SIZE_MAX || !cria_mul_ok(total, (size_t)shape[i], &total)) return false;
+        if (shape[i] == 0)
+            empty = true;
+        else if (shape[i] > SIZE_MAX || !cria_mul_ok(total, (size_t)shape[i], &total))
+            return false;
     }
     *nbytes = empty ? 0 : total;
     return true;

@@ -8,7 +8,7 @@
 #define CRIA_MAX_DIMS 4
 
 typedef struct cria_tensor {
-    const char *name;              /* NUL-terminated */
+    const char *name; /* NUL-terminated */
     cria_dtype dtype;
     uint32_t ndim;                 /* 0..CRIA_MAX_DIMS */
     uint64_t shape[CRIA_MAX_DIMS]; /* outermost first (GGUF's order is turned round); row-major, dense */
@@ -16,9 +16,9 @@ typedef struct cria_tensor {
     uint64_t nbytes;               /* exactly what shape and dtype say; checked to lie inside its file */
 } cria_tensor;
 
-/* Bytes of a dense tensor; shape outermost first. False when the innermost dimension is no multiple of the dtype's
- * block, or when the product of the dimensions that are not 0 does not fit size_t: then no later product of some of
- * them can overflow either, even where one dimension is 0. */
+/* Bytes of a dense tensor; shape outermost first. False when the innermost dimension is no multiple of the
+ * dtype's block, or when the product of the dimensions that are not 0 does not fit size_t: then no later
+ * product of some of them can overflow either, even where one dimension is 0. */
 bool cria_tensor_nbytes(cria_dtype dtype, uint32_t ndim, const uint64_t *shape, uint64_t *nbytes);
 
 #endif

@@ -22,7 +22,7 @@ enum {
     LEN_LOCATOR64 = 20,
 
     FLAG_ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13, /* traditional, strong, masked headers */
-    FLAG_SIZES_FOLLOW = 1 << 3,                 /* a data descriptor after the data; its local header says 0 */
+    FLAG_SIZES_FOLLOW = 1 << 3, /* a data descriptor after the data; its local header says 0 */
     FLAG_PATCH = 1 << 5,
 
     METHOD_STORED = 0,
@@ -30,7 +30,8 @@ enum {
 
     EXTRA_ZIP64 = 1,
 
-    /* Deflate's best case is 258 bytes from a 1-bit length code and a 1-bit distance code: 258·8/2 bytes per byte. */
+    /* Deflate's best case is 258 bytes from a 1-bit length code and a 1-bit distance code: 258·8/2 bytes per
+       byte. */
     MAX_RATIO = 1032,
 
     /* Far above any model; keeps member numbers in 32 bits. */
@@ -45,8 +46,8 @@ struct directory {
 
 static cria_status damaged(const cria_zip *zip, uint64_t where, cria_error *err, const char *what) {
     return cria_fail(err, CRIA_EFORMAT, where,
-                     "%s: %s at byte %llu of %zu; the ZIP archive is cut off or damaged, get it again.", zip->path,
-                     what, (unsigned long long)where, zip->len);
+                     "%s: %s at byte %llu of %zu; the ZIP archive is cut off or damaged, get it again.",
+                     zip->path, what, (unsigned long long)where, zip->len);
 }
 
 /* The end record is followed by a comment of up to 65535 bytes that must reach the end of the file. */
@@ -65,11 +66,14 @@ static bool find_end(const cria_zip *zip, size_t *end) {
 
 static cria_status several_disks(const cria_zip *zip, uint64_t where, cria_error *err) {
     return cria_fail(err, CRIA_EUNSUPPORTED, where,
-                     "%s: the ZIP archive is split over several disks; join it into one file first.", zip->path);
+                     "%s: the ZIP archive is split over several disks; join it into one file first.",
+                     zip->path);
 }
 
 /* A field of the end record that is not saturated must say what the ZIP64 record says. */
-static bool agrees(uint64_t small, uint64_t saturated, uint64_t big) { return small == saturated || small == big; }
+static bool agrees(uint64_t small, uint64_t saturated, uint64_t big) {
+    return small == saturated || small == big;
+}
 
 static cria_status read_end64(const cria_zip *zip, size_t end, struct directory *dir, cria_error *err) {
     const size_t locator = end - LEN_LOCATOR64;
@@ -79,7 +83,8 @@ static cria_status read_end64(const cria_zip *zip, size_t end, struct directory 
     const uint8_t *p = zip->data + at;
     if (cria_load_u64(p + 4) != locator - at - 12)
         return damaged(zip, at, err, "the ZIP64 end record does not reach its locator");
-    if (cria_load_u32(p + 16) != 0 || cria_load_u32(p + 20) != 0 || cria_load_u64(p + 24) != cria_load_u64(p + 32))
+    if (cria_load_u32(p + 16) != 0 || cria_load_u32(p + 20) != 0 ||
+        cria_load_u64(p + 24) != cria_load_u64(p + 32))
         return several_disks(zip, at, err);
     const struct directory big = {cria_load_u64(p + 32), cria_load_u64(p + 40), cria_load_u64(p + 48), at};
     if (!agrees(dir->n, 0xffff, big.n) || !agrees(dir->size, 0xffffffff, big.size) ||
@@ -94,7 +99,8 @@ static cria_status find_directory(const cria_zip *zip, struct directory *dir, cr
     if (!find_end(zip, &end))
         return damaged(zip, zip->len, err, "there is no end record of a ZIP archive before its end");
     const uint8_t *p = zip->data + end;
-    if (cria_load_u16(p + 4) != 0 || cria_load_u16(p + 6) != 0 || cria_load_u16(p + 8) != cria_load_u16(p + 10))
+    if (cria_load_u16(p + 4) != 0 || cria_load_u16(p + 6) != 0 ||
+        cria_load_u16(p + 8) != cria_load_u16(p + 10))
         return several_disks(zip, end, err);
     *dir = (struct directory){cria_load_u16(p + 10), cria_load_u32(p + 12), cria_load_u32(p + 16), end};
     if (end >= LEN_LOCATOR64 && cria_load_u32(p - LEN_LOCATOR64) == SIG_LOCATOR64) {
@@ -102,53 +108,64 @@ static cria_status find_directory(const cria_zip *zip, struct directory *dir, cr
         if (st != CRIA_OK) return st;
     }
     if (dir->offset > dir->end || dir->size != dir->end - dir->offset)
-        return cria_fail(err, CRIA_EFORMAT, end,
-                         "%s: the ZIP directory of %llu bytes at byte %llu does not end at byte %llu, where its end "
-                         "record is; the archive is cut off, damaged or has something put before it.",
-                         zip->path, (unsigned long long)dir->size, (unsigned long long)dir->offset,
-                         (unsigned long long)dir->end);
+        return cria_fail(
+            err, CRIA_EFORMAT, end,
+            "%s: the ZIP directory of %llu bytes at byte %llu does not end at byte %llu, where its end "
+            "record is; the archive is cut off, damaged or has something put before it.",
+            zip->path, (unsigned long long)dir->size, (unsigned long long)dir->offset,
+            (unsigned long long)dir->end);
     if (dir->n > dir->size / LEN_CENTRAL)
-        return cria_fail(err, CRIA_EFORMAT, end,
-                         "%s: the ZIP archive claims %llu members, but its directory of %llu bytes has room for at most "
-                         "%llu; the file is damaged.",
-                         zip->path, (unsigned long long)dir->n, (unsigned long long)dir->size,
-                         (unsigned long long)(dir->size / LEN_CENTRAL));
+        return cria_fail(
+            err, CRIA_EFORMAT, end,
+            "%s: the ZIP archive claims %llu members, but its directory of %llu bytes has room for at most "
+            "%llu; the file is damaged.",
+            zip->path, (unsigned long long)dir->n, (unsigned long long)dir->size,
+            (unsigned long long)(dir->size / LEN_CENTRAL));
     if (dir->n > MAX_MEMBERS)
-        return cria_fail(err, CRIA_EUNSUPPORTED, end, "%s: the ZIP archive has %llu members, more than the %d allowed.",
-                         zip->path, (unsigned long long)dir->n, MAX_MEMBERS);
+        return cria_fail(err, CRIA_EUNSUPPORTED, end,
+                         "%s: the ZIP archive has %llu members, more than the %d allowed.", zip->path,
+                         (unsigned long long)dir->n, MAX_MEMBERS);
     return CRIA_OK;
 }
 
 static const char *method_name(unsigned method) {
     switch (method) {
-    case 9: return "deflate64";
-    case 12: return "bzip2";
-    case 14: return "LZMA";
+    case 9:
+        return "deflate64";
+    case 12:
+        return "bzip2";
+    case 14:
+        return "LZMA";
     case 20:
-    case 93: return "zstd";
-    case 95: return "xz";
-    case 99: return "AES encryption";
-    default: return "unknown";
+    case 93:
+        return "zstd";
+    case 95:
+        return "xz";
+    case 99:
+        return "AES encryption";
+    default:
+        return "unknown";
     }
 }
 
-static cria_status check_method(const cria_zip *zip, const cria_zip_member *m, unsigned flags, unsigned method,
-                                cria_error *err) {
+static cria_status check_method(const cria_zip *zip, const cria_zip_member *m, unsigned flags,
+                                unsigned method, cria_error *err) {
     const int shown = cria_name_shown(m->name, m->name_len);
     if (flags & FLAG_ENCRYPTED)
         return cria_fail(err, CRIA_EUNSUPPORTED, m->header,
-                         "%s: member \"%.*s\" is encrypted; save the arrays without a password.", zip->path, shown,
-                         m->name);
+                         "%s: member \"%.*s\" is encrypted; save the arrays without a password.", zip->path,
+                         shown, m->name);
     if (flags & FLAG_PATCH || (method != METHOD_STORED && method != METHOD_DEFLATE))
-        return cria_fail(err, CRIA_EUNSUPPORTED, m->header,
-                         "%s: member \"%.*s\" is compressed with method %u (%s), but only stored (0) and deflated (8) "
-                         "members can be read; save the arrays with mx.savez or np.savez.",
-                         zip->path, shown, m->name, method,
-                         flags & FLAG_PATCH ? "patched data" : method_name(method));
+        return cria_fail(
+            err, CRIA_EUNSUPPORTED, m->header,
+            "%s: member \"%.*s\" is compressed with method %u (%s), but only stored (0) and deflated (8) "
+            "members can be read; save the arrays with mx.savez or np.savez.",
+            zip->path, shown, m->name, method, flags & FLAG_PATCH ? "patched data" : method_name(method));
     return CRIA_OK;
 }
 
-/* Replaces saturated sizes and offset by those of the ZIP64 extra field, which holds only these, in this order. */
+/* Replaces saturated sizes and offset by those of the ZIP64 extra field, which holds only these, in this
+ * order. */
 static bool apply_zip64(cria_reader extra, uint64_t *usize, uint64_t *csize, uint64_t *header) {
     uint64_t *const wanted[3] = {usize, csize, header};
     bool missing = *usize == 0xffffffff || *csize == 0xffffffff || *header == 0xffffffff;
@@ -184,11 +201,12 @@ static cria_status locate_data(const cria_zip *zip, cria_zip_member *m, unsigned
         (!agrees(csize, 0xffffffff, m->csize) || !agrees(usize, 0xffffffff, m->usize)))
         return damaged(zip, m->header, err, "the sizes in a local header contradict the ZIP directory");
     if (m->csize > directory - m->header - skip)
-        return cria_fail(err, CRIA_EFORMAT, m->header,
-                         "%s: member \"%.*s\" claims %zu bytes, but there are only %llu before the ZIP directory; the "
-                         "file is damaged.",
-                         zip->path, cria_name_shown(m->name, m->name_len), m->name, m->csize,
-                         (unsigned long long)(directory - m->header - skip));
+        return cria_fail(
+            err, CRIA_EFORMAT, m->header,
+            "%s: member \"%.*s\" claims %zu bytes, but there are only %llu before the ZIP directory; the "
+            "file is damaged.",
+            zip->path, cria_name_shown(m->name, m->name_len), m->name, m->csize,
+            (unsigned long long)(directory - m->header - skip));
     m->data = p + skip;
     return CRIA_OK;
 }
@@ -198,18 +216,21 @@ static cria_status check_sizes(const cria_zip *zip, const cria_zip_member *m, ui
     const int shown = cria_name_shown(m->name, m->name_len);
     if (csize > zip->len)
         return cria_fail(err, CRIA_EFORMAT, m->header,
-                         "%s: member \"%.*s\" claims %llu bytes in a file of %zu; the file is damaged.", zip->path,
-                         shown, m->name, (unsigned long long)csize, zip->len);
+                         "%s: member \"%.*s\" claims %llu bytes in a file of %zu; the file is damaged.",
+                         zip->path, shown, m->name, (unsigned long long)csize, zip->len);
     if (!m->deflated && usize != csize)
-        return cria_fail(err, CRIA_EFORMAT, m->header,
-                         "%s: member \"%.*s\" is stored without compression, but claims %llu bytes stored and %llu "
-                         "read; the file is damaged.",
-                         zip->path, shown, m->name, (unsigned long long)csize, (unsigned long long)usize);
-    if (usize > SIZE_MAX || usize / MAX_RATIO > csize || (usize / MAX_RATIO == csize && usize % MAX_RATIO != 0))
-        return cria_fail(err, CRIA_EFORMAT, m->header,
-                         "%s: member \"%.*s\" claims %llu bytes inflated from %llu, more than the %d-fold that deflate "
-                         "can reach; the file is damaged or made to exhaust memory.",
-                         zip->path, shown, m->name, (unsigned long long)usize, (unsigned long long)csize, MAX_RATIO);
+        return cria_fail(
+            err, CRIA_EFORMAT, m->header,
+            "%s: member \"%.*s\" is stored without compression, but claims %llu bytes stored and %llu "
+            "read; the file is damaged.",
+            zip->path, shown, m->name, (unsigned long long)csize, (unsigned long long)usize);
+    if (usize > SIZE_MAX || usize / MAX_RATIO > csize ||
+        (usize / MAX_RATIO == csize && usize % MAX_RATIO != 0))
+        return cria_fail(
+            err, CRIA_EFORMAT, m->header,
+            "%s: member \"%.*s\" claims %llu bytes inflated from %llu, more than the %d-fold that deflate "
+            "can reach; the file is damaged or made to exhaust memory.",
+            zip->path, shown, m->name, (unsigned long long)usize, (unsigned long long)csize, MAX_RATIO);
     return CRIA_OK;
 }
 
@@ -234,7 +255,8 @@ static cria_status read_member(const cria_zip *zip, cria_reader *r, uint64_t dir
     if (cria_load_u16(p + 34) != 0) return several_disks(zip, at, err);
     if (!apply_zip64(cria_reader_init(extra, extra_len), &usize, &csize, &header))
         return damaged(zip, at, err, "an entry of the ZIP directory lacks its ZIP64 sizes");
-    if (header >= directory) return damaged(zip, at, err, "a member begins behind the start of the ZIP directory");
+    if (header >= directory)
+        return damaged(zip, at, err, "a member begins behind the start of the ZIP directory");
     m->header = (size_t)header;
     cria_status st = check_method(zip, m, flags, method, err);
     if (st == CRIA_OK) st = check_sizes(zip, m, usize, csize, err);
@@ -258,11 +280,12 @@ static cria_status refuse_overlaps(const cria_zip *zip, cria_error *err) {
         const cria_zip_member *a = &zip->members[order[i - 1]], *b = &zip->members[order[i]];
         const size_t end = (size_t)(a->data - zip->data) + a->csize;
         if (end > b->header)
-            st = cria_fail(err, CRIA_EFORMAT, b->header,
-                           "%s: member \"%.*s\" ends at byte %zu, but \"%.*s\" begins at byte %zu; members that overlap "
-                           "are refused.",
-                           zip->path, cria_name_shown(a->name, a->name_len), a->name, end,
-                           cria_name_shown(b->name, b->name_len), b->name, b->header);
+            st = cria_fail(
+                err, CRIA_EFORMAT, b->header,
+                "%s: member \"%.*s\" ends at byte %zu, but \"%.*s\" begins at byte %zu; members that overlap "
+                "are refused.",
+                zip->path, cria_name_shown(a->name, a->name_len), a->name, end,
+                cria_name_shown(b->name, b->name_len), b->name, b->header);
     }
     cria_free(zip->ctx, order);
     return st;
@@ -276,9 +299,11 @@ cria_status cria_zip_init(cria_zip *zip, cria_ctx *ctx, const char *path, const 
     if (st != CRIA_OK) return st;
     const size_t n = (size_t)dir.n; /* at most dir.size / 46, and the directory lies in memory */
     zip->members = cria_calloc(ctx, n, sizeof *zip->members);
-    if (zip->members == NULL) return cria_fail_nomem(err, "the list of ZIP members", n * sizeof *zip->members);
+    if (zip->members == NULL)
+        return cria_fail_nomem(err, "the list of ZIP members", n * sizeof *zip->members);
     cria_reader r = cria_reader_init(data + dir.offset, (size_t)dir.size);
-    for (; zip->n < n && st == CRIA_OK; zip->n++) st = read_member(zip, &r, dir.offset, &zip->members[zip->n], err);
+    for (; zip->n < n && st == CRIA_OK; zip->n++)
+        st = read_member(zip, &r, dir.offset, &zip->members[zip->n], err);
     if (st == CRIA_OK && cria_reader_left(&r) != 0)
         st = damaged(zip, dir.offset + r.pos, err, "the ZIP directory goes on after its last member");
     if (st == CRIA_OK) st = refuse_overlaps(zip, err);
@@ -292,8 +317,10 @@ void cria_zip_fini(cria_zip *zip) {
     zip->n = 0;
 }
 
-/* The decompressor (about 11 KB) comes from the C library: libdeflate before 1.19 takes no allocator but a global. */
-cria_status cria_zip_inflate(const cria_zip *zip, const cria_zip_member *member, uint8_t *out, cria_error *err) {
+/* The decompressor (about 11 KB) comes from the C library: libdeflate before 1.19 takes no allocator but a
+ * global. */
+cria_status cria_zip_inflate(const cria_zip *zip, const cria_zip_member *member, uint8_t *out,
+                             cria_error *err) {
     struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
     if (d == NULL) return cria_fail_nomem(err, "inflating a ZIP member", 11 * 1024);
     size_t used, got;
@@ -302,15 +329,17 @@ cria_status cria_zip_inflate(const cria_zip *zip, const cria_zip_member *member,
     libdeflate_free_decompressor(d);
     const int shown = cria_name_shown(member->name, member->name_len);
     if (result != LIBDEFLATE_SUCCESS || got != member->usize || used != member->csize)
-        return cria_fail(err, CRIA_EFORMAT, (uint64_t)(member->data - zip->data),
-                         "%s: member \"%.*s\" does not inflate from %zu to %zu bytes; the file is damaged, get it "
-                         "again.",
-                         zip->path, shown, member->name, member->csize, member->usize);
+        return cria_fail(
+            err, CRIA_EFORMAT, (uint64_t)(member->data - zip->data),
+            "%s: member \"%.*s\" does not inflate from %zu to %zu bytes; the file is damaged, get it "
+            "again.",
+            zip->path, shown, member->name, member->csize, member->usize);
     const uint32_t crc = libdeflate_crc32(0, out, member->usize);
     if (crc != member->crc)
-        return cria_fail(err, CRIA_EFORMAT, (uint64_t)(member->data - zip->data),
-                         "%s: member \"%.*s\" has the CRC-32 %08x, but the ZIP directory says %08x; the file is "
-                         "damaged, get it again.",
-                         zip->path, shown, member->name, (unsigned)crc, (unsigned)member->crc);
+        return cria_fail(
+            err, CRIA_EFORMAT, (uint64_t)(member->data - zip->data),
+            "%s: member \"%.*s\" has the CRC-32 %08x, but the ZIP directory says %08x; the file is "
+            "damaged, get it again.",
+            zip->path, shown, member->name, (unsigned)crc, (unsigned)member->crc);
     return CRIA_OK;
 }
