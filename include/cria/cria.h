@@ -255,15 +255,19 @@ typedef struct cria_sampler cria_sampler;
 
 typedef struct cria_sampler_opts {
     size_t size;
-    float temp;    /* 0: argmax, lowest id on a tie. Otherwise MLX's categorical(logits * (1/temp)). */
+    double temp;   /* 0: argmax, lowest id on a tie. Otherwise MLX's categorical(logits * (1/temp)); double because
+                    * Python computes 1/temp in double before it becomes a float32. */
     uint64_t seed; /* as mx.random.seed */
+    uint64_t skip; /* keys that MLX has drawn since it was seeded: the MLX example seeds before it builds its model,
+                    * whose random first weights draw 7·layers + 2. Linear in skip. */
 } cria_sampler_opts;
 
 CRIA_API cria_sampler_opts cria_sampler_opts_default(void);
 CRIA_API cria_status cria_sampler_new(cria_ctx *ctx, const cria_sampler_opts *opts, cria_sampler **out,
                                       cria_error *err);
 CRIA_API void cria_sampler_free(cria_sampler *sampler);
-/* logits[0..vocab_size) are read only. Advances the random state exactly as one MLX draw does. */
+/* logits[0..vocab_size) are read only. Advances the random state exactly as one MLX draw does (not at temp 0).
+ * -INFINITY is allowed (a token ruled out) unless every logit is; NaN and +INFINITY are CRIA_ENUMERIC. */
 CRIA_API cria_status cria_sampler_sample(cria_sampler *sampler, const float *logits, size_t vocab_size,
                                          int32_t *id, cria_error *err);
 
