@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The kernel table: all arithmetic of the forward pass, one function pointer per operation. The reference (ref/, plain
- * C) is the definition; every other table gives the same bits, on any input that is finite, and tests/checkkern proves
- * it. What makes that possible: a lane is an output, every output is summed by one lane in ascending order with the
+ * C) is the definition; every other table gives the same bits, on any input that is finite (a result that is NaN is NaN
+ * in all of them, with a payload of its own), and tests/checkkern proves it. What makes that possible: a lane is an output, every output is summed by one lane in ascending order with the
  * operations written down here, and sums over a vector (rmsnorm, softmax) run over 16 virtual lanes joined by
  * one fixed tree:  lane j takes elements j, j+16, j+32, … ascending; then lanes j and j+8 are added, then j and
  * j+4, j+2, j+1 (for lane counts that do not fill 16, missing lanes are +0).
@@ -21,14 +21,16 @@
  * planes = 1 (int8) or 2 (int16 as 256·hi + lo).
  *
  * Row t is cut into units of 32 inputs (the last filled up with zeros). Per unit, M = 127 (int8) or 32639 (int16):
- *     top = max |x_i|;   d = top / M;   inv = top > 0 ? M / top : 0   (both float32 divisions)
- *     a_i = x_i·inv rounded to the nearest integer, ties to even, then clamped to ±M
- *     int16: hi = floor((a + 128) / 256), lo = a − 256·hi       (so hi in ±127, lo in −128..127)
+ *     top = max |x_i|;   d = top / M;   inv = M / top              (both float32 divisions)
+ *     a_i = x_i·inv rounded to the nearest integer, ties to even   (|a_i| ≤ M: the product is off by far less than 1/2)
+ *     int16: hi = floor((a + 128) / 256), lo = a − 256·hi          (so hi in ±127, lo in −128..127)
  *     sum = Σ a_i
+ * A unit with top < 2^−112, where inv might overflow, counts as zeros: d = +0, a_i = 0.
  * and per weight group of g inputs (only when g is given), over its units in ascending order (a group of 16 has half a
  * unit: the sum of its own 16 a_i counts):
  *     u = float(sum_0)·d_0, then u = fma(float(sum_j), d_j, u)
- * Values that are not finite: top is then not finite and d = NaN, a = 0. */
+ * Values that are not finite: top is then not finite and d = NaN, a = 0.
+ * What lies between the last unit (byte, group) and ldd (ldq, ldu) is set to 0. */
 typedef struct cria_act {
     uint32_t n, k;
     const float *x;     /* row t at x + t·ldx */
@@ -44,6 +46,8 @@ typedef struct cria_act {
     size_t ldu;         /* k/group rounded up to 16 */
 } cria_act;
 
+#define CRIA_QUANTIZE_MIN 0x1p-112f
+
 /* Scratch that a matmul may use: bytes, 64-byte aligned, contents meaningless before and after; one per worker. */
 #define CRIA_MATMUL_SCRATCH ((size_t)512 << 10)
 
@@ -57,12 +61,13 @@ enum cria_kv_elem { CRIA_KV_ELEM_F16, CRIA_KV_ELEM_F32 };
  *     values: v[p·e + i]                                                    (a lane is an output dimension)
  * For query r with n = visible[r] positions (0..64; with 0 nothing changes), in this order:
  *     s_p  = fma chain over i ascending of q[r][i]·k[p][i], from +0             for p < n
- *     m'   = max(m[r], max_p s_p);   c = exp(m[r] − m')  (m[r] = −inf at first: then c = 0)
+ *     m'   = max(m[r], max_p s_p) + 0  (−0 becomes +0);   c = exp(m[r] − m')  (m[r] = −inf at first: then c = 0)
  *     w_p  = exp(s_p − m')
  *     l[r] = fma(l[r], c, Σ w_p)      Σ over the 16 virtual lanes p%16, and the tree
  *     o[r][i] = o[r][i]·c, then an fma chain over p ascending of w_p·v[p][i]
  *     m[r] = m'
- * Lanes p >= n may hold anything, NaN included, and have no effect. */
+ * Lanes p >= n may hold anything, NaN included, and have no effect. Should a visible s_p overflow to NaN or ±inf, l and o
+ * become NaN or stay finite alike in all tables; m is then unspecified. */
 typedef struct cria_attend {
     uint32_t n_q, e;          /* e: 1..1024 */
     enum cria_kv_elem kv;
@@ -85,7 +90,8 @@ struct cria_kernels {
                      void *scratch);
 
     /* The same for CODES matrices and integer activations (x->planes 1 or 2, x->group = w->spec.group when affine).
-     * acc = +0; per group g ascending, over its units j ascending (32 inputs, or the 16 of a group of 16):
+     * acc = +0; per stored group g ascending (the padding of a group of 16 included: it adds +0), over its units j
+     * ascending (32 inputs, or the 16 of a group of 16):
      *     I_j = Σ a_i·(L_i − zero)                 exact in int32, a the whole integer (256·hi + lo)
      *     t = float(I_0)·d_0, then t = fma(float(I_j), d_j, t)
      *     acc = fma(scale_g, t, acc); when affine, acc = fma(bias_g, u_g, acc) */
@@ -105,7 +111,7 @@ struct cria_kernels {
     void (*silu_mul)(float *y, const float *g, const float *u, size_t n);
 
     /* Rotates n_heads vectors of e (even) in place: pairs (2i, 2i+1) when traditional, else (i, i + e/2), i < e/2:
-     *     x0' = fma(x0, cos_i, −(x1·sin_i)),  x1' = fma(x0, sin_i, x1·cos_i) */
+     *     x0' = fma(x0, cos_i, −(x1·sin_i)),  x1' = fma(x1, cos_i, x0·sin_i) */
     void (*rope)(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin, bool traditional);
 
     /* y_i = x_i·a */
@@ -121,8 +127,8 @@ struct cria_kernels {
 /* The best table for these cpu flags (base/cpu.h); never NULL. Constant, shared, never freed. */
 const struct cria_kernels *cria_kernels_for(uint32_t cpu_flags);
 
-/* exp(x) as every table computes it (poly.h), for code outside the tables: x clamped to about [−87.33, 88.72], relative
- * error below 2 ulp. */
+/* exp(x) as every table computes it (poly.h), for code outside the tables. Error below 1 ulp; +0 where the result would
+ * be subnormal (x below −126·ln 2, −inf included), +inf where it overflows, NaN for NaN. */
 float cria_expf(float x);
 
 #endif

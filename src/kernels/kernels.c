@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tables and the choice among them. */
+#include "base/cpu.h"
+#include "kernels/ref/ref.h"
+#if defined(__x86_64__)
+#include "kernels/x86/kernels_x86.h"
+#elif defined(__aarch64__)
+#include "kernels/arm/kernels_arm.h"
+#endif
+
+static const struct cria_kernels scalar = {
+    .name = "scalar",
+    .matmul_f = cria_matmul_f_ref,
+    .matmul_q = cria_matmul_q_ref,
+    .quantize = cria_quantize_ref,
+    .rmsnorm = cria_rmsnorm_ref,
+    .add = cria_add_ref,
+    .silu_mul = cria_silu_mul_ref,
+    .rope = cria_rope_ref,
+    .scale = cria_scale_ref,
+    .kv_store = cria_kv_store_ref,
+    .attend = cria_attend_ref,
+};
+
+const struct cria_kernels *cria_kernels_for(uint32_t cpu_flags) {
+    (void)cpu_flags;
+    return &scalar;
+}

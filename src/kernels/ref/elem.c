@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reference of the element-wise kernels, of rmsnorm, rope and kv_store, and exp itself. Written to be read, not to be fast:
+ * fmaf is a call where the compiler may not assume an fma instruction. */
+#include "base/half.h"
+#include "kernels/poly.h"
+#include "kernels/ref/ref.h"
+#include <math.h>
+
+float cria_expf(float x) {
+    if (!(x <= CRIA_EXP_HI)) return x + INFINITY;
+    if (x < CRIA_EXP_LO) return 0.0f;
+    const float t = fmaf(x, CRIA_EXP_LOG2E, CRIA_EXP_ROUND);
+    const float n = t - CRIA_EXP_ROUND;
+    const float r = fmaf(n, -CRIA_EXP_LN2_LO, fmaf(n, -CRIA_EXP_LN2_HI, x));
+    float p = fmaf(CRIA_EXP_C6, r, CRIA_EXP_C5);
+    p = fmaf(p, r, CRIA_EXP_C4);
+    p = fmaf(p, r, CRIA_EXP_C3);
+    p = fmaf(p, r, CRIA_EXP_C2);
+    p = fmaf(p, r, 1.0f);
+    p = fmaf(p, r, 1.0f);
+    return cria_f32_from_bits(cria_f32_to_bits(p) + (cria_f32_to_bits(t) << 23));
+}
+
+void cria_rmsnorm_ref(float *y, const float *x, const float *w, float eps, size_t n) {
+    float lane[16] = {0};
+    for (size_t i = 0; i < n; i++) lane[i % 16] = fmaf(x[i], x[i], lane[i % 16]);
+    for (size_t half = 8; half > 0; half /= 2)
+        for (size_t j = 0; j < half; j++) lane[j] += lane[j + half];
+    const float r = 1.0f / sqrtf(lane[0] / (float)n + eps);
+    for (size_t i = 0; i < n; i++) y[i] = x[i] * r * w[i];
+}
+
+void cria_add_ref(float *y, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) y[i] += x[i];
+}
+
+void cria_silu_mul_ref(float *y, const float *g, const float *u, size_t n) {
+    for (size_t i = 0; i < n; i++) y[i] = g[i] / (1.0f + cria_expf(-g[i])) * u[i];
+}
+
+void cria_rope_ref(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin, bool traditional) {
+    const uint32_t half = e / 2, step = traditional ? 2 : 1, apart = traditional ? 1 : half;
+    for (uint32_t h = 0; h < n_heads; h++) {
+        float *head = x + (size_t)h * e;
+        for (uint32_t i = 0; i < half; i++) {
+            float *a = head + i * step, *b = a + apart;
+            const float x0 = *a, x1 = *b;
+            *a = fmaf(x0, cos[i], -(x1 * sin[i]));
+            *b = fmaf(x1, cos[i], x0 * sin[i]);
+        }
+    }
+}
+
+void cria_scale_ref(float *y, const float *x, float a, size_t n) {
+    for (size_t i = 0; i < n; i++) y[i] = x[i] * a;
+}
+
+void cria_kv_store_ref(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p, const float *k,
+                       const float *v) {
+    const size_t k0 = (size_t)(p / 16) * e * 16 + p % 16, v0 = (size_t)p * e;
+    for (uint32_t i = 0; i < e; i++) {
+        const size_t at_k = k0 + (size_t)i * 16, at_v = v0 + i;
+        if (kv == CRIA_KV_ELEM_F32) {
+            ((float *)k_block)[at_k] = k[i];
+            ((float *)v_block)[at_v] = v[i];
+        } else {
+            ((uint16_t *)k_block)[at_k] = cria_f32_to_f16(k[i]);
+            ((uint16_t *)v_block)[at_v] = cria_f32_to_f16(v[i]);
+        }
+    }
+}
