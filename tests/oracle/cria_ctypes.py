@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libcria through ctypes: as thin as it can be, so that a test reads like the C it stands for.
+
+Owns the mirror of include/cria/cria.h's structs. Every object frees itself; cria's objects keep alive what they
+need, so the order does not matter. A failing call raises CriaError with the library's own sentence.
+"""
+import ctypes as C
+from pathlib import Path
+
+import numpy as np
+
+ACTIVATIONS = {"default": 0, "int8": 1, "int16": 2, "f32": 3}
+KV = {"f16": 0, "f32": 1}
+ENCODE_BOS, ENCODE_SPECIAL = 1, 2
+
+P = C.c_void_p
+
+
+class CriaError(Exception):
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code = code
+
+
+class Error(C.Structure):
+    _fields_ = [("code", C.c_int), ("where", C.c_uint64), ("msg", C.c_char * 1000)]
+
+
+class CtxOpts(C.Structure):
+    _fields_ = [("size", C.c_size_t), ("threads", C.c_uint32), ("isa", C.c_char_p), ("log", P), ("log_user", P),
+                ("alloc", P), ("free", P), ("alloc_user", P)]
+
+
+class ModelOpts(C.Structure):
+    _fields_ = [("size", C.c_size_t), ("activations", C.c_int), ("progress", P), ("progress_user", P)]
+
+
+class EngineOpts(C.Structure):
+    _fields_ = [("size", C.c_size_t), ("kv", C.c_int), ("kv_bytes", C.c_uint64), ("batch_rows", C.c_uint32)]
+
+
+class SamplerOpts(C.Structure):
+    _fields_ = [("size", C.c_size_t), ("temp", C.c_double), ("seed", C.c_uint64), ("skip", C.c_uint64)]
+
+
+class ModelInfo(C.Structure):
+    _fields_ = [("format", C.c_char_p), ("architecture", C.c_char_p)] + [
+        (f, C.c_uint32) for f in ("dim", "n_layers", "n_heads", "n_kv_heads", "head_dim", "hidden_dim", "vocab_size",
+                                  "context")] + [
+        ("norm_eps", C.c_float), ("rope_theta", C.c_float), ("rope_traditional", C.c_bool),
+        ("n_params", C.c_uint64), ("weight_bytes", C.c_uint64)]
+
+
+ROW = np.dtype([("sequence", np.uintp), ("token", np.int32), ("want_logits", np.bool_), ("pad", "V3")])
+
+# name: (result, arguments without the trailing cria_error *); "status" raises when it is not 0.
+FUNCTIONS = {
+    "cria_version": (C.c_char_p, []),
+    "cria_ctx_opts_default": (CtxOpts, []),
+    "cria_ctx_new": ("status", [P, P]),
+    "cria_ctx_free": (None, [P]),
+    "cria_ctx_threads": (C.c_uint32, [P]),
+    "cria_ctx_isa": (C.c_char_p, [P]),
+    "cria_model_opts_default": (ModelOpts, []),
+    "cria_model_open": ("status", [P, C.c_char_p, P, P]),
+    "cria_model_free": (None, [P]),
+    "cria_model_get_info": (None, [P, P]),
+    "cria_model_tokenizer": (P, [P]),
+    "cria_tokenizer_open": ("status", [P, C.c_char_p, P]),
+    "cria_tokenizer_free": (None, [P]),
+    "cria_tokenizer_vocab_size": (C.c_uint32, [P]),
+    "cria_tokenizer_bos": (C.c_int32, [P]),
+    "cria_tokenizer_eos": (C.c_int32, [P]),
+    "cria_tokenizer_is_eog": (C.c_bool, [P, C.c_int32]),
+    "cria_tokenizer_piece": (P, [P, C.c_int32, P]),
+    "cria_encode": ("status", [P, C.c_char_p, C.c_size_t, C.c_uint, P, P]),
+    "cria_ids_free": (None, [P, P]),
+    "cria_decode": ("status", [P, P, C.c_size_t, P, P]),
+    "cria_text_free": (None, [P, P]),
+    "cria_detok_new": ("status", [P, P]),
+    "cria_detok_free": (None, [P]),
+    "cria_detok_push": ("status", [P, C.c_int32, P, P]),
+    "cria_detok_finish": ("status", [P, P, P]),
+    "cria_engine_opts_default": (EngineOpts, []),
+    "cria_engine_new": ("status", [P, P, P]),
+    "cria_engine_free": (None, [P]),
+    "cria_sequence_new": ("status", [P, P]),
+    "cria_sequence_free": (None, [P]),
+    "cria_sequence_length": (C.c_size_t, [P]),
+    "cria_sequence_truncate": (None, [P, C.c_size_t]),
+    "cria_engine_eval": ("status", [P, P, C.c_size_t, P]),
+    "cria_sampler_opts_default": (SamplerOpts, []),
+    "cria_sampler_new": ("status", [P, P, P]),
+    "cria_sampler_free": (None, [P]),
+    "cria_sampler_sample": ("status", [P, P, C.c_size_t, P]),
+}
+
+
+class Library:
+    """The shared library: lib.ctx_new(…) is cria_ctx_new(…, &err), raising CriaError."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        dll = C.CDLL(str(path))
+        for name, (result, arguments) in FUNCTIONS.items():
+            function = getattr(dll, name)
+            status = result == "status"
+            function.restype = C.c_int if status else result
+            function.argtypes = arguments + ([P] if status else [])
+            setattr(self, name.removeprefix("cria_"), self._checked(function) if status else function)
+
+    @staticmethod
+    def _checked(function):
+        def call(*arguments):
+            err = Error()
+            if function(*arguments, C.byref(err)) != 0:
+                raise CriaError(err.code, err.msg.decode())
+        return call
+
+    def context(self, threads=0, isa=None):
+        return Context(self, threads, isa)
+
+    def open(self, path, *, threads=2, isa=None, activations="default"):
+        return Model(Context(self, threads, isa), path, activations)
+
+
+class Object:
+    """A cria pointer and the function that frees it."""
+
+    def __init__(self, lib, free, make):
+        self.lib, self._free, self.p = lib, free, P()
+        make(C.byref(self.p))
+
+    def __del__(self):
+        if getattr(self, "p", None):
+            self._free(self.p)
+            self.p = None
+
+
+class Context(Object):
+    def __init__(self, lib, threads=0, isa=None):
+        opts = lib.ctx_opts_default()
+        opts.threads = threads
+        opts.isa = isa.encode() if isa else None
+        super().__init__(lib, lib.ctx_free, lambda out: lib.ctx_new(C.byref(opts), out))
+
+    @property
+    def isa(self):
+        return self.lib.ctx_isa(self.p).decode()
+
+
+class Tokenizer(Object):
+    """From a file when path is given, else borrowed from a model."""
+
+    def __init__(self, ctx, path=None, model=None):
+        self.ctx, self.model = ctx, model
+        if path is not None:
+            super().__init__(ctx.lib, ctx.lib.tokenizer_free,
+                             lambda out: ctx.lib.tokenizer_open(ctx.p, str(path).encode(), out))
+        else:
+            self.lib, self._free, self.p = ctx.lib, lambda p: None, P(ctx.lib.model_tokenizer(model.p))
+
+    def __len__(self):
+        return self.lib.tokenizer_vocab_size(self.p)
+
+    @property
+    def bos(self):
+        return self.lib.tokenizer_bos(self.p)
+
+    @property
+    def eos(self):
+        return self.lib.tokenizer_eos(self.p)
+
+    def encode(self, text, flags=0):
+        data = text.encode() if isinstance(text, str) else text
+        ids, n = P(), C.c_size_t()
+        self.lib.encode(self.p, data, len(data), flags, C.byref(ids), C.byref(n))
+        out = C.cast(ids, C.POINTER(C.c_int32))[: n.value] if n.value else []
+        self.lib.ids_free(self.p, ids)
+        return out
+
+    def decode(self, ids):
+        array = (C.c_int32 * max(1, len(ids)))(*ids)
+        text, n = P(), C.c_size_t()
+        self.lib.decode(self.p, array, len(ids), C.byref(text), C.byref(n))
+        out = C.string_at(text, n.value)
+        self.lib.text_free(self.p, text)
+        return out
+
+    def stream(self, ids):
+        """The parts that the streaming decoder gives for ids, the last one from finish."""
+        detok, text, n = P(), P(), C.c_size_t()
+        self.lib.detok_new(self.p, C.byref(detok))
+        parts = []
+        for i in ids:
+            self.lib.detok_push(detok, i, C.byref(text), C.byref(n))
+            parts.append(C.string_at(text, n.value) if n.value else b"")
+        self.lib.detok_finish(detok, C.byref(text), C.byref(n))
+        parts.append(C.string_at(text, n.value) if n.value else b"")
+        self.lib.detok_free(detok)
+        return parts
+
+
+class Model(Object):
+    def __init__(self, ctx, path, activations="default"):
+        opts = ctx.lib.model_opts_default()
+        opts.activations = ACTIVATIONS[activations]
+        self.ctx = ctx
+        super().__init__(ctx.lib, ctx.lib.model_free,
+                         lambda out: ctx.lib.model_open(ctx.p, str(path).encode(), C.byref(opts), out))
+        self.info = ModelInfo()
+        self.lib.model_get_info(self.p, C.byref(self.info))
+        self.tokenizer = Tokenizer(ctx, model=self)
+
+    def engine(self, kv="f16", batch_rows=0, kv_bytes=0):
+        return Engine(self, kv, batch_rows, kv_bytes)
+
+
+class Engine(Object):
+    def __init__(self, model, kv="f16", batch_rows=0, kv_bytes=0):
+        opts = model.lib.engine_opts_default()
+        opts.kv, opts.kv_bytes, opts.batch_rows = KV[kv], kv_bytes, batch_rows
+        self.model, self.vocab = model, model.info.vocab_size
+        super().__init__(model.lib, model.lib.engine_free,
+                         lambda out: model.lib.engine_new(model.p, C.byref(opts), out))
+
+    def sequence(self):
+        return Sequence(self)
+
+    def eval(self, rows):
+        """rows: (sequence, token, wants logits) each. Returns [rows that want them][vocab] float32."""
+        packed = np.zeros(len(rows), ROW)
+        for i, (sequence, token, want) in enumerate(rows):
+            packed[i] = (sequence.p.value, token, want, b"")
+        logits = np.empty((int(packed["want_logits"].sum()), self.vocab), np.float32)
+        self.lib.engine_eval(self.p, packed.ctypes.data, len(rows), logits.ctypes.data if logits.size else None)
+        return logits
+
+
+class Sequence(Object):
+    def __init__(self, engine):
+        self.engine = engine
+        super().__init__(engine.lib, engine.lib.sequence_free, lambda out: engine.lib.sequence_new(engine.p, out))
+
+    def __len__(self):
+        return self.lib.sequence_length(self.p)
+
+    def truncate(self, n):
+        self.lib.sequence_truncate(self.p, n)
+
+    def eval(self, tokens, want="all"):
+        """Appends tokens. want: "all", "last" or "none"."""
+        last = len(tokens) - 1
+        return self.engine.eval([(self, t, want == "all" or (want == "last" and i == last))
+                                 for i, t in enumerate(tokens)])
+
+
+class Sampler(Object):
+    def __init__(self, ctx, temp, seed):
+        opts = ctx.lib.sampler_opts_default()
+        opts.temp, opts.seed = temp, seed
+        super().__init__(ctx.lib, ctx.lib.sampler_free, lambda out: ctx.lib.sampler_new(ctx.p, C.byref(opts), out))
+
+    def sample(self, logits):
+        logits = np.ascontiguousarray(logits, np.float32)
+        token = C.c_int32()
+        self.lib.sampler_sample(self.p, logits.ctypes.data, logits.size, C.byref(token))
+        return token.value
+
+
+def generate(engine, prompts, n, temp=0.0, seed=0):
+    """n tokens after each prompt (lists of ids), all prompts side by side in one batch, each with its own sampler.
+    Returns [len(prompts)][n] ids and the logits each was drawn from, [len(prompts)][n][vocab]."""
+    ctx = engine.model.ctx
+    sequences = [engine.sequence() for _ in prompts]
+    samplers = [Sampler(ctx, temp, seed) for _ in prompts]
+    tokens = np.empty((len(prompts), n), np.int32)
+    logits = np.empty((len(prompts), n, engine.vocab), np.float32)
+    rows = [(s, t, i == len(p) - 1) for s, p in zip(sequences, prompts) for i, t in enumerate(p)]
+    for step in range(n):
+        logits[:, step] = engine.eval(rows)
+        tokens[:, step] = [s.sample(x) for s, x in zip(samplers, logits[:, step])]
+        rows = [(s, int(t), True) for s, t in zip(sequences, tokens[:, step])]
+    return tokens, logits
