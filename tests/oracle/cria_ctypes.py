@@ -256,9 +256,9 @@ class Sequence(Object):
 
 
 class Sampler(Object):
-    def __init__(self, ctx, temp, seed):
+    def __init__(self, ctx, temp, seed, skip=0):
         opts = ctx.lib.sampler_opts_default()
-        opts.temp, opts.seed = temp, seed
+        opts.temp, opts.seed, opts.skip = temp, seed, skip
         super().__init__(ctx.lib, ctx.lib.sampler_free, lambda out: ctx.lib.sampler_new(ctx.p, C.byref(opts), out))
 
     def sample(self, logits):
