@@ -7,10 +7,11 @@
  * kept on disk and mapped.
  *
  * Float kinds (F32, F16, BF16)
- *     block = [cols][16 rows] elements.
+ *     block = [cols][16 rows] elements, padded to 64 bytes.
  * Code kind (CODES: 2-, 3-, 4-, 5-, 6-, 8-bit codes with a scale per group, and optionally a bias per group)
  *     block = [groups][16] scales  ‖  [groups][16] biases when affine  ‖ padding to 64  ‖  [chunks] codes
- *     (groups padded up to a whole number of chunks; padding scales are 0).
+ *     (groups padded up to a whole number of chunks: only a group of 16 has such padding; its scales are zero bytes
+ *     and so are its codes and those of padding rows).
  *     A chunk is 32 inputs. Its codes are cut into bit planes, lowest bits first: 8 → 8, 6 → 4+2, 5 → 4+1, 4 → 4,
  *     3 → 2+1, 2 → 2. Step s (0..7) of a chunk is its inputs 4s..4s+3; in a 64-byte vector, byte 4·row + i is input
  *     4s+i of the row. A plane of w bits puts 8/w steps into each vector:
@@ -44,12 +45,12 @@ typedef struct cria_matrix_spec {
     enum cria_matrix_kind kind;
     /* CODES and E4M3 only */
     uint32_t bits;             /* 2, 3, 4, 5, 6, 8 */
-    uint32_t group;            /* inputs per scale: 16, 32, 64, 128; divides cols */
+    uint32_t group;            /* inputs per scale: 16 (never affine), 32, 64, 128; divides cols */
     enum cria_scale_type scale_type; /* of scales and biases, as stored; E8M0 and E4M3 are never affine */
     bool affine;
-    int32_t zero;              /* symmetric: subtracted from the level */
-    const uint8_t *levels;     /* [16], static; NULL: the code itself */
-    float scale_factor;        /* scale = scale_factor · stored scale, an exact product (fp4 levels are doubled: 0.5) */
+    int32_t zero;              /* symmetric: subtracted from the level; 0..255 */
+    const uint8_t *levels;     /* [16], static; NULL: the code itself. Only with bits <= 4 */
+    float scale_factor;        /* a power of two, scale = scale_factor · stored scale (fp4 levels are doubled: 0.5) */
 } cria_matrix_spec;
 
 typedef struct cria_matrix {
@@ -90,12 +91,18 @@ bool cria_matrix_spec_for(enum cria_source_kind kind, uint32_t rows, uint32_t co
 /* MLX's quantization modes. */
 bool cria_matrix_spec_mlx_affine(uint32_t rows, uint32_t cols, uint32_t bits, uint32_t group,
                                  enum cria_scale_type scale_type, cria_matrix_spec *out);
-bool cria_matrix_spec_mlx_fp(const char *mode, uint32_t rows, uint32_t cols, cria_matrix_spec *out); /* "mxfp4", "nvfp4", "mxfp8" */
+/* "mxfp4", "nvfp4" (without a global scale, as mx.quantize writes it by default), "mxfp8" */
+bool cria_matrix_spec_mlx_fp(const char *mode, uint32_t rows, uint32_t cols, cria_matrix_spec *out);
+
+/* Bytes of one row of such a source (without the separate scales and biases of CRIA_SOURCE_MLX); spec as made by one of
+ * the functions above. Cannot overflow. */
+size_t cria_source_row_bytes(enum cria_source_kind kind, const cria_matrix_spec *spec);
 
 /* Packs row blocks [block0, block1) of m into dst (the start of the whole matrix, m->data's future place). Rows are
- * independent: call with disjoint ranges from several threads. Returns SIZE_MAX, or the index of the first row of the
- * range with a weight, scale or bias that is not finite, or a scale so large that a weight would not be (the block is
- * packed all the same; the caller refuses the file). */
+ * independent: call with disjoint ranges from several threads. src must be of the kind that m's spec was made for.
+ * Returns SIZE_MAX, or the index of the first row of the range with a weight, scale or bias that is not finite, or
+ * scales so large that a weight is not finite for some code (the block is packed all the same; the caller refuses the
+ * file). */
 size_t cria_matrix_pack(const cria_matrix *m, const cria_source *src, uint8_t *dst, uint32_t block0, uint32_t block1);
 
 /* out[0..cols) = row `row` as float32: the weights exactly as defined above. For embeddings, and the definition of the

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Filling the packed layout of matrix.h from rows as files store them. A chunk of 16 rows × 32 inputs at a
+ * time: codes to bytes, bytes to step vectors (a 16 × 8 transposition of 32-bit words), step vectors to bit
+ * planes. The loops are written so that the compiler vectorizes them; loading is bound by this and by page
+ * faults.
+ *
+ * Source bytes are read with memcpy, at any alignment. Their number was checked by the caller
+ * (cria_source_row_bytes).
+ */
+#include "kernels/matrix.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "kernels/codes.h"
+
+/* ---- Floats ---- */
+
+/* Both: rows of one block into [cols][16], n_rows of them present; returns a bit per row with a value that is
+ * not finite, told by its exponent field. */
+static uint32_t pack_floats32(const uint8_t *rows, size_t row_bytes, uint32_t n_rows, uint32_t cols,
+                              uint8_t *dst) {
+    uint32_t bad_rows = 0;
+    for (uint32_t r = 0; r < n_rows; r++) {
+        const uint8_t *src = rows + r * row_bytes;
+        uint32_t bad = 0;
+        for (size_t k = 0; k < cols; k++) {
+            uint32_t u;
+            memcpy(&u, src + 4 * k, 4);
+            bad |= (u & 0x7f800000u) == 0x7f800000u;
+            memcpy(dst + 4 * (k * CRIA_ROWS + r), &u, 4);
+        }
+        bad_rows |= bad << r;
+    }
+    return bad_rows;
+}
+
+static uint32_t pack_floats16(const uint8_t *rows, size_t row_bytes, uint32_t n_rows, uint32_t cols,
+                              uint16_t exponent, uint8_t *dst) {
+    uint32_t bad_rows = 0;
+    for (uint32_t r = 0; r < n_rows; r++) {
+        const uint8_t *src = rows + r * row_bytes;
+        uint32_t bad = 0;
+        for (size_t k = 0; k < cols; k++) {
+            uint16_t u;
+            memcpy(&u, src + 2 * k, 2);
+            bad |= (u & exponent) == exponent;
+            memcpy(dst + 2 * (k * CRIA_ROWS + r), &u, 2);
+        }
+        bad_rows |= bad << r;
+    }
+    return bad_rows;
+}
+
+/* ---- Codes of one row, 32 (or at the end of a row 16) at a time, one per byte ---- */
+
+/* Codes of `bits` bits, a little-endian bit stream; 8 codes take `bits` bytes. */
+static inline void unpack_stream(const uint8_t *src, uint32_t bits, uint32_t n, uint8_t *out) {
+    const uint32_t mask = (1u << bits) - 1;
+    for (uint32_t i = 0; i < n; i += 8, src += bits) {
+        uint64_t u = 0;
+        for (uint32_t b = 0; b < bits; b++) u |= (uint64_t)src[b] << 8 * b;
+        for (uint32_t j = 0; j < 8; j++) out[i + j] = (uint8_t)(u >> bits * j & mask);
+    }
+}
+
+static void unpack_mlx(const uint8_t *src, uint32_t bits, uint32_t n, uint8_t *out) {
+    switch (bits) { /* with the width a constant the loops unroll */
+    case 2:
+        unpack_stream(src, 2, n, out);
+        break;
+    case 3:
+        unpack_stream(src, 3, n, out);
+        break;
+    case 4:
+        unpack_stream(src, 4, n, out);
+        break;
+    case 5:
+        unpack_stream(src, 5, n, out);
+        break;
+    case 6:
+        unpack_stream(src, 6, n, out);
+        break;
+    default:
+        memcpy(out, src, n);
+        break;
+    }
+}
+
+/* 16 bytes: code i in the low half of byte i, code i+16 in the high half. */
+static void unpack_nibbles(const uint8_t *src, uint8_t *out) {
+    for (uint32_t i = 0; i < 16; i++) {
+        out[i] = src[i] & 15;
+        out[i + 16] = src[i] >> 4;
+    }
+}
+
+/* 4 bytes: bit 4 of code i in bit i. Eight bits become eight bytes by a product: byte i keeps bit i alone,
+ * and adding 127 carries whatever is there into its top bit. */
+static void add_fifth_bits(const uint8_t *src, uint8_t *out) {
+    for (uint32_t b = 0; b < 4; b++, out += 8) {
+        const uint64_t bits = src[b] * 0x0101010101010101u & 0x8040201008040201u;
+        const uint64_t tops = (bits + 0x7f7f7f7f7f7f7f7fu) & 0x8080808080808080u;
+        for (uint32_t i = 0; i < 8; i++) out[i] |= (uint8_t)(tops >> (8 * i + 3) & 0x10);
+    }
+}
+
+/* Chunk c of a row; GGUF blocks are d[, m], [high bits,] codes. */
+static void unpack_chunk(const cria_source *src, const cria_matrix_spec *s, const uint8_t *row, size_t c,
+                         uint8_t *out) {
+    const uint8_t *p;
+    switch (src->kind) {
+    case CRIA_SOURCE_Q4_0:
+        unpack_nibbles(row + 18 * c + 2, out);
+        break;
+    case CRIA_SOURCE_Q4_1:
+        unpack_nibbles(row + 20 * c + 4, out);
+        break;
+    case CRIA_SOURCE_Q5_0:
+        p = row + 22 * c + 2;
+        unpack_nibbles(p + 4, out);
+        add_fifth_bits(p, out);
+        break;
+    case CRIA_SOURCE_Q5_1:
+        p = row + 24 * c + 4;
+        unpack_nibbles(p + 4, out);
+        add_fifth_bits(p, out);
+        break;
+    case CRIA_SOURCE_Q8_0:
+        p = row + 34 * c + 2;
+        for (uint32_t i = 0; i < 32; i++) out[i] = p[i] ^ 0x80;
+        break;
+    default: {
+        const size_t left = s->cols - c * CRIA_CHUNK;
+        unpack_mlx(row + c * 4 * s->bits, s->bits, left < CRIA_CHUNK ? (uint32_t)left : CRIA_CHUNK, out);
+        break;
+    }
+    }
+}
+
+/* ---- Codes of a block ---- */
+
+/* Bits low..low+w−1 of the codes in the eight step vectors, as the plane of width w. */
+static inline void put_plane(const uint8_t step[8][64], uint32_t low, uint32_t w, uint8_t *out) {
+    for (uint32_t v = 0; v < w; v++)
+        for (uint32_t j = 0; j < 64; j++) {
+            uint32_t byte = 0;
+            for (uint32_t p = 0; p < 8 / w; p++)
+                byte |= (step[v + p * w][j] >> low & ((1u << w) - 1)) << w * p;
+            out[64 * v + j] = (uint8_t)byte;
+        }
+}
+
+static void put_planes(const uint8_t step[8][64], uint32_t bits, uint8_t *out) {
+    switch (bits) {
+    case 2:
+        put_plane(step, 0, 2, out);
+        break;
+    case 3:
+        put_plane(step, 0, 2, out);
+        put_plane(step, 2, 1, out + 128);
+        break;
+    case 4:
+        put_plane(step, 0, 4, out);
+        break;
+    case 5:
+        put_plane(step, 0, 4, out);
+        put_plane(step, 4, 1, out + 256);
+        break;
+    case 6:
+        put_plane(step, 0, 4, out);
+        put_plane(step, 4, 2, out + 256);
+        break;
+    default:
+        memcpy(out, step, 512);
+        break;
+    }
+}
+
+/* MLX's mxfp8 has codes that are no number: S.1111.111. */
+static uint32_t nan_codes(const uint8_t *codes) {
+    uint32_t bad = 0;
+    for (uint32_t i = 0; i < CRIA_CHUNK; i++) bad |= (codes[i] & 0x7f) == 0x7f;
+    return bad;
+}
+
+static uint32_t pack_codes(const cria_matrix *m, const cria_source *src, const uint8_t *rows, uint32_t n_rows,
+                           uint8_t *dst) {
+    uint8_t codes[CRIA_ROWS][CRIA_CHUNK] = {{0}};
+    uint8_t step[8][64];
+    uint32_t bad = 0;
+    for (size_t c = 0; c < m->n_chunks; c++) {
+        if ((c + 1) * CRIA_CHUNK > m->spec.cols) memset(codes, 0, sizeof codes); /* half a chunk: group 16 */
+        for (uint32_t r = 0; r < n_rows; r++) {
+            unpack_chunk(src, &m->spec, rows + r * src->row_bytes, c, codes[r]);
+            if (m->spec.kind == CRIA_MATRIX_E4M3) bad |= nan_codes(codes[r]) << r;
+        }
+        for (uint32_t s = 0; s < 8; s++)
+            for (uint32_t r = 0; r < CRIA_ROWS; r++) memcpy(&step[s][4 * r], &codes[r][4 * s], 4);
+        put_planes(step, m->spec.bits, dst + c * m->chunk_bytes);
+    }
+    return bad;
+}
+
+/* ---- Scales of a block ---- */
+
+/* Where scale (or bias) g of a row of a GGUF matrix lies. */
+static const uint8_t *gguf_scale(const cria_source *src, const uint8_t *row, size_t g, bool bias) {
+    const size_t block_bytes = src->kind == CRIA_SOURCE_Q4_0   ? 18
+                               : src->kind == CRIA_SOURCE_Q4_1 ? 20
+                               : src->kind == CRIA_SOURCE_Q5_0 ? 22
+                               : src->kind == CRIA_SOURCE_Q5_1 ? 24
+                                                               : 34;
+    return row + g * block_bytes + (bias ? 2 : 0);
+}
+
+/* [groups][16] scales or biases of a block. */
+static void pack_scales(const cria_matrix *m, const cria_source *src, uint32_t row0, uint32_t n_rows,
+                        bool bias, uint8_t *dst) {
+    const size_t size = cria_scale_bytes(m->spec.scale_type);
+    const size_t n_groups = m->spec.cols / m->spec.group;
+    memset(dst, 0, m->n_groups * CRIA_ROWS * size);
+    for (uint32_t r = 0; r < n_rows; r++) {
+        const size_t row = row0 + r;
+        const uint8_t *separate = bias ? src->biases : src->scales;
+        for (size_t g = 0; g < n_groups; g++) {
+            const uint8_t *p = src->kind == CRIA_SOURCE_MLX
+                                   ? separate + (row * n_groups + g) * size
+                                   : gguf_scale(src, src->data + row * src->row_bytes, g, bias);
+            uint8_t *to = dst + (g * CRIA_ROWS + r) * size;
+            if (size == 2)
+                memcpy(to, p, 2); /* nearly always; a constant size is a move */
+            else
+                memcpy(to, p, size);
+        }
+    }
+}
+
+/* A bit per row whose scales and biases do not keep every weight finite that a code could stand for: w is
+ * monotone in the level, so the two ends tell. */
+static uint32_t check_scales(const cria_matrix *m, uint32_t n_rows, const uint8_t *block) {
+    const cria_matrix_spec *s = &m->spec;
+    const float max_level = s->kind == CRIA_MATRIX_E4M3 ? 448.0f
+                            : s->levels                 ? 255.0f
+                                                        : (float)((1u << s->bits) - 1);
+    const float low = s->kind == CRIA_MATRIX_E4M3 ? -448.0f : (float)-s->zero;
+    const float high = max_level - (float)s->zero;
+    uint32_t bad = 0;
+    for (size_t g = 0; g < s->cols / s->group; g++)
+        for (uint32_t r = 0; r < n_rows; r++) {
+            const size_t at = g * CRIA_ROWS + r;
+            const float scale = s->scale_factor * cria_scale_at(s->scale_type, block, at);
+            const float bias = s->affine ? cria_scale_at(s->scale_type, block + m->bias_offset, at) : 0;
+            /* Finite up to rounding in double, which cannot overflow; a NaN fails the comparison. */
+            const double a = fabs((double)scale * low + bias), b = fabs((double)scale * high + bias);
+            if (!(a <= (double)0x1.fffffep127f && b <= (double)0x1.fffffep127f &&
+                  fabsf(scale) <= 0x1.fffffep127f))
+                bad |= 1u << r;
+        }
+    return bad;
+}
+
+static uint32_t pack_float_block(const cria_matrix *m, const cria_source *src, const uint8_t *rows,
+                                 uint32_t n_rows, uint8_t *dst) {
+    const uint32_t cols = m->spec.cols;
+    if (n_rows < CRIA_ROWS || cols % 2 != 0) memset(dst, 0, m->block_bytes); /* missing rows; padding */
+    if (m->spec.kind == CRIA_MATRIX_F32) return pack_floats32(rows, src->row_bytes, n_rows, cols, dst);
+    const uint16_t exponent = m->spec.kind == CRIA_MATRIX_F16 ? 0x7c00 : 0x7f80;
+    return pack_floats16(rows, src->row_bytes, n_rows, cols, exponent, dst);
+}
+
+static uint32_t pack_block(const cria_matrix *m, const cria_source *src, uint32_t block, uint8_t *dst) {
+    const uint32_t row0 = block * CRIA_ROWS;
+    const uint32_t left = m->spec.rows - row0;
+    const uint32_t n_rows = left < CRIA_ROWS ? left : CRIA_ROWS;
+    const uint8_t *rows = src->data + row0 * src->row_bytes;
+    if (m->n_chunks == 0) return pack_float_block(m, src, rows, n_rows, dst);
+
+    pack_scales(m, src, row0, n_rows, false, dst);
+    if (m->spec.affine) pack_scales(m, src, row0, n_rows, true, dst + m->bias_offset);
+    const size_t scales_end = m->bias_offset * (m->spec.affine ? 2 : 1);
+    memset(dst + scales_end, 0, m->codes_offset - scales_end);
+    return check_scales(m, n_rows, dst) | pack_codes(m, src, rows, n_rows, dst + m->codes_offset);
+}
+
+size_t cria_matrix_pack(const cria_matrix *m, const cria_source *src, uint8_t *dst, uint32_t block0,
+                        uint32_t block1) {
+    size_t first_bad = SIZE_MAX;
+    for (uint32_t b = block0; b < block1; b++) {
+        const uint32_t bad = pack_block(m, src, b, dst + b * m->block_bytes);
+        if (bad == 0 || first_bad != SIZE_MAX) continue;
+        uint32_t r = 0;
+        while (!(bad >> r & 1)) r++;
+        first_bad = (size_t)b * CRIA_ROWS + r;
+    }
+    return first_bad;
+}

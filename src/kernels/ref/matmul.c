@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The matrix products in plain C: the definition that every other table reproduces bit for bit (kernels.h has
+ * it in words). y itself holds the running sums, so nothing here depends on the number of columns or tokens.
+ */
+#include <math.h>
+
+#include "kernels/codes.h"
+#include "kernels/ref/ref.h"
+
+enum { MAX_GROUP = 128 };
+
+/* Weights k0 .. k0+n−1 of row r of a block, within one group (cria_matrix_row gives the same). */
+static void weights_of(const cria_matrix *w, const uint8_t *block, uint32_t r, uint32_t k0, uint32_t n,
+                       float *out) {
+    const cria_matrix_spec *s = &w->spec;
+    if (w->n_chunks == 0) {
+        const enum cria_scale_type type = s->kind == CRIA_MATRIX_F32   ? CRIA_SCALE_F32
+                                          : s->kind == CRIA_MATRIX_F16 ? CRIA_SCALE_F16
+                                                                       : CRIA_SCALE_BF16;
+        for (uint32_t i = 0; i < n; i++)
+            out[i] = cria_scale_at(type, block, (size_t)(k0 + i) * CRIA_ROWS + r);
+        return;
+    }
+    const size_t at = (size_t)(k0 / s->group) * CRIA_ROWS + r;
+    const float scale = s->scale_factor * cria_scale_at(s->scale_type, block, at);
+    const float bias = s->affine ? cria_scale_at(s->scale_type, block + w->bias_offset, at) : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t k = k0 + i;
+        const uint8_t *chunk = block + w->codes_offset + k / CRIA_CHUNK * w->chunk_bytes;
+        const uint32_t code = cria_code_at(chunk, s->bits, r, k % CRIA_CHUNK);
+        if (s->kind == CRIA_MATRIX_E4M3)
+            out[i] = cria_e4m3_to_f32((uint8_t)code) * scale;
+        else if (s->affine)
+            out[i] = fmaf(scale, (float)cria_level_of(s, code), bias);
+        else
+            out[i] = scale * (float)((int32_t)cria_level_of(s, code) - s->zero);
+    }
+}
+
+static uint32_t end_row(const cria_matrix *w, uint32_t block1) {
+    return block1 < w->n_blocks ? block1 * CRIA_ROWS : w->spec.rows;
+}
+
+void cria_matmul_f_ref(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                       uint32_t block1, void *scratch) {
+    (void)scratch;
+    const uint32_t cols = w->spec.cols, piece = w->n_chunks ? w->spec.group : MAX_GROUP;
+    for (uint32_t row = block0 * CRIA_ROWS; row < end_row(w, block1); row++) {
+        const uint8_t *block = w->data + row / CRIA_ROWS * w->block_bytes;
+        for (uint32_t t = 0; t < x->n; t++) y[t * ldy + row] = 0.0f;
+        for (uint32_t k = 0; k < cols; k += piece) {
+            const uint32_t n = cols - k < piece ? cols - k : piece;
+            float weights[MAX_GROUP];
+            weights_of(w, block, row % CRIA_ROWS, k, n, weights);
+            for (uint32_t t = 0; t < x->n; t++) {
+                const float *xt = x->x + t * x->ldx + k;
+                float acc = y[t * ldy + row];
+                for (uint32_t i = 0; i < n; i++) acc = fmaf(xt[i], weights[i], acc);
+                y[t * ldy + row] = acc;
+            }
+        }
+    }
+}
+
+/* Activation k of row t, as the integer it is. */
+static int32_t act_at(const cria_act *x, uint32_t t, size_t k) {
+    const int8_t *lo = x->q + (size_t)t * x->planes * x->ldq;
+    return x->planes == 1 ? lo[k] : 256 * lo[x->ldq + k] + lo[k];
+}
+
+/* t of kernels.h: Σ over the units of group g of float(I_j)·d_j. levels: L − zero of its inputs. */
+static float group_sum(const cria_act *x, uint32_t t, uint32_t g, uint32_t group, const int32_t *levels) {
+    const float *d = x->d + t * x->ldd;
+    const uint32_t unit = group < CRIA_CHUNK ? group : CRIA_CHUNK;
+    float sum = 0;
+    for (uint32_t i = 0; i < group; i += unit) {
+        const size_t k = (size_t)g * group + i;
+        int32_t dot = 0;
+        for (uint32_t j = 0; j < unit; j++) dot += act_at(x, t, k + j) * levels[i + j];
+        sum = i == 0 ? (float)dot * d[k / CRIA_CHUNK] : fmaf((float)dot, d[k / CRIA_CHUNK], sum);
+    }
+    return sum;
+}
+
+void cria_matmul_q_ref(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                       uint32_t block1, void *scratch) {
+    (void)scratch;
+    const cria_matrix_spec *s = &w->spec;
+    for (uint32_t row = block0 * CRIA_ROWS; row < end_row(w, block1); row++) {
+        const uint8_t *block = w->data + row / CRIA_ROWS * w->block_bytes;
+        const uint32_t r = row % CRIA_ROWS;
+        for (uint32_t t = 0; t < x->n; t++) y[t * ldy + row] = 0.0f;
+        for (uint32_t g = 0; g < w->n_groups; g++) {
+            int32_t levels[MAX_GROUP];
+            for (uint32_t i = 0; i < s->group; i++) {
+                const uint32_t k = g * s->group + i;
+                const uint8_t *chunk = block + w->codes_offset + k / CRIA_CHUNK * w->chunk_bytes;
+                levels[i] =
+                    (int32_t)cria_level_of(s, cria_code_at(chunk, s->bits, r, k % CRIA_CHUNK)) - s->zero;
+            }
+            const size_t at = (size_t)g * CRIA_ROWS + r;
+            const float scale = s->scale_factor * cria_scale_at(s->scale_type, block, at);
+            const float bias = s->affine ? cria_scale_at(s->scale_type, block + w->bias_offset, at) : 0;
+            for (uint32_t t = 0; t < x->n; t++) {
+                float acc = fmaf(scale, group_sum(x, t, g, s->group, levels), y[t * ldy + row]);
+                if (s->affine) acc = fmaf(bias, x->u[t * x->ldu + g], acc);
+                y[t * ldy + row] = acc;
+            }
+        }
+    }
+}
