@@ -342,3 +342,29 @@ def read_gguf(path):
     weights.setdefault("output.weight", weights["tok_embeddings.weight"])
     config["vocab_size"] = weights["output.weight"].shape[0]
     return config, weights
+
+
+# ---- prompts ----
+
+PROMPTS = [
+    "In the beginning the Universe was created.",
+    "A",
+    "",
+    "The quick brown fox jumps over the lazy dog.",
+    "def fibonacci(n):\n    return n if n < 2 else",
+    "1, 2, 3, 4, 5, 6,",
+    "Der Fluß fließt über die Brücke.",
+    "Les élèves étudient l'été à l'école.",
+    "Быстрая лиса прыгает через собаку.",
+    "素早い茶色の狐が犬を飛び越える。",
+    "مرحبا بالعالم",
+    "🙂🙃 emoji and \t tabs",
+    "   leading and trailing spaces   ",
+    "Once upon a time there was a king who had three sons, and the youngest of them was called",
+    "Q: What is the capital of France?\nA:",
+    "{\"key\": [1, 2.5, null, true]}",
+    "To be, or not to be, that is the question: Whether 'tis nobler in the mind to suffer",
+    "x" * 70,
+    "The following sentence is long. " * 4,
+    "A statement that is longer than one block of the cache. " * 8,
+]

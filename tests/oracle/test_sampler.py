@@ -62,7 +62,7 @@ def test_skip_stands_for_the_keys_of_a_models_first_weights(ctx, quantized):
     and the output draw 7n + 2 keys; nn.quantize draws as many again."""
     layers = 3
     mx.random.seed(11)
-    modules = [nn.Embedding(64, 64), nn.Linear(64, 64)] + [nn.Linear(64, 64) for _ in range(7 * layers)]
+    modules = [nn.Embedding(64, 64), nn.Linear(64, 64, bias=False)] + [nn.Linear(64, 64, bias=False) for _ in range(7 * layers)]
     if quantized:
         nn.quantize(nn.Sequential(*modules))
     sampler = Sampler(ctx, 1.0, 11, skip=(7 * layers + 2) * (2 if quantized else 1))

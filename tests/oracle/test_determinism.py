@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Same bits: the logits do not depend on threads, on how a prompt is cut, on other sequences, or on the processor."""
+import cria_ctypes
+import models
+import numpy as np
+import pytest
+
+SHAPE = models.Shape(dim=192, heads=6, kv_heads=3, head_dim=32, hidden=384)
+TOKENS = np.random.default_rng(5).integers(3, SHAPE.vocab, 150).tolist()  # over two KV blocks and a piece
+MODELS = ["f32", "f16", "bf16", "q2g32", "q3g64", "q4g64", "q5g128", "q6g64", "q8g32", "mxfp4", "nvfp4", "mxfp8",
+          "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"]
+PRECISIONS = [(a, kv) for a in ("default", "int8", "int16", "f32") for kv in ("f16", "f32")]
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def path(request, tmp_path_factory):
+    kind, folder = request.param, tmp_path_factory.mktemp(request.param)
+    weights, config = models.random_weights(SHAPE), SHAPE.config()
+    if kind in models.GGUF_TYPES:
+        return models.write_gguf(folder / "m.gguf", SHAPE, weights, kind)
+    if kind in models.DTYPES:
+        stored = models.cast(weights, kind)
+    else:
+        stored, config["quantization"] = models.quantize(weights, kind)
+    return models.write_folder(folder / "m", config, stored, models.spm_model(SHAPE.vocab))
+
+
+@pytest.fixture(params=PRECISIONS, ids=lambda p: "-".join(p))
+def precision(request, path):
+    if request.param[0] != "default" and path.name == "m" and path.parent.name.rstrip("0").startswith(("f", "bf")):
+        pytest.skip("float weights always meet float32 activations")
+    return request.param
+
+
+def same(a, b):
+    return np.array_equal(a.view(np.uint32), b.view(np.uint32))
+
+
+def all_logits(lib, path, precision, tokens=TOKENS, **how):
+    return lib.open(path, activations=precision[0], **how).engine(kv=precision[1]).sequence().eval(tokens)
+
+
+def test_threads(lib, path, precision):
+    one = all_logits(lib, path, precision, threads=1)
+    for threads in (2, 3, 5):
+        assert same(one, all_logits(lib, path, precision, threads=threads)), f"{threads} threads"
+
+
+def test_prompt_in_pieces(lib, path, precision):
+    engine = lib.open(path, activations=precision[0]).engine(kv=precision[1])
+    whole = engine.sequence().eval(TOKENS)
+    for piece in (1, 7, 64):
+        sequence = engine.sequence()
+        parts = [sequence.eval(TOKENS[i:i + piece]) for i in range(0, len(TOKENS), piece)]
+        assert same(whole, np.concatenate(parts)), f"pieces of {piece}"
+    small = engine.model.engine(kv=precision[1], batch_rows=5)
+    assert same(whole, small.sequence().eval(TOKENS)), "batch_rows 5"
+    assert same(whole[-1:], engine.sequence().eval(TOKENS, want="last")), "only the last row's logits"
+
+
+def test_company(lib, path, precision):
+    """Several sequences in one call, rows interleaved, against each alone."""
+    engine = lib.open(path, activations=precision[0]).engine(kv=precision[1])
+    texts = [TOKENS[:90], TOKENS[40:47], TOKENS[60:131], TOKENS[5:6]]
+    alone = [engine.sequence().eval(t) for t in texts]
+    sequences = [engine.sequence() for _ in texts]
+    rows = [(i, k) for k in range(max(map(len, texts))) for i in range(len(texts)) if k < len(texts[i])]
+    together = engine.eval([(sequences[i], texts[i][k], True) for i, k in rows])
+    for i, logits in enumerate(alone):
+        assert same(logits, together[[r for r, (j, _) in enumerate(rows) if j == i]]), f"sequence {i}"
+
+
+def test_truncate(lib, path, precision):
+    engine = lib.open(path, activations=precision[0]).engine(kv=precision[1])
+    whole = engine.sequence().eval(TOKENS)
+    sequence = engine.sequence()
+    sequence.eval(TOKENS[:70] + [9] * 75)
+    for n in (70, 64, 63, 1, 0):
+        sequence.truncate(n)
+        assert len(sequence) == n
+        assert same(whole[n:], sequence.eval(TOKENS[n:])), f"truncated to {n}"
+
+
+def test_refused_rows_leave_no_trace(lib, path):
+    """A failing call grows no sequence."""
+    engine = lib.open(path).engine()
+    whole = engine.sequence().eval(TOKENS[:20])
+    sequence = engine.sequence()
+    sequence.eval(TOKENS[:10])
+    for token in (-1, SHAPE.vocab, 2**31 - 1):
+        with pytest.raises(cria_ctypes.CriaError):
+            sequence.eval(TOKENS[:3] + [token])
+        assert len(sequence) == 10
+    assert same(whole[10:], sequence.eval(TOKENS[10:20]))
+
+
+def isas(lib):
+    """The kernel tables that this processor can run; scalar first."""
+    out = []
+    for isa in ("scalar", "avx2", "avx512", "neon"):
+        try:
+            assert lib.context(isa=isa).isa == isa
+            out.append(isa)
+        except cria_ctypes.CriaError as e:
+            assert isa != "scalar" and e.code == -5, e
+    return out
+
+
+def test_instruction_sets(lib, path, precision):
+    scalar = all_logits(lib, path, precision, isa="scalar")
+    for isa in isas(lib)[1:]:
+        assert same(scalar, all_logits(lib, path, precision, isa=isa)), isa
+
+
+def test_auto_is_the_best_table(lib, tally):
+    tally.append(f"kernel tables run natively: {', '.join(isas(lib))}")
+    assert lib.context().isa == isas(lib)[-1]
+
+
+# ---- a real model ----
+
+@pytest.mark.parametrize("kv", ["f16", "f32"])
+@pytest.mark.parametrize("activations", ["default", "int8", "int16", "f32"])
+def test_smollm2(lib, smollm2, activations, kv):
+    tokens = lib.open(smollm2).tokenizer.encode("In the beginning the Universe was created. This has made a lot of "
+                                                "people very angry and been widely regarded as a bad move.")
+    want = all_logits(lib, smollm2, (activations, kv), tokens, threads=1, isa="scalar")
+    for isa in isas(lib)[1:]:
+        for threads in (1, 2, 3, 5):
+            engine = lib.open(smollm2, activations=activations, isa=isa, threads=threads).engine(kv=kv)
+            assert same(want, engine.sequence().eval(tokens)), f"{isa}, {threads} threads"
+            sequence = engine.sequence()
+            assert same(want, np.concatenate([sequence.eval([t]) for t in tokens])), f"{isa}, token by token"

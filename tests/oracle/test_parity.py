@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MLX folders: cria against the example's model on MLX (reference.py says what is compared with what and why)."""
+import json
+
+import compare
+import cria_ctypes
+import mlx.core as mx
+import models
+import numpy as np
+import pytest
+import sentencepiece
+from models import Shape
+from reference import Reference
+
+SHAPES = {
+    "base": Shape(),
+    "all_heads": Shape(kv_heads=4, theta=10000.0),
+    "one_kv_head": Shape(kv_heads=1, head_dim=48),
+    "halves": Shape(dim=192, layers=3, heads=6, kv_heads=3, head_dim=32, hidden=384, traditional=False, theta=500000.0),
+    "odd": Shape(dim=130, heads=5, kv_heads=5, head_dim=26, hidden=333, vocab=491, eps=1e-6),
+}
+
+# name: (shape, fields of config.json to leave out, fields to change)
+CONFIGS = {
+    "meta": ("all_heads", ["n_kv_heads", "head_dim", "hidden_dim", "rope_theta", "rope_traditional", "model_type"],
+             {"vocab_size": -1, "multiple_of": 256}),
+    "bare": ("all_heads", ["n_kv_heads", "head_dim", "hidden_dim", "rope_theta", "rope_traditional", "model_type",
+                           "vocab_size"], {}),
+    "converted": ("halves", ["head_dim", "rope_theta"], {"ffn_dim_multiplier": 1.3, "multiple_of": 4096}),
+    "integers": ("base", [], {"rope_theta": 10000, "rope_traditional": True}),
+}
+
+
+def write(folder, shape, weights, config=None, **how):
+    return models.write_folder(folder, config or shape.config(), weights, models.spm_model(shape.vocab), **how)
+
+
+def prompts(shape, folder_model):
+    """models.PROMPTS as the example encodes them, checked against cria's own encoding."""
+    spm = sentencepiece.SentencePieceProcessor(model_proto=models.spm_model(shape.vocab))
+    out = [[spm.bos_id()] + spm.encode(text) for text in models.PROMPTS]
+    assert out == [folder_model.tokenizer.encode(text, cria_ctypes.ENCODE_BOS) for text in models.PROMPTS]
+    return out
+
+
+def compare_folder(lib, folder, shape, tally, name, **how):
+    model = lib.open(folder, activations="f32")
+    result = compare.compare_model(model, Reference.load(folder), prompts(shape, model), **how)
+    tally.append(f"{name}: {result}")
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("dtype", models.DTYPES)
+def test_float_weights(lib, tmp_path, tally, name, dtype):
+    shape = SHAPES[name]
+    folder = write(tmp_path / "m", shape, models.cast(models.random_weights(shape), dtype))
+    compare_folder(lib, folder, shape, tally, f"{dtype} {name}")
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_mlx_generates_the_same_text(lib, tmp_path, tally, name):
+    """Not along cria's text: MLX's own loop, one token at a time with its cache, greedy and sampled."""
+    shape = SHAPES[name]
+    folder = write(tmp_path / "m", shape, models.cast(models.random_weights(shape, seed=2), "f32"))
+    model, reference = lib.open(folder, activations="f32"), Reference.load(folder)
+    engine = model.engine(kv="f32")
+    texts = prompts(shape, model)[:20 if name == "base" else 3]
+    for temp, seed in [(0.0, 0), *compare.DRAWS]:
+        some = texts if temp == 0 else texts[:2]
+        ours, logits = cria_ctypes.generate(engine, some, 200, temp, seed)
+        result = compare.Tally()
+        for prompt, tokens, rows in zip(some, ours, logits):
+            mx.random.seed(seed)
+            theirs = np.array(reference.generate(prompt, 200, temp))
+            result.tokens += 200
+            if (theirs != tokens).any():  # only a tie may part the two; from there on they are different texts
+                result.ties += 1
+                at = int(np.flatnonzero(theirs != tokens)[0])
+                if temp == 0:
+                    assert rows[at].max() - rows[at][theirs[at]] < compare.TIE
+        result.finish()
+        tally.append(f"live {name}, temperature {temp}: {result.tokens} tokens, {result.ties} ties")
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_defaults(lib, tmp_path, tally, name):
+    shape_name, leave_out, change = CONFIGS[name]
+    shape = SHAPES[shape_name]
+    if "rope_theta" in leave_out:
+        shape = models.dataclasses.replace(shape, theta=10000.0)
+    config = {k: v for k, v in (shape.config() | change).items() if k not in leave_out}
+    folder = write(tmp_path / "m", shape, models.cast(models.random_weights(shape), "f32"), config)
+    info = lib.open(folder).info
+    assert (info.dim, info.n_layers, info.n_heads, info.n_kv_heads, info.head_dim, info.hidden_dim, info.vocab_size) == (
+        shape.dim, shape.layers, shape.heads, shape.kv_heads, shape.head_dim, shape.hidden, shape.vocab)
+    assert info.rope_traditional == shape.traditional and info.rope_theta == shape.theta
+    compare_folder(lib, folder, shape, tally, f"config {name}", n=50)
+
+
+def test_quantized_output_says_the_vocabulary(lib, tmp_path):
+    """The example reads vocab_size from the last axis of output.weight: packed once it is quantized, and the model's
+    dimension before."""
+    shape = SHAPES["base"]
+    weights, quantization = models.quantize(models.random_weights(shape), "q4g64")
+    config = shape.config() | {"quantization": quantization, "vocab_size": -1}
+    assert lib.open(write(tmp_path / "m", shape, weights, config)).info.vocab_size == shape.vocab
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3, 11])
+@pytest.mark.parametrize("writer", models.NPZ_WRITERS)
+def test_ways_of_writing_npz(lib, tmp_path, writer, shards):
+    """The bytes of the logits do not depend on how the same weights are stored."""
+    shape = SHAPES["base"]
+    float_type = "f16" if writer == "numpy_compressed" else "bf16"
+    weights, quantization = models.quantize(models.random_weights(shape), "q5g32", float_type)
+    config = shape.config() | {"quantization": quantization}
+    tokens = list(range(1, 100))
+
+    def logits(folder):
+        return lib.open(folder).engine().sequence().eval(tokens)
+    plain = logits(write(tmp_path / "plain", shape, weights, config))
+    other = logits(write(tmp_path / "other", shape, weights, config, writer=writer, shards=shards))
+    assert np.array_equal(plain.view(np.uint32), other.view(np.uint32))
+
+
+def test_weights_npz_comes_before_shards(lib, tmp_path):
+    shape = SHAPES["base"]
+    folder = write(tmp_path / "m", shape, models.cast(models.random_weights(shape), "f32"))
+    (folder / "weights.00.npz").write_bytes(b"not looked at")
+    lib.open(folder)
+
+
+@pytest.mark.parametrize("kind", models.QUANTIZATIONS)
+def test_quantized_matmul_is_the_dequantized_product(kind):
+    """What the reference relies on: MLX's product with quantized weights means the weights that it dequantizes."""
+    bits, group, mode = models.QUANTIZATIONS[kind]
+    how = {"group_size": group, "bits": bits, "mode": mode}
+    mx.random.seed(0)
+    w, x = mx.random.normal((96, 256)), mx.random.normal((5, 256))
+    packed = mx.quantize(w, **how)
+    product = mx.quantized_matmul(x, *packed, transpose=True, **how)
+    assert mx.abs(product - x @ mx.dequantize(*packed, dtype=mx.float32, **how).T).max().item() < 1e-4
+
+
+@pytest.mark.parametrize("kind", models.QUANTIZATIONS)
+def test_quantized_weights(lib, tmp_path, tally, kind):
+    """float16 scales. With groups of 64 and 128, w2 of this shape stays a float matrix."""
+    shape = SHAPES["base"]
+    weights, quantization = models.quantize(models.random_weights(shape), kind, "f16")
+    folder = write(tmp_path / "m", shape, weights, shape.config() | {"quantization": quantization})
+    compare_folder(lib, folder, shape, tally, f"{kind} f16", sampled=2)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+@pytest.mark.parametrize("kind", ["q2g32", "q3g64", "q4g128", "q5g32", "q6g64", "q8g128", "mxfp4", "nvfp4", "mxfp8"])
+def test_other_scale_types(lib, tmp_path, tally, kind, dtype):
+    shape = SHAPES["halves"]
+    weights, quantization = models.quantize(models.random_weights(shape, seed=3), kind, dtype)
+    folder = write(tmp_path / "m", shape, weights, shape.config() | {"quantization": quantization})
+    compare_folder(lib, folder, shape, tally, f"{kind} {dtype}", n=100, sampled=2)
+
+
+def test_quantization_defaults(lib, tmp_path, tally):
+    """config.json's "quantization" may leave out what mx.quantize has defaults for."""
+    shape = SHAPES["base"]
+    for kind, fields in [("q4g64", {}), ("mxfp4", {"mode": "mxfp4"}), ("nvfp4", {"mode": "nvfp4"}),
+                         ("mxfp8", {"mode": "mxfp8"})]:
+        weights, _ = models.quantize(models.random_weights(shape), kind)
+        folder = write(tmp_path / kind, shape, weights, shape.config() | {"quantization": fields})
+        compare_folder(lib, folder, shape, tally, f"{kind} by default", n=20, sampled=1)
+
+
+# ---- other precisions: not parity, but near ----
+
+# activations: largest mean Kullback-Leibler divergence from float32, in nats (kv is float16 in all of them)
+NEAR = {"f32": 1e-6, "int16": 1e-6, "default": 1e-2, "int8": 2e-2}
+
+
+@pytest.mark.parametrize("activations", NEAR)
+def test_other_precisions_stay_near(lib, tmp_path, tally, activations):
+    shape = SHAPES["halves"]
+    weights, quantization = models.quantize(models.random_weights(shape), "q4g64")
+    folder = write(tmp_path / "m", shape, weights, shape.config() | {"quantization": quantization})
+    model = lib.open(folder, activations=activations)
+    tokens = prompts(shape, model)[-1]
+    divergence = mean_divergence(Reference.load(folder).logits(tokens), model.engine().sequence().eval(tokens))
+    tally.append(f"activations {activations}, kv f16: divergence {divergence:.1e}")
+    assert divergence < NEAR[activations]
+
+
+def mean_divergence(p, q):
+    def log_softmax(x):
+        x = x.astype(np.float64) - x.max(axis=-1, keepdims=True)
+        return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+    p, q = log_softmax(p), log_softmax(q)
+    return float((np.exp(p) * (p - q)).sum(axis=-1).mean())
