@@ -6,7 +6,6 @@
 #include "base/pool.h"
 #include "base/status.h"
 #include <stdarg.h>
-#include <stdio.h>
 
 enum { CRIA_MAX_THREADS = 1024 }; /* more processors than any one machine lends to one program today */
 
@@ -93,7 +92,7 @@ void cria_log(const cria_ctx *ctx, cria_log_level level, const char *fmt, ...) {
     char line[1000];
     va_list args;
     va_start(args, fmt);
-    const int n = vsnprintf(line, sizeof line, fmt, args);
+    cria_message(line, sizeof line, fmt, args);
     va_end(args);
-    if (n >= 0) ctx->log(ctx->log_user, level, line);
+    ctx->log(ctx->log_user, level, line);
 }

@@ -27,19 +27,23 @@ static void sanitize(char *msg, size_t len) {
     }
 }
 
+void cria_message(char *out, size_t size, const char *fmt, va_list args) {
+    const int wanted = vsnprintf(out, size, fmt, args);
+    if (wanted < 0) out[0] = '\0';
+    size_t len = strlen(out);
+    if (wanted > 0 && (size_t)wanted >= size) { /* cut: not inside a character */
+        len -= cria_utf8_partial_tail((const uint8_t *)out, len);
+        out[len] = '\0';
+    }
+    sanitize(out, len);
+}
+
 cria_status cria_fail(cria_error *err, cria_status code, uint64_t where, const char *fmt, ...) {
     if (!err) return code;
     va_list args;
     va_start(args, fmt);
-    const int wanted = vsnprintf(err->msg, sizeof err->msg, fmt, args);
+    cria_message(err->msg, sizeof err->msg, fmt, args);
     va_end(args);
-    if (wanted < 0) err->msg[0] = '\0';
-    size_t len = strlen(err->msg);
-    if (wanted >= (int)sizeof err->msg) { /* cut: not inside a character */
-        len -= cria_utf8_partial_tail((const uint8_t *)err->msg, len);
-        err->msg[len] = '\0';
-    }
-    sanitize(err->msg, len);
     err->code = code;
     err->where = where;
     return code;

@@ -4,6 +4,7 @@
 #define CRIA_BASE_STATUS_H
 
 #include "cria/cria.h"
+#include <stdarg.h>
 
 #define CRIA_NOWHERE UINT64_MAX
 
@@ -12,7 +13,10 @@
 cria_status cria_fail(cria_error *err, cria_status code, uint64_t where, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* CRIA_ENOMEM with "not enough memory for <what> (<bytes> bytes)." */
+/* CRIA_ENOMEM with "There is not enough memory for <what> (<bytes> bytes)." */
 cria_status cria_fail_nomem(cria_error *err, const char *what, size_t bytes);
+
+/* What both errors and log lines are made with: formats into out[0..size), cut and cleaned as above. */
+void cria_message(char *out, size_t size, const char *fmt, va_list args) __attribute__((format(printf, 3, 0)));
 
 #endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+#include "base/ctx.h"
+#include "base/pool.h"
+#include "counting_alloc.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* gcc says it with a macro, clang with __has_feature. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define CRIA_TEST_SANITIZED
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CRIA_TEST_SANITIZED
+#endif
+
+enum { MAX_ITEMS = 1000, MAX_WORKERS = 8 };
+
+static cria_ctx *context(uint32_t threads) {
+    const cria_ctx_opts o = {.size = sizeof o, .threads = threads};
+    cria_ctx *ctx = NULL;
+    assert_int_equal(cria_ctx_base_new(&o, &ctx, NULL), CRIA_OK);
+    return ctx;
+}
+
+/* Plain, not atomic: a race between two workers is the thread sanitizer's to see. */
+struct job {
+    uint32_t n_threads;
+    size_t n, grain;
+    unsigned visits[MAX_ITEMS];
+    unsigned by_worker[MAX_WORKERS];
+    atomic_uint bad;
+};
+
+static void visit(void *arg, size_t begin, size_t end, uint32_t worker) {
+    struct job *job = arg;
+    if (begin >= end || end > job->n || end - begin > job->grain || begin % job->grain || worker >= job->n_threads) {
+        atomic_fetch_add(&job->bad, 1);
+        return;
+    }
+    job->by_worker[worker]++;
+    for (size_t i = begin; i < end; i++) job->visits[i]++;
+}
+
+static void every_item_is_visited_once(void **state) {
+    (void)state;
+    static const uint32_t threads[] = {1, 2, 3, 5};
+    static const size_t sizes[] = {0, 1, 2, 3, 7, 64, 999, MAX_ITEMS};
+    static const size_t grains[] = {1, 2, 3, 64, MAX_ITEMS, SIZE_MAX};
+    for (size_t t = 0; t < N_ITEMS(threads); t++) {
+        cria_ctx *ctx = context(threads[t]);
+        assert_int_equal(cria_pool_threads(ctx->pool), threads[t]);
+        for (size_t s = 0; s < N_ITEMS(sizes); s++)
+            for (size_t g = 0; g < N_ITEMS(grains); g++) {
+                struct job job = {.n_threads = threads[t], .n = sizes[s], .grain = grains[g]};
+                cria_pool_for(ctx->pool, job.n, job.grain, visit, &job);
+                assert_int_equal(job.bad, 0);
+                for (size_t i = 0; i < MAX_ITEMS; i++) assert_int_equal(job.visits[i], i < job.n);
+                unsigned pieces = 0;
+                for (size_t w = 0; w < MAX_WORKERS; w++) pieces += job.by_worker[w];
+                assert_int_equal(pieces, job.n / job.grain + (job.n % job.grain != 0));
+            }
+        cria_ctx_unref(ctx);
+    }
+}
+
+/* A chain: loop k + 1 reads what any thread wrote in loop k. */
+struct chain {
+    size_t n;
+    uint32_t cells[2][64];
+    unsigned from;
+};
+
+static void add_neighbour(void *arg, size_t begin, size_t end, uint32_t worker) {
+    struct chain *c = arg;
+    (void)worker;
+    for (size_t i = begin; i < end; i++)
+        c->cells[!c->from][i] = c->cells[c->from][i] + c->cells[c->from][(i + 1) % c->n];
+}
+
+static void many_small_loops_see_each_others_results(void **state) {
+    (void)state;
+    static const uint32_t threads[] = {1, 2, 3, 5};
+    uint32_t expected = 0;
+    for (size_t t = 0; t < N_ITEMS(threads); t++) {
+        cria_ctx *ctx = context(threads[t]);
+        struct chain c = {.n = 7};
+        for (size_t i = 0; i < c.n; i++) c.cells[0][i] = (uint32_t)i;
+        for (int k = 0; k < 4000; k++) {
+            cria_pool_for(ctx->pool, c.n, 1, add_neighbour, &c);
+            c.from = !c.from;
+            if (k % 1000 == 999) usleep(2000); /* long enough for the workers to fall asleep */
+        }
+        if (t == 0) expected = c.cells[0][0];
+        assert_int_equal(c.cells[0][0], expected);
+        cria_ctx_unref(ctx);
+    }
+}
+
+struct caller {
+    cria_pool *pool;
+    uint64_t sum;
+    bool ok;
+};
+
+static void add(void *arg, size_t begin, size_t end, uint32_t worker) {
+    uint64_t *sums = arg;
+    for (size_t i = begin; i < end; i++) sums[worker] += i;
+}
+
+static void *call(void *arg) {
+    struct caller *c = arg;
+    for (size_t n = 0; n < 700; n++) {
+        uint64_t sums[MAX_WORKERS] = {0}, sum = 0;
+        cria_pool_for(c->pool, n % 50, 1 + n % 3, add, sums);
+        for (size_t w = 0; w < MAX_WORKERS; w++) sum += sums[w];
+        if (sum != (n % 50 ? (n % 50) * (n % 50 - 1) / 2 : 0)) c->ok = false;
+    }
+    return NULL;
+}
+
+static void concurrent_callers_take_turns(void **state) {
+    (void)state;
+    static const uint32_t threads[] = {1, 2, 3, 5};
+    for (size_t t = 0; t < N_ITEMS(threads); t++) {
+        cria_ctx *ctx = context(threads[t]);
+        struct caller callers[4];
+        pthread_t ids[4];
+        for (size_t i = 0; i < 4; i++) {
+            const struct caller c = {.pool = ctx->pool, .ok = true};
+            callers[i] = c;
+            assert_int_equal(pthread_create(&ids[i], NULL, call, &callers[i]), 0);
+        }
+        for (size_t i = 0; i < 4; i++) {
+            pthread_join(ids[i], NULL);
+            assert_true(callers[i].ok);
+        }
+        cria_ctx_unref(ctx);
+    }
+}
+
+static void slow_piece(void *arg, size_t begin, size_t end, uint32_t worker) {
+    atomic_uint *done = arg;
+    (void)begin;
+    (void)end;
+    (void)worker;
+    usleep(1000);
+    atomic_fetch_add(done, 1);
+}
+
+/* The caller runs out of work long before a worker is done, so it sleeps on the gate. */
+static void waits_for_slow_workers(void **state) {
+    (void)state;
+    cria_ctx *ctx = context(3);
+    for (int i = 0; i < 30; i++) {
+        atomic_uint done = 0;
+        cria_pool_for(ctx->pool, 4, 1, slow_piece, &done);
+        assert_int_equal(done, 4);
+    }
+    cria_ctx_unref(ctx);
+}
+
+static void pools_come_and_go(void **state) {
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        cria_ctx *ctx = context(1 + (uint32_t)i % 5);
+        struct job job = {.n_threads = 5, .n = 10, .grain = 1};
+        if (i % 2) cria_pool_for(ctx->pool, job.n, job.grain, visit, &job);
+        assert_int_equal(job.bad, 0);
+        cria_ctx_unref(ctx);
+    }
+}
+
+static void loops_allocate_nothing(void **state) {
+    (void)state;
+    cria_ctx *ctx = context(3);
+    const uint64_t before = cria_mem_count(ctx);
+    struct job job = {.n_threads = 3, .n = MAX_ITEMS, .grain = 1};
+    cria_pool_for(ctx->pool, job.n, job.grain, visit, &job);
+    assert_int_equal(cria_mem_count(ctx), before);
+    cria_ctx_unref(ctx);
+}
+
+static void impossible_sizes_are_refused(void **state) {
+    (void)state;
+    cria_ctx *ctx = context(1);
+    cria_pool *pool = NULL;
+    cria_error err;
+    assert_int_equal(cria_pool_new(ctx, 0, &pool, &err), CRIA_EINVAL);
+    assert_int_equal(cria_pool_new(ctx, UINT32_MAX, &pool, &err), CRIA_EINVAL);
+    assert_null(pool);
+    cria_pool_free(ctx, NULL);
+    cria_ctx_unref(ctx);
+}
+
+/* With room for the stacks of some threads only. In a child, because limits stay; sanitizers need the room. */
+static void failing_thread_creation_is_cleaned_up(void **state) {
+    (void)state;
+#if defined(CRIA_TEST_SANITIZED)
+    skip();
+#endif
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const struct rlimit limit = {400 << 20, 400 << 20};
+        struct counting_alloc c;
+        counting_alloc_init(&c, -1);
+        const cria_ctx_opts o = {.size = sizeof o, .threads = 1000, .allocator = counting_alloc_hook(&c)};
+        cria_ctx *ctx = NULL;
+        cria_error err = {CRIA_OK, 0, ""};
+        const bool ok = setrlimit(RLIMIT_AS, &limit) == 0 && cria_ctx_base_new(&o, &ctx, &err) == CRIA_ENOMEM &&
+                        !ctx && c.live == 0 && strstr(err.msg, "of 1000");
+        _exit(ok ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_item_is_visited_once),
+        cmocka_unit_test(many_small_loops_see_each_others_results),
+        cmocka_unit_test(concurrent_callers_take_turns),
+        cmocka_unit_test(waits_for_slow_workers),
+        cmocka_unit_test(pools_come_and_go),
+        cmocka_unit_test(loops_allocate_nothing),
+        cmocka_unit_test(impossible_sizes_are_refused),
+        cmocka_unit_test(failing_thread_creation_is_cleaned_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
