@@ -177,6 +177,8 @@ CRIA_API uint32_t cria_tokenizer_vocab_size(const cria_tokenizer *tokenizer);
 /* -1 where the tokenizer has none. */
 CRIA_API int32_t cria_tokenizer_bos(const cria_tokenizer *tokenizer);
 CRIA_API int32_t cria_tokenizer_eos(const cria_tokenizer *tokenizer);
+/* True where a prompt is to begin with bos: always for a tokenizer.model that has one, as the file says for a .gguf. */
+CRIA_API bool cria_tokenizer_add_bos(const cria_tokenizer *tokenizer);
 /* True for every id that ends a generation (eos, and eot / eom where the file names them). */
 CRIA_API bool cria_tokenizer_is_eog(const cria_tokenizer *tokenizer, int32_t id);
 /* The piece as stored in the vocabulary; NULL when id is out of range. *len may be NULL. */
