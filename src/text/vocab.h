@@ -57,6 +57,7 @@ typedef struct cria_vocab {
     bool add_bos;             /* what the file asks for */
     bool byte_fallback;
     char *unk_surface;        /* what decode prints for unk (SentencePiece: " ⁇ "), NUL-terminated */
+    size_t unk_surface_len;   /* bytes of it; a model may have set one with NULs inside */
     /* SentencePiece models */
     struct cria_vocab_normalizer normalizer, denormalizer;
     uint8_t *normalizer_data; /* owns both charsmaps */
@@ -75,6 +76,8 @@ static inline const char *cria_vocab_piece(const cria_vocab *v, uint32_t id, siz
     *len = v->offset[id + 1] - v->offset[id] - 1;
     return v->text + v->offset[id];
 }
+/* "<0x0A>" → 10; −1 for anything else (lower case included, as in SentencePiece). */
+int cria_vocab_byte(const char *piece, size_t len);
 /* Fills hash and byte_id from text/offset/type (called by every loader at its end). */
 cria_status cria_vocab_index(cria_vocab *v, const char *name, cria_error *err);
 

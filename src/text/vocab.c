@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The vocabulary's life and its index from piece to id. What the pieces mean is the loaders' business.
+ * The hash is open addressing with linear probing at a load of at most one half, so a probe sequence always ends.
+ */
+#include "text/vocab.h"
+#include "base/mem.h"
+#include "base/reader.h"
+#include "base/status.h"
+
+#include <string.h>
+
+#define EMPTY UINT32_MAX
+
+void cria_vocab_init(cria_vocab *v, cria_ctx *ctx) {
+    memset(v, 0, sizeof *v);
+    v->ctx = ctx;
+    v->bos = v->eos = v->unk = v->pad = v->eot = v->eom = -1;
+    for (int i = 0; i < 256; i++) v->byte_id[i] = -1;
+}
+
+void cria_vocab_fini(cria_vocab *v) {
+    cria_free(v->ctx, v->text);
+    cria_free(v->ctx, v->offset);
+    cria_free(v->ctx, v->score);
+    cria_free(v->ctx, v->type);
+    cria_free(v->ctx, v->hash);
+    cria_free(v->ctx, v->unk_surface);
+    cria_free(v->ctx, v->normalizer_data);
+    cria_free(v->ctx, v->merges);
+    cria_vocab_init(v, v->ctx);
+}
+
+/* Pieces are short: eight bytes a step, the rest in one overlapping load. */
+static uint32_t hash_bytes(const uint8_t *s, size_t n) {
+    uint64_t h = (uint64_t)n * 0x9E3779B97F4A7C15u;
+    for (; n > 8; s += 8, n -= 8) {
+        h = (h ^ cria_load_u64(s)) * 0xD6E8FEB86659FD93u;
+        h ^= h >> 32;
+    }
+    uint64_t w = 0;
+    if (n >= 4)
+        w = (uint64_t)cria_load_u32(s) | (uint64_t)cria_load_u32(s + n - 4) << 32;
+    else if (n > 0)
+        w = (uint64_t)s[0] | (uint64_t)s[n >> 1] << 8 | (uint64_t)s[n - 1] << 16;
+    h = (h ^ w) * 0xD6E8FEB86659FD93u;
+    return (uint32_t)(h ^ h >> 32);
+}
+
+/* The slot that holds the piece, or the empty one where it belongs. */
+static uint32_t find_slot(const cria_vocab *v, const char *piece, size_t len) {
+    uint32_t slot = hash_bytes((const uint8_t *)piece, len) & v->hash_mask;
+    for (;; slot = (slot + 1) & v->hash_mask) {
+        const uint32_t id = v->hash[slot];
+        if (id == EMPTY) return slot;
+        size_t n;
+        const char *text = cria_vocab_piece(v, id, &n);
+        if (n == len && memcmp(text, piece, len) == 0) return slot;
+    }
+}
+
+int32_t cria_vocab_find(const cria_vocab *v, const char *piece, size_t len) {
+    const uint32_t id = v->hash[find_slot(v, piece, len)];
+    return id == EMPTY ? -1 : (int32_t)id;
+}
+
+static int hex_digit(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+int cria_vocab_byte(const char *s, size_t n) {
+    if (n != 6 || memcmp(s, "<0x", 3) != 0 || s[5] != '>') return -1;
+    const int hi = hex_digit(s[3]), lo = hex_digit(s[4]);
+    return hi < 0 || lo < 0 ? -1 : hi * 16 + lo;
+}
+
+cria_status cria_vocab_index(cria_vocab *v, const char *name, cria_error *err) {
+    uint32_t slots = 16;
+    while (slots / 2 < v->n) slots *= 2; /* n ≤ CRIA_VOCAB_MAX = 2^22 */
+    v->hash = cria_malloc_array(v->ctx, slots, sizeof *v->hash);
+    if (!v->hash) return cria_fail_nomem(err, "the vocabulary's index", slots * sizeof *v->hash);
+    memset(v->hash, 0xFF, slots * sizeof *v->hash);
+    v->hash_mask = slots - 1;
+    for (uint32_t id = 0; id < v->n; id++) {
+        size_t len;
+        const char *piece = cria_vocab_piece(v, id, &len);
+        if (v->type[id] == CRIA_PIECE_BYTE) {
+            const int byte = cria_vocab_byte(piece, len);
+            if (byte < 0)
+                return cria_fail(err, CRIA_EFORMAT, id,
+                                 "%s: piece %u is \"%.32s\", but a byte piece must be <0x00> to <0xFF>.", name, id,
+                                 piece);
+            if (v->byte_id[byte] < 0) v->byte_id[byte] = (int32_t)id;
+        }
+        /* Converters have left a NUL piece in some files; SentencePiece never looks it up. */
+        if (v->type[id] == CRIA_PIECE_UNUSED && len == 1 && piece[0] == '\0') continue;
+        const uint32_t slot = find_slot(v, piece, len);
+        if (v->hash[slot] == EMPTY) v->hash[slot] = id;
+    }
+    return CRIA_OK;
+}
