@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attention over a KV block. */
+#include "base/half.h"
+#include "checkkern.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Inputs shared by both sides, and the running softmax of each. */
+struct block {
+    cria_attend want, got;
+    struct check_pair m, l, o;
+};
+
+static size_t elem_bytes(enum cria_kv_elem kv) { return kv == CRIA_KV_ELEM_F16 ? 2 : 4; }
+
+/* Fills one array of a block: data, through the half format where that is the type. */
+static void fill(struct check *c, void *p, size_t n, enum cria_kv_elem kv, bool wild) {
+    float *f = check_buf(c, n * sizeof *f, 4);
+    if (wild)
+        check_data(c, f, n);
+    else
+        check_normal(c, f, n, 1);
+    if (kv == CRIA_KV_ELEM_F32) {
+        memcpy(p, f, n * sizeof *f);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const uint16_t h = cria_f32_to_f16(fmaxf(-60000.0f, fminf(60000.0f, f[i])));
+        memcpy((uint16_t *)p + i, &h, sizeof h);
+    }
+}
+
+/* What no query sees may hold anything: NaN. */
+static void poison(void *p, size_t i, enum cria_kv_elem kv) {
+    if (kv == CRIA_KV_ELEM_F32)
+        ((float *)p)[i] = NAN;
+    else
+        ((uint16_t *)p)[i] = 0x7e01;
+}
+
+static struct block make(struct check *c, uint32_t n_q, uint32_t e, enum cria_kv_elem kv, bool wild) {
+    const size_t n = (size_t)CRIA_KV_BLOCK * e, ldq = e + check_below(c, 3), ldo = e + check_below(c, 3);
+    struct block b = {0};
+    void *k = check_buf(c, n * elem_bytes(kv), 64), *v = check_buf(c, n * elem_bytes(kv), 64);
+    fill(c, k, n, kv, wild);
+    fill(c, v, n, kv, wild);
+    float *q = check_buf(c, n_q * ldq * 4, 4);
+    if (wild && check_rand(c) & 1)
+        check_data(c, q, n_q * ldq);
+    else
+        check_normal(c, q, n_q * ldq, check_float(c, 0, 1));
+    uint8_t *visible = check_buf(c, n_q, 1);
+    b.m = check_pair(c, n_q * 4, 4);
+    b.l = check_pair(c, n_q * 4, 4);
+    b.o = check_pair(c, n_q * ldo * 4, 4);
+    check_normal(c, b.m.want, n_q, 3);
+    check_normal(c, b.l.want, n_q, 1);
+    check_normal(c, b.o.want, n_q * ldo, 1);
+    for (uint32_t r = 0; r < n_q; r++) {
+        if (check_below(c, 3)) continue;
+        ((float *)b.m.want)[r] = -INFINITY; /* the first block of this query */
+        ((float *)b.l.want)[r] = 0;
+        memset((float *)b.o.want + r * ldo, 0, e * sizeof(float));
+    }
+    memcpy(b.m.got, b.m.want, n_q * 4);
+    memcpy(b.l.got, b.l.want, n_q * 4);
+    memcpy(b.o.got, b.o.want, n_q * ldo * 4);
+    b.want = (cria_attend){n_q, e, kv, k, v, q, ldq, visible, b.m.want, b.l.want, b.o.want, ldo};
+    b.got = (cria_attend){n_q, e, kv, k, v, q, ldq, visible, b.m.got, b.l.got, b.o.got, ldo};
+    return b;
+}
+
+/* Counts of visible positions: all alike, a causal staircase of `heads` rows each, or any. */
+static void set_visible(struct check *c, const struct block *b) {
+    uint8_t *visible = (uint8_t *)(uintptr_t)b->want.visible;
+    const uint32_t kind = check_below(c, 3), some = check_below(c, CRIA_KV_BLOCK + 1), heads = 1 + check_below(c, 4);
+    uint32_t most = 0;
+    for (uint32_t r = 0; r < b->want.n_q; r++) {
+        const uint32_t step = some + r / heads < CRIA_KV_BLOCK ? some + r / heads : CRIA_KV_BLOCK;
+        const uint32_t n = kind == 0 ? some : kind == 1 ? step : check_below(c, CRIA_KV_BLOCK + 1);
+        visible[r] = (uint8_t)n;
+        if (n > most) most = n;
+    }
+    const uint32_t e = b->want.e;
+    for (uint32_t p = most; p < CRIA_KV_BLOCK; p++) {
+        for (uint32_t i = 0; i < e; i++) {
+            poison((void *)(uintptr_t)b->want.k, (size_t)(p / 16) * e * 16 + (size_t)i * 16 + p % 16, b->want.kv);
+            poison((void *)(uintptr_t)b->want.v, (size_t)p * e + i, b->want.kv);
+        }
+    }
+}
+
+/* Several positions with the same key, so that maxima are equal; and a key of zeros (scores of both zeros). */
+static void repeat_keys(struct check *c, const struct block *b) {
+    const uint32_t e = b->want.e, from = check_below(c, CRIA_KV_BLOCK);
+    const size_t size = elem_bytes(b->want.kv);
+    unsigned char *k = (unsigned char *)(uintptr_t)b->want.k;
+    for (uint32_t j = 0; j < 8; j++) {
+        const uint32_t to = check_below(c, CRIA_KV_BLOCK);
+        for (uint32_t i = 0; i < e; i++) {
+            unsigned char *a = k + ((size_t)(to / 16) * e * 16 + (size_t)i * 16 + to % 16) * size;
+            if (j == 0)
+                memset(a, 0, size);
+            else
+                memcpy(a, k + ((size_t)(from / 16) * e * 16 + (size_t)i * 16 + from % 16) * size, size);
+        }
+    }
+}
+
+static void compare(struct check *c, const struct block *b) {
+    const uint32_t n_q = b->want.n_q;
+    c->ref->attend(&b->want);
+    CHECK_CALL(c, c->k->attend(&b->got));
+    for (uint32_t r = 0; r < n_q; r++) /* m of a row that overflowed is not specified */
+        if (isnan(b->want.l[r])) b->got.m[r] = b->want.m[r];
+    check_same_f32(c, "m", b->m, n_q);
+    check_same_f32(c, "l", b->l, n_q);
+    check_same_f32(c, "o", b->o, n_q * b->want.ldo);
+}
+
+static void run_attend(struct check *c) {
+    static const uint32_t usual[] = {64, 80, 96, 128};
+    for (int i = 0; i < 500; i++) {
+        const uint32_t e = check_rand(c) & 1 ? usual[check_below(c, 4)] : 1 + check_below(c, 150);
+        const uint32_t n_q = check_below(c, 30) ? 1 + check_below(c, 14) : 100;
+        const enum cria_kv_elem kv = check_rand(c) & 1 ? CRIA_KV_ELEM_F16 : CRIA_KV_ELEM_F32;
+        const bool wild = check_below(c, 4) == 0;
+        check_case(c, "e %u, queries %u, %s, wild %d", e, n_q, kv == CRIA_KV_ELEM_F16 ? "f16" : "f32", wild);
+        const struct block b = make(c, n_q, e, kv, wild);
+        if (check_rand(c) & 1) repeat_keys(c, &b);
+        set_visible(c, &b);
+        compare(c, &b);
+    }
+}
+
+/* All visible counts, one query; and the widest head. */
+static void run_attend_counts(struct check *c) {
+    for (uint32_t n = 0; n <= CRIA_KV_BLOCK; n++) {
+        const enum cria_kv_elem kv = n & 1 ? CRIA_KV_ELEM_F16 : CRIA_KV_ELEM_F32;
+        const uint32_t e = n == CRIA_KV_BLOCK ? 1024 : 64;
+        check_case(c, "e %u, one query, visible %u", e, n);
+        const struct block b = make(c, 1, e, kv, false);
+        *(uint8_t *)(uintptr_t)b.want.visible = (uint8_t)n;
+        compare(c, &b);
+    }
+}
+
+/* ---- the reference itself: three blocks of kv_store and attend against softmax(q·K)·V in double ------------- */
+
+static void self_attend(struct check *c) {
+    enum { BLOCKS = 3, E = 24, N = BLOCKS * 64 - 23 };
+    check_case(c, "%d positions", N);
+    float *k = check_buf(c, N * E * 4, 4), *v = check_buf(c, N * E * 4, 4), *q = check_buf(c, E * 4, 4);
+    float *kb = check_buf(c, 64 * E * 4, 64), *vb = check_buf(c, 64 * E * 4, 64);
+    check_normal(c, k, N * E, 1);
+    check_normal(c, v, N * E, 1);
+    check_normal(c, q, E, 1);
+    float m = -INFINITY, l = 0, o[E] = {0};
+    for (uint32_t block = 0; block < BLOCKS; block++) {
+        uint8_t visible = 0;
+        for (uint32_t p = block * 64; p < N && visible < 64; p++)
+            c->ref->kv_store(kb, vb, CRIA_KV_ELEM_F32, E, visible++, k + p * E, v + p * E);
+        const cria_attend a = {1, E, CRIA_KV_ELEM_F32, kb, vb, q, E, &visible, &m, &l, o, E};
+        c->ref->attend(&a);
+    }
+    double total = 0, exact[E] = {0};
+    for (int p = 0; p < N; p++) {
+        double s = 0;
+        for (int i = 0; i < E; i++) s += (double)q[i] * (double)k[p * E + i];
+        total += exp(s);
+        for (int i = 0; i < E; i++) exact[i] += exp(s) * (double)v[p * E + i];
+    }
+    for (int i = 0; i < E; i++)
+        if (fabs((double)(o[i] / l) - exact[i] / total) > 1e-5)
+            check_fail(c, "o[%d] %g, not %g", i, (double)(o[i] / l), exact[i] / total);
+}
+
+static void bench_attend(struct check *c) {
+    static const uint32_t queries[] = {1, 3, 4, 6, 96};
+    for (size_t i = 0; i < sizeof queries / sizeof queries[0]; i++) {
+        for (int f32 = 0; f32 < 2; f32++) {
+            char label[64];
+            const uint32_t n_q = queries[i];
+            const enum cria_kv_elem kv = f32 ? CRIA_KV_ELEM_F32 : CRIA_KV_ELEM_F16;
+            check_case(c, "bench");
+            const struct block b = make(c, n_q, 64, kv, false);
+            memset((uint8_t *)(uintptr_t)b.want.visible, 64, n_q);
+            snprintf(label, sizeof label, "attend e 64, queries %u, %s", n_q, f32 ? "f32" : "f16");
+            CHECK_BENCH(c, label, 4.0 * 64 * 64 * n_q, "flop", K->attend(&b.want));
+        }
+    }
+}
+
+const struct check_test check_attn[] = {
+    {"attend", offsetof(struct cria_kernels, attend), run_attend, bench_attend, self_attend},
+    {"attend_counts", offsetof(struct cria_kernels, attend), run_attend_counts, NULL, NULL},
+    {0},
+};
