@@ -6,11 +6,9 @@
  * Owns: the table from a pair of symbols to its merge. Immutable; the working memory belongs to the call. Not here:
  * special symbols (tokenizer.c) and the words.
  *
- * A word costs O(n log n): the queue holds, for each pair that can merge, its rank and place in one integer; entries
- * that have become wrong are noticed when they come up. The order of merges, and every odd case, is that of PyPI
- * tokenizers (models/bpe): a byte without a piece is left out, as if it had not been in the word; an entry whose symbol
- * has since found another partner still counts if both merges give the same piece; of two merges of one pair the later
- * one holds.
+ * A word costs O(n log n): the queue holds, for each pair that can merge, its rank and place in one integer; an entry
+ * whose pair is no longer there is noticed when it comes up. The odd cases are those of PyPI tokenizers (models/bpe):
+ * a byte without a piece is left out, as if it had not been in the word; of two merges of one pair the later holds.
  */
 #include "text/bpe.h"
 
@@ -32,10 +30,10 @@ struct cria_bpe {
     bool whole_words;
 };
 
-/* A symbol of the word being merged. Symbols form a list; one that was joined to its left neighbour has id NONE. */
+/* A symbol of the word being merged. Symbols form a list; one that was joined to its left neighbour is out of it. */
 struct symbol {
     uint32_t id, prev, next;
-    uint32_t rank; /* of the merge with next; NONE when there is none */
+    uint32_t rank; /* of the merge with next; NONE where there is none */
 };
 
 /* Working memory of one call, for words of up to cap bytes. */
@@ -106,12 +104,11 @@ static void merge_symbols(const struct cria_bpe *b, const cria_vocab *v, struct 
         const uint64_t top = heap_pop(w);
         const uint32_t i = (uint32_t)top;
         struct symbol *s = &w->sym[i];
-        const uint32_t result = v->merges[top >> 32].result;
-        if (s->id == NONE || s->rank == NONE || v->merges[s->rank].result != result) continue;
+        if (s->rank != top >> 32) continue; /* the pair has changed since */
         struct symbol *gone = &w->sym[s->next];
-        s->id = result;
+        s->id = v->merges[s->rank].result;
         s->next = gone->next;
-        gone->id = NONE;
+        gone->rank = NONE;
         if (s->next != NONE) w->sym[s->next].prev = i;
         if (s->prev != NONE) queue_pair(b, v, w, s->prev);
         queue_pair(b, v, w, i);

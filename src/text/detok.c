@@ -111,14 +111,6 @@ static cria_status feed_byte_level(struct machine *m, uint32_t id, cria_buf *out
 
 /* ---- SentencePiece ---- */
 
-/* Value of "<0xNN>", −1 for another text. */
-static int byte_of(const char *p, size_t len) {
-    static const char hex[] = "0123456789ABCDEF";
-    if (len != 6 || memcmp(p, "<0x", 3) != 0 || p[5] != '>') return -1;
-    const char *high = memchr(hex, p[3], 16), *low = memchr(hex, p[4], 16);
-    return high == NULL || low == NULL ? -1 : (int)((high - hex) * 16 + (low - hex));
-}
-
 /* The piece with its U+2581 as spaces. */
 static cria_status put_unescaped(const char *p, size_t len, cria_buf *out, cria_error *err) {
     cria_status st = CRIA_OK;
@@ -158,7 +150,7 @@ static cria_status put_piece(struct machine *m, uint32_t id, cria_buf *out, cria
 static cria_status feed_sentencepiece(struct machine *m, uint32_t id, cria_buf *out, cria_error *err) {
     size_t len;
     const char *p = cria_vocab_piece(m->v, id, &len);
-    const int byte = m->v->type[id] == CRIA_PIECE_BYTE ? byte_of(p, len) : -1;
+    const int byte = m->v->type[id] == CRIA_PIECE_BYTE ? cria_vocab_byte(p, len) : -1;
     if (byte >= 0) return put_byte(m, (uint8_t)byte, false, out, err);
     cria_status st = drain_tail(m, true, false, out, err);
     const size_t before = out->len;

@@ -158,11 +158,9 @@ static void guess_types(cria_vocab *v) {
     if (v->model != CRIA_VOCAB_SPM_BPE) return;
     if (v->unk >= 0) v->type[v->unk] = CRIA_PIECE_UNKNOWN;
     for (uint32_t i = 0; i < v->n; i++) {
-        static const char hex[] = "0123456789ABCDEF";
         size_t len;
         const char *p = cria_vocab_piece(v, i, &len);
-        if (len == 6 && memcmp(p, "<0x", 3) == 0 && memchr(hex, p[3], 16) && memchr(hex, p[4], 16) && p[5] == '>')
-            v->type[i] = CRIA_PIECE_BYTE;
+        if (cria_vocab_byte(p, len) >= 0) v->type[i] = CRIA_PIECE_BYTE;
     }
 }
 

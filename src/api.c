@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The public interface (cria.h) on top of the layers. Arguments are validated here and nowhere deeper; what the text and
+ * sample layers implement of cria.h themselves (tokenizer, detok, sampler) is not repeated.
+ */
+#include "base/ctx.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "base/status.h"
+#include "engine/engine.h"
+#include "kernels/kernels.h"
+
+
+
+#define STR2(x) #x
+#define STR(x) STR2(x)
+
+const char *cria_version(void) {
+    return STR(CRIA_VERSION_MAJOR) "." STR(CRIA_VERSION_MINOR) "." STR(CRIA_VERSION_PATCH);
+}
+
+static cria_status null_argument(cria_error *err, const char *function) {
+    return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%s: a required argument is NULL.", function);
+}
+
+/* Options begin with their size, so that a program built against an older header is noticed. */
+static cria_status check_size(cria_error *err, const char *function, size_t got, size_t want) {
+    if (got == want) return CRIA_OK;
+    return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
+                     "%s: the options are %zu bytes where this library's are %zu; start from the _default() function and "
+                     "build against the header of this version.",
+                     function, got, want);
+}
+
+/* ---- context ---- */
+
+cria_ctx_opts cria_ctx_opts_default(void) { return (cria_ctx_opts){.size = sizeof(cria_ctx_opts)}; }
+
+cria_status cria_ctx_new(const cria_ctx_opts *opts, cria_ctx **out, cria_error *err) {
+    const cria_ctx_opts defaults = cria_ctx_opts_default();
+    if (out == NULL) return null_argument(err, "cria_ctx_new");
+    if (opts == NULL) opts = &defaults;
+    cria_status st = check_size(err, "cria_ctx_new", opts->size, sizeof *opts);
+    cria_ctx *ctx;
+    if (!st) st = cria_ctx_base_new(opts, &ctx, err);
+    if (st) return st;
+    uint32_t flags;
+    st = cria_cpu_lower(ctx->cpu.flags, opts->isa, &flags, err);
+    if (st) {
+        cria_ctx_unref(ctx);
+        return st;
+    }
+    ctx->kernels = cria_kernels_for(flags);
+    *out = ctx;
+    return CRIA_OK;
+}
+
+void cria_ctx_free(cria_ctx *ctx) { cria_ctx_unref(ctx); }
+
+uint32_t cria_ctx_threads(const cria_ctx *ctx) { return cria_pool_threads(ctx->pool); }
+
+const char *cria_ctx_isa(const cria_ctx *ctx) { return ctx->kernels->name; }
+
+/* ---- model ---- */
+
+cria_model_opts cria_model_opts_default(void) { return (cria_model_opts){.size = sizeof(cria_model_opts)}; }
+
+cria_status cria_model_open(cria_ctx *ctx, const char *path, const cria_model_opts *opts, cria_model **out,
+                            cria_error *err) {
+    const cria_model_opts defaults = cria_model_opts_default();
+    if (ctx == NULL || path == NULL || out == NULL) return null_argument(err, "cria_model_open");
+    if (opts == NULL) opts = &defaults;
+    cria_status st = check_size(err, "cria_model_open", opts->size, sizeof *opts);
+    if (st) return st;
+    if ((unsigned)opts->activations > CRIA_ACTIVATIONS_F32)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_model_open: there is no activations type %d.",
+                         (int)opts->activations);
+    return cria_model_load(ctx, path, opts, out, err);
+}
+
+void cria_model_free(cria_model *model) { cria_model_unref(model); }
+
+void cria_model_get_info(const cria_model *model, cria_model_info *out) {
+    const cria_config *c = &model->config;
+    *out = (cria_model_info){
+        .format = model->kind == CRIA_CONTAINER_GGUF ? "gguf" : "npz",
+        .architecture = "llama",
+        .dim = c->d,
+        .n_layers = c->n_layers,
+        .n_heads = c->h,
+        .n_kv_heads = c->hk,
+        .head_dim = c->e,
+        .hidden_dim = c->f,
+        .vocab_size = c->V,
+        .context = c->context,
+        .norm_eps = c->norm_eps,
+        .rope_theta = c->rope_theta,
+        .rope_traditional = c->rope_traditional,
+        .n_params = model->weights.n_params,
+        .weight_bytes = model->weights.n_bytes,
+    };
+}
+
+const cria_tokenizer *cria_model_tokenizer(const cria_model *model) { return model->tokenizer; }
+
+/* ---- engine and sequences ---- */
+
+cria_engine_opts cria_engine_opts_default(void) { return (cria_engine_opts){.size = sizeof(cria_engine_opts)}; }
+
+#define BATCH_ROWS_MAX 65536u
+
+cria_status cria_engine_new(cria_model *model, const cria_engine_opts *opts, cria_engine **out, cria_error *err) {
+    const cria_engine_opts defaults = cria_engine_opts_default();
+    if (model == NULL || out == NULL) return null_argument(err, "cria_engine_new");
+    if (opts == NULL) opts = &defaults;
+    cria_status st = check_size(err, "cria_engine_new", opts->size, sizeof *opts);
+    if (st) return st;
+    if ((unsigned)opts->kv > CRIA_KV_F32)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_engine_new: there is no KV type %d.", (int)opts->kv);
+    if (opts->batch_rows > BATCH_ROWS_MAX)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_engine_new: batch_rows is %u, but may be at most %u.",
+                         opts->batch_rows, BATCH_ROWS_MAX);
+    return cria_engine_make(model, opts, out, err);
+}
+
+void cria_engine_free(cria_engine *engine) { cria_engine_unref(engine); }
+
+cria_status cria_sequence_new(cria_engine *engine, cria_sequence **out, cria_error *err) {
+    if (engine == NULL || out == NULL) return null_argument(err, "cria_sequence_new");
+    cria_sequence *s = cria_calloc(engine->ctx, 1, sizeof *s);
+    if (s == NULL) return cria_fail_nomem(err, "a sequence", sizeof *s);
+    s->engine = engine;
+    engine->refs++;
+    cria_kv_seq_init(&s->kv, &engine->kv);
+    *out = s;
+    return CRIA_OK;
+}
+
+void cria_sequence_free(cria_sequence *sequence) {
+    if (sequence == NULL) return;
+    cria_engine *engine = sequence->engine;
+    cria_kv_seq_fini(&sequence->kv);
+    cria_free(engine->ctx, sequence);
+    cria_engine_unref(engine);
+}
+
+size_t cria_sequence_length(const cria_sequence *sequence) { return sequence->length; }
+
+void cria_sequence_truncate(cria_sequence *sequence, size_t n) {
+    if (n >= sequence->length) return;
+    sequence->length = sequence->next = n;
+    cria_kv_seq_truncate(&sequence->kv, n);
+}
+
+cria_status cria_engine_eval(cria_engine *engine, const cria_row *rows, size_t n, float *logits, cria_error *err) {
+    if (engine == NULL || (rows == NULL && n > 0)) return null_argument(err, "cria_engine_eval");
+    for (size_t i = 0; i < n; i++) {
+        if (rows[i].sequence == NULL || (rows[i].want_logits && logits == NULL))
+            return null_argument(err, "cria_engine_eval");
+        if (rows[i].sequence->engine != engine)
+            return cria_fail(err, CRIA_EINVAL, i, "cria_engine_eval: the sequence of row %zu is of another engine.", i);
+        if (rows[i].token < 0 || (uint32_t)rows[i].token >= engine->model->config.V)
+            return cria_fail(err, CRIA_EINVAL, i,
+                             "cria_engine_eval: the token of row %zu is %d, but the vocabulary has %u tokens.", i,
+                             (int)rows[i].token, engine->model->config.V);
+    }
+    return cria_engine_run(engine, rows, n, logits, err);
+}

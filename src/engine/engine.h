@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine: KV pool, sequences and working memory of one caller; turns public rows into batches for the forward pass.
+ * Owned by one thread at a time. A sequence keeps its engine alive.
+ */
+#ifndef CRIA_ENGINE_ENGINE_H
+#define CRIA_ENGINE_ENGINE_H
+
+#include "engine/model.h"
+#include "model/forward.h"
+
+struct cria_engine { /* the public opaque type */
+    cria_ctx *ctx;
+    cria_model *model; /* referenced */
+    uint32_t refs;     /* the caller's and one per sequence */
+    uint32_t max_rows;
+    cria_kv_pool kv;
+    cria_scratch *scratch;
+    /* [max_rows] the batch in the making */
+    int32_t *token;
+    uint32_t *pos;
+    const cria_kv_seq **seq;
+    bool *want_logits;
+};
+
+struct cria_sequence { /* the public opaque type */
+    cria_engine *engine; /* referenced */
+    size_t length;       /* tokens evaluated */
+    size_t next;         /* position of the next row of the call in progress; length between calls */
+    cria_kv_seq kv;
+};
+
+cria_status cria_engine_make(cria_model *model, const cria_engine_opts *opts, cria_engine **out, cria_error *err);
+void cria_engine_unref(cria_engine *engine);
+
+/* The public cria_engine_eval with its arguments checked: tokens in range, sequences of this engine. */
+cria_status cria_engine_run(cria_engine *engine, const cria_row *rows, size_t n, float *logits, cria_error *err);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening a model: container → configuration and weights, tokenizer beside or inside it, and do they agree? See model.h. */
+#include "engine/model.h"
+
+#include "base/ctx.h"
+#include "base/mapfile.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "text/tokenizer.h"
+
+#include <string.h>
+
+/* config.json and tokenizer.model lie beside the weights: in the folder itself, or where the .npz is. */
+static char *folder_of(cria_ctx *ctx, const char *path) {
+    const char *slash = strrchr(path, '/');
+    size_t len = strlen(path);
+    if (cria_path_kind(path) != CRIA_PATH_FOLDER) len = slash ? (size_t)(slash - path) + (slash == path) : 0;
+    char *folder = cria_malloc(ctx, len + 2);
+    if (folder == NULL) return NULL;
+    memcpy(folder, len ? path : ".", len ? len : 1);
+    folder[len ? len : 1] = '\0';
+    return folder;
+}
+
+static cria_status read_mlx_config(const char *path, const cria_container *file, cria_config *out,
+                                   cria_error *err) {
+    cria_mapfile map;
+    cria_status st = cria_mapfile_open(path, &map, err);
+    if (st) return st;
+    st = cria_config_from_mlx((const char *)map.data, map.len, path, file, out, err);
+    cria_mapfile_close(&map);
+    return st;
+}
+
+static cria_status open_mlx(cria_model *m, const cria_container *file, const char *path, cria_error *err) {
+    cria_status st = CRIA_OK;
+    char *folder = folder_of(m->ctx, path);
+    char *config = folder ? cria_path_join(m->ctx, folder, "config.json") : NULL;
+    char *tokenizer = folder ? cria_path_join(m->ctx, folder, "tokenizer.model") : NULL;
+    if (config == NULL || tokenizer == NULL) st = cria_fail_nomem(err, "a path", strlen(path) + 16);
+    if (!st) st = read_mlx_config(config, file, &m->config, err);
+    if (!st) st = cria_tokenizer_open(m->ctx, tokenizer, &m->tokenizer, err);
+    cria_free(m->ctx, tokenizer);
+    cria_free(m->ctx, config);
+    cria_free(m->ctx, folder);
+    return st;
+}
+
+static cria_status open_gguf(cria_model *m, const cria_container *file, cria_error *err) {
+    cria_status st = cria_config_from_gguf(file, &m->config, err);
+    if (st) return st;
+    cria_vocab vocab;
+    cria_vocab_init(&vocab, m->ctx);
+    st = cria_vocab_load_gguf(m->ctx, file, &vocab, err);
+    if (!st) st = cria_tokenizer_make(m->ctx, &vocab, &m->tokenizer, err);
+    return st;
+}
+
+static cria_status load(cria_model *m, const cria_container *file, const char *path, const cria_model_opts *opts,
+                        cria_error *err) {
+    m->kind = cria_container_kind(file);
+    cria_status st = m->kind == CRIA_CONTAINER_GGUF ? open_gguf(m, file, err) : open_mlx(m, file, path, err);
+    if (st) return st;
+    const uint32_t pieces = cria_tokenizer_vocab_size(m->tokenizer);
+    if (pieces != m->config.V)
+        return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE,
+                         "%s: the tokenizer has %u pieces, but the model's vocabulary is %u; they are not of one model.",
+                         path, pieces, m->config.V);
+    return cria_weights_load(m->ctx, file, &m->config, opts->progress, opts->progress_user, &m->weights, err);
+}
+
+cria_status cria_model_load(cria_ctx *ctx, const char *path, const cria_model_opts *opts, cria_model **out,
+                            cria_error *err) {
+    cria_container *file;
+    cria_status st = cria_container_open(ctx, path, &file, err);
+    if (st) return st;
+    cria_model *m = cria_calloc(ctx, 1, sizeof *m);
+    if (m == NULL) {
+        cria_container_close(file);
+        return cria_fail_nomem(err, "the model", sizeof *m);
+    }
+    m->ctx = cria_ctx_ref(ctx);
+    m->activations = opts->activations;
+    atomic_init(&m->refs, 1);
+    st = load(m, file, path, opts, err);
+    cria_container_close(file);
+    if (st)
+        cria_model_unref(m);
+    else
+        *out = m;
+    return st;
+}
+
+cria_model *cria_model_ref(cria_model *model) {
+    atomic_fetch_add_explicit(&model->refs, 1, memory_order_relaxed);
+    return model;
+}
+
+void cria_model_unref(cria_model *model) {
+    if (model == NULL || atomic_fetch_sub_explicit(&model->refs, 1, memory_order_acq_rel) != 1) return;
+    cria_ctx *ctx = model->ctx;
+    cria_weights_free(&model->weights);
+    cria_tokenizer_destroy(model->tokenizer);
+    cria_free(ctx, model);
+    cria_ctx_unref(ctx);
+}

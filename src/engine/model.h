@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A model: configuration, packed weights and tokenizer behind one reference count. Immutable once open, shared by any
+ * number of engines. This is the one file of the layer that meets text/: it loads both halves and checks that they agree.
+ */
+#ifndef CRIA_ENGINE_MODEL_H
+#define CRIA_ENGINE_MODEL_H
+
+#include "model/weights.h"
+
+#include <stdatomic.h>
+
+struct cria_model { /* the public opaque type */
+    cria_ctx *ctx;  /* referenced */
+    atomic_uint refs;
+    enum cria_container_kind kind;
+    cria_activations activations;
+    cria_config config;
+    cria_weights weights;
+    cria_tokenizer *tokenizer;
+};
+
+cria_status cria_model_load(cria_ctx *ctx, const char *path, const cria_model_opts *opts, cria_model **out,
+                            cria_error *err);
+cria_model *cria_model_ref(cria_model *model);
+void cria_model_unref(cria_model *model); /* NULL is legal */
+
+#endif

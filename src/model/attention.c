@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attention over KV blocks. Neighbouring rows of one sequence form a tile; a work item is a tile and a KV head. It reads
+ * each KV block once for all query heads that share the head and all rows of the tile, in ascending order of blocks,
+ * keeping a running softmax (kernels.h, cria_attend). How rows fall into tiles does not change a bit of the result.
+ */
+#include "model/scratch.h"
+
+#include "base/pool.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Query vectors of an item: 64 of them times 64 keys keep a core busy on each block and fit in its cache. */
+#define ITEM_QUERIES 64u
+
+static uint32_t tile_rows(const cria_config *c) {
+    const uint32_t shared = c->h / c->hk;
+    return shared >= ITEM_QUERIES ? 1 : ITEM_QUERIES / shared;
+}
+
+static size_t item_queries(const cria_config *c) { return (size_t)tile_rows(c) * (c->h / c->hk); }
+
+size_t cria_attention_scratch_bytes(const cria_config *c) {
+    const size_t n = item_queries(c);
+    const size_t bytes = 2 * n * c->e * sizeof(float) + 2 * n * sizeof(float) + n;
+    return (bytes + 63) / 64 * 64;
+}
+
+struct attention {
+    struct cria_scratch *s;
+    const cria_config *c;
+    const cria_batch *b;
+    uint32_t layer;
+};
+
+/* Rows [t0, t1) of one sequence against KV head `head`. */
+static void attend_tile(const struct attention *a, uint32_t t0, uint32_t t1, uint32_t head, uint8_t *scratch) {
+    const cria_config *c = a->c;
+    const struct cria_kernels *kern = a->s->kernels;
+    const uint32_t shared = c->h / c->hk, n_q = (t1 - t0) * shared;
+    const size_t width = (size_t)c->h * c->e;
+    const cria_kv_seq *seq = a->b->seq[t0];
+    const cria_kv_pool *kv = seq->pool;
+
+    float *q = (float *)(void *)scratch, *o = q + (size_t)n_q * c->e, *m = o + (size_t)n_q * c->e, *l = m + n_q;
+    uint8_t *visible = (uint8_t *)(l + n_q);
+    const float scale = 1.0f / sqrtf((float)c->e);
+    for (uint32_t t = t0; t < t1; t++)
+        kern->scale(q + (size_t)(t - t0) * shared * c->e, a->s->q + t * width + (size_t)head * shared * c->e, scale,
+                    (size_t)shared * c->e);
+    memset(o, 0, (size_t)n_q * c->e * sizeof *o);
+    memset(l, 0, n_q * sizeof *l);
+    for (uint32_t i = 0; i < n_q; i++) m[i] = -INFINITY;
+
+    const uint32_t last = a->b->pos[t1 - 1];
+    for (uint32_t base = 0; base <= last; base += CRIA_KV_BLOCK) {
+        for (uint32_t t = t0; t < t1; t++) {
+            const uint32_t pos = a->b->pos[t];
+            const uint32_t seen = pos < base ? 0 : pos - base >= CRIA_KV_BLOCK ? CRIA_KV_BLOCK : pos - base + 1;
+            memset(visible + (size_t)(t - t0) * shared, (int)seen, shared);
+        }
+        const uint8_t *keys = cria_kv_at(kv, seq->blocks[base / CRIA_KV_BLOCK], a->layer, head);
+        kern->attend(&(cria_attend){.n_q = n_q, .e = c->e, .kv = kv->elem, .k = keys, .v = keys + kv->half_bytes,
+                                    .q = q, .ldq = c->e, .visible = visible, .m = m, .l = l, .o = o, .ldo = c->e});
+    }
+    for (uint32_t i = 0; i < n_q; i++) {
+        const uint32_t t = t0 + i / shared;
+        kern->scale(a->s->mixed + t * width + ((size_t)head * shared + i % shared) * c->e, o + (size_t)i * c->e,
+                    1.0f / l[i], c->e);
+    }
+}
+
+static void attend_items(void *arg, size_t begin, size_t end, uint32_t worker) {
+    const struct attention *a = arg;
+    uint8_t *scratch = a->s->attend_scratch + (size_t)worker * a->s->attend_bytes;
+    for (size_t item = begin; item < end; item++) {
+        const uint32_t *tile = a->s->tiles + item / a->c->hk;
+        attend_tile(a, tile[0], tile[1], (uint32_t)(item % a->c->hk), scratch);
+    }
+}
+
+/* s->tiles[i]..s->tiles[i + 1] = the rows of tile i: neighbours of one sequence, at most tile_rows of them. */
+static uint32_t cut_tiles(struct cria_scratch *s, const cria_config *c, const cria_batch *b) {
+    const uint32_t rows = tile_rows(c);
+    uint32_t n = 0;
+    for (uint32_t t = 0; t < b->n; t++)
+        if (t == 0 || b->seq[t] != b->seq[t - 1] || t - s->tiles[n - 1] == rows) s->tiles[n++] = t;
+    s->tiles[n] = b->n;
+    return n;
+}
+
+void cria_attention(struct cria_scratch *s, const cria_config *c, const cria_batch *b, uint32_t layer) {
+    struct attention a = {.s = s, .c = c, .b = b, .layer = layer};
+    cria_pool_for(s->pool, (size_t)cut_tiles(s, c, b) * c->hk, 1, attend_items, &a);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Products of activations and packed weights: chooses how the activations meet each matrix (float32, int16 or int8),
+ * prepares them once for all matrices that want them alike, and splits the rows of the matrices among the threads.
+ */
+#include "model/scratch.h"
+
+#include "base/pool.h"
+
+/* A form of activations. Matrices with the same form share one preparation. */
+struct form {
+    uint32_t planes; /* 0: float */
+    uint32_t group;  /* of the sums that biases meet; 0: none */
+};
+
+static struct form form_for(const cria_matrix *w, cria_activations activations, enum cria_role role) {
+    struct form f = {0, 0};
+    if (w->spec.kind != CRIA_MATRIX_CODES || activations == CRIA_ACTIVATIONS_F32) return f;
+    if (activations == CRIA_ACTIVATIONS_DEFAULT)
+        f.planes = role == CRIA_ROLE_OTHER ? 1 : 2;
+    else
+        f.planes = activations == CRIA_ACTIVATIONS_INT16 ? 2 : 1;
+    if (w->spec.affine) f.group = w->spec.group;
+    return f;
+}
+
+static bool same_form(struct form a, struct form b) { return a.planes == b.planes && a.group == b.group; }
+
+static size_t round_up(size_t n, size_t m) { return (n + m - 1) / m * m; }
+
+struct job {
+    struct cria_scratch *s;
+    const cria_act *act;
+    const struct cria_product *items[8];
+    uint32_t first_block[9]; /* of each item in the joint list of row blocks; [n] is the total */
+    uint32_t n_items;
+};
+
+static void quantize_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
+    const struct job *job = arg;
+    (void)worker;
+    for (size_t t = begin; t < end; t++)
+        job->s->kernels->quantize(job->act, (uint32_t)t, job->act->x + t * job->act->ldx);
+}
+
+static void multiply_blocks(void *arg, size_t begin, size_t end, uint32_t worker) {
+    const struct job *job = arg;
+    const struct cria_kernels *kern = job->s->kernels;
+    void *scratch = job->s->product_scratch + (size_t)worker * CRIA_MATMUL_SCRATCH;
+    for (uint32_t i = 0; i < job->n_items; i++) {
+        const size_t first = job->first_block[i], last = job->first_block[i + 1];
+        const size_t b0 = begin > first ? begin : first, b1 = end < last ? end : last;
+        if (b0 >= b1) continue;
+        const cria_matrix *w = job->items[i]->w;
+        (job->act->planes == 0 ? kern->matmul_f : kern->matmul_q)(w, job->act, job->items[i]->y, w->spec.rows,
+                                                                 (uint32_t)(b0 - first), (uint32_t)(b1 - first), scratch);
+    }
+}
+
+void cria_products(struct cria_scratch *s, enum cria_role role, const float *x, uint32_t n, uint32_t k,
+                   const struct cria_product *items, uint32_t n_items) {
+    const uint32_t threads = cria_pool_threads(s->pool);
+    uint32_t done = 0; /* bit i: item i */
+    for (uint32_t first = 0; first < n_items; first++) {
+        if (done >> first & 1) continue;
+        const struct form form = form_for(items[first].w, s->activations, role);
+        cria_act act = s->act;
+        act.n = n;
+        act.k = k;
+        act.x = x;
+        act.ldx = k;
+        act.planes = form.planes;
+        act.group = form.group;
+        act.ldq = round_up(k, 64);
+        act.ldd = round_up((k + 31) / 32, 16);
+        act.ldu = form.group ? round_up(k / form.group, 16) : 0;
+
+        struct job job = {.s = s, .act = &act};
+        uint32_t blocks = 0;
+        for (uint32_t i = first; i < n_items; i++) {
+            if (done >> i & 1 || !same_form(form_for(items[i].w, s->activations, role), form)) continue;
+            done |= 1u << i;
+            job.items[job.n_items] = &items[i];
+            job.first_block[job.n_items++] = blocks;
+            blocks += items[i].w->n_blocks;
+        }
+        job.first_block[job.n_items] = blocks;
+
+        if (form.planes != 0) cria_pool_for(s->pool, n, n / (4 * threads) + 1, quantize_rows, &job);
+        /* Eight pieces a thread even out cores of unequal speed; pieces of four blocks and more keep the kernels'
+         * register tiles full. */
+        const uint32_t grain = (uint32_t)round_up(blocks / (8 * threads) + 1, 4);
+        cria_pool_for(s->pool, blocks, grain, multiply_blocks, &job);
+    }
+}

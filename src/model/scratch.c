@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Allocates the working memory of the forward pass as one block. See scratch.h. */
+#include "model/scratch.h"
+
+#include "base/ctx.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "base/status.h"
+
+/* Walks the list of arrays twice: first to add up sizes (base NULL), then to hand out places. */
+struct arena {
+    uint8_t *base;
+    size_t used;
+    bool overflow;
+};
+
+static void *take(struct arena *a, size_t count, size_t width, size_t item) {
+    size_t bytes, end;
+    if (!cria_mul_ok(count, width, &bytes) || !cria_mul_ok(bytes, item, &bytes) ||
+        !cria_add_ok(bytes, CRIA_ALIGN - 1, &bytes) ||
+        !cria_add_ok(a->used, bytes / CRIA_ALIGN * CRIA_ALIGN, &end)) {
+        a->overflow = true;
+        return NULL;
+    }
+    void *p = a->base ? a->base + a->used : NULL;
+    a->used = end;
+    return p;
+}
+
+static size_t round_up(size_t n, size_t m) { return (n + m - 1) / m * m; }
+
+static void lay_out(struct arena *a, struct cria_scratch *s, const cria_config *c) {
+    const size_t rows = s->max_rows, threads = cria_pool_threads(s->pool), f4 = sizeof(float);
+    const size_t qw = (size_t)c->h * c->e, kvw = (size_t)c->hk * c->e;
+    size_t widest = c->d > c->f ? c->d : c->f;
+    if (qw > widest) widest = qw;
+    s->x = take(a, rows, c->d, f4);
+    s->normed = take(a, rows, c->d, f4);
+    s->q = take(a, rows, qw, f4);
+    s->k = take(a, rows, kvw, f4);
+    s->v = take(a, rows, kvw, f4);
+    s->mixed = take(a, rows, qw, f4);
+    s->gate = take(a, rows, c->f, f4);
+    s->up = take(a, rows, c->f, f4);
+    s->rope_cos = take(a, rows, c->e / 2, f4);
+    s->rope_sin = take(a, rows, c->e / 2, f4);
+    s->act.q = take(a, rows * 2, round_up(widest, 64), 1);
+    s->act.d = take(a, rows, round_up((widest + 31) / 32, 16), f4);
+    s->act.sum = take(a, rows, round_up((widest + 31) / 32, 16), sizeof(int32_t));
+    s->act.u = take(a, rows, round_up((widest + 15) / 16, 16), f4);
+    s->tiles = take(a, rows + 1, 1, sizeof(uint32_t));
+    s->product_scratch = take(a, threads, CRIA_MATMUL_SCRATCH, 1);
+    s->attend_bytes = cria_attention_scratch_bytes(c);
+    s->attend_scratch = take(a, threads, s->attend_bytes, 1);
+}
+
+cria_status cria_scratch_new(cria_ctx *ctx, const cria_config *config, cria_activations activations, uint32_t max_rows,
+                             cria_scratch **out, cria_error *err) {
+    struct cria_scratch s = {.ctx = ctx, .kernels = ctx->kernels, .pool = ctx->pool, .activations = activations,
+                             .max_rows = max_rows};
+    struct arena a = {0};
+    const size_t head = round_up(sizeof s, CRIA_ALIGN);
+    lay_out(&a, &s, config);
+    size_t total = 0;
+    uint8_t *block = NULL;
+    if (!a.overflow && cria_add_ok(head, a.used, &total)) block = cria_malloc(ctx, total);
+    if (block == NULL) return cria_fail_nomem(err, "the working memory of the forward pass", total);
+
+    a = (struct arena){.base = block + head};
+    lay_out(&a, &s, config);
+    *(struct cria_scratch *)(void *)block = s;
+    *out = (struct cria_scratch *)(void *)block;
+    return CRIA_OK;
+}
+
+void cria_scratch_free(cria_scratch *s) {
+    if (s != NULL) cria_free(s->ctx, s);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The working memory of the forward pass (forward.h), seen by its parts: forward.c, product.c, attention.c. */
+#ifndef CRIA_MODEL_SCRATCH_H
+#define CRIA_MODEL_SCRATCH_H
+
+#include "model/forward.h"
+
+struct cria_scratch {
+    cria_ctx *ctx;
+    const struct cria_kernels *kernels;
+    struct cria_pool *pool;
+    cria_activations activations;
+    uint32_t max_rows;
+    /* [max_rows][…] */
+    float *x;          /* [d]    residual stream */
+    float *normed;     /* [d] */
+    float *q;          /* [h·e] */
+    float *k, *v;      /* [hk·e] */
+    float *mixed;      /* [h·e]  attention's output */
+    float *gate, *up;  /* [f] */
+    float *rope_cos, *rope_sin; /* [e/2] */
+    cria_act act;      /* quantized inputs of one product, up to max(d, h·e, f) wide */
+    uint32_t *tiles;   /* [max_rows + 1] attention.c */
+    /* per worker */
+    uint8_t *product_scratch;   /* CRIA_MATMUL_SCRATCH each */
+    uint8_t *attend_scratch;    /* attend_bytes each */
+    size_t attend_bytes;
+};
+
+/* ---- product.c: y = x·Wᵀ for matrices that share an input ---- */
+
+/* How exact the activations of a product are by default (design: int16 where it matters). */
+enum cria_role { CRIA_ROLE_QKV, CRIA_ROLE_OUTPUT, CRIA_ROLE_OTHER };
+
+struct cria_product {
+    const cria_matrix *w;
+    float *y; /* [n][w->spec.rows] */
+};
+
+/* y_i[t] = x[t]·W_iᵀ for t < n and every item; x is [n][k], dense. */
+void cria_products(struct cria_scratch *s, enum cria_role role, const float *x, uint32_t n, uint32_t k,
+                   const struct cria_product *items, uint32_t n_items);
+
+/* ---- attention.c ---- */
+
+/* Bytes of one worker's attend_scratch. */
+size_t cria_attention_scratch_bytes(const cria_config *c);
+/* s->mixed = softmax(q·Kᵀ/√e)·V over the KV of layer `layer`, for all rows of the batch. */
+void cria_attention(struct cria_scratch *s, const cria_config *c, const cria_batch *b, uint32_t layer);
+
+#endif
