@@ -154,7 +154,6 @@ void cria_tokenizer_free(cria_tokenizer *tokenizer) { cria_tokenizer_destroy(tok
 uint32_t cria_tokenizer_vocab_size(const cria_tokenizer *tokenizer) { return tokenizer->vocab.n; }
 int32_t cria_tokenizer_bos(const cria_tokenizer *tokenizer) { return tokenizer->vocab.bos; }
 bool cria_tokenizer_add_bos(const cria_tokenizer *tokenizer) { return tokenizer->vocab.add_bos; }
-bool cria_tokenizer_add_bos(const cria_tokenizer *tokenizer) { return tokenizer->vocab.add_bos; }
 int32_t cria_tokenizer_eos(const cria_tokenizer *tokenizer) { return tokenizer->vocab.eos; }
 
 bool cria_tokenizer_is_eog(const cria_tokenizer *tokenizer, int32_t id) {
