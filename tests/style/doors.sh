@@ -7,8 +7,8 @@ here=tests/style
 status=0
 report() { # text (may be empty), heading
     [ -n "$1" ] || return 0
-    echo "$2"
-    echo "$1"
+    printf '%s\n' "$2"
+    printf '%s\n' "$1"
     status=1
 }
 
@@ -20,16 +20,16 @@ compiler='cpuid|.*intrin|arm_neon|arm_acle'
 includes=$(find src include cli server -name '*.[ch]' 2>/dev/null | sort |
     xargs grep -En '^[[:space:]]*#[[:space:]]*include[[:space:]]*<' |
     grep -Ev "<(($c|$posix|$compiler)\.h)>")
-report "$(echo "$includes" | grep -E '^[^:]*\.h:')" 'A dependency is included by a header (its door must be a .c file):'
-doubles=$(echo "$includes" | sed -n 's/^\([^:]*\):[^<]*<\([^>]*\)>.*/\2 \1/p' | sort -u | cut -d' ' -f1 | uniq -d)
+report "$(printf '%s\n' "$includes" | grep -E '^[^:]*\.h:')" 'A dependency is included by a header (its door must be a .c file):'
+doubles=$(printf '%s\n' "$includes" | sed -n 's/^\([^:]*\):[^<]*<\([^>]*\)>.*/\2 \1/p' | sort -u | cut -d' ' -f1 | uniq -d)
 for header in $doubles; do
-    report "$(echo "$includes" | grep -F "<$header>")" "<$header> has more than one door:"
+    report "$(printf '%s\n' "$includes" | grep -F "<$header>")" "<$header> has more than one door:"
 done
 
 # ---- banned functions, in the library and the server
 code=$(find src server -name '*.[ch]' 2>/dev/null | sort | xargs awk -f $here/code.awk)
 calls() { # names separated by |: calls of them that are not through a member
-    echo "$code" | grep -E "(^[^:]*:[0-9]*:|[^A-Za-z0-9_.>])($1)[[:space:]]*\("
+    printf '%s\n' "$code" | grep -E "(^[^:]*:[0-9]*:|[^A-Za-z0-9_.>])($1)[[:space:]]*\("
 }
 report "$(calls 'exit|_exit|_Exit|quick_exit|abort|raise|printf|vprintf|fprintf|vfprintf|puts|fputs|putchar|putc|fputc|fwrite|perror')" \
     'The library never exits or prints:'
@@ -44,6 +44,6 @@ report "$(calls 'malloc|calloc|realloc|free|aligned_alloc|posix_memalign|memalig
     grep -v '^src/base/mem\.c:')" 'Memory comes from base/mem.h:'
 report "$(calls 'open|openat|fopen|fdopen|mmap|munmap|opendir|fdopendir|creat' | grep -Ev '^(src/base/|server/)')" \
     'Files are opened in src/base only:'
-report "$(echo "$code" | grep -E '[^A-Za-z0-9_]errno[^A-Za-z0-9_]' | grep -Ev '^(src/base/|server/)')" \
+report "$(printf '%s\n' "$code" | grep -E '[^A-Za-z0-9_]errno[^A-Za-z0-9_]' | grep -Ev '^(src/base/|server/)')" \
     'errno is looked at in src/base only:'
 exit $status

@@ -17,7 +17,7 @@ isa_flags() { # what the files of an instruction set are compiled with
 check() { # command, what
     if ! out=$(printf '#include "%s"\n#include "%s"\n' "$2" "$2" | $1 -fsyntax-only - 2>&1); then
         echo "$2 does not compile alone with: $1"
-        echo "$out"
+        printf '%s\n' "$out"
         status=1
     fi
 }

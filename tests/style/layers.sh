@@ -22,9 +22,9 @@ allowed() { # the folders of src that a layer may include
 
 for file in $(find src cli server tests/api tests/server -name '*.[ch]' 2>/dev/null | sort); do
     case $file in
-    src/*/*) layer=src/$(echo "$file" | cut -d/ -f2) ;;
+    src/*/*) layer=src/$(printf '%s\n' "$file" | cut -d/ -f2) ;;
     src/*) layer=src ;;
-    tests/*) layer=$(echo "$file" | cut -d/ -f1-2) ;;
+    tests/*) layer=$(printf '%s\n' "$file" | cut -d/ -f1-2) ;;
     *) layer=${file%%/*} ;;
     esac
     may=$(allowed "$layer")
@@ -50,7 +50,7 @@ for file in $(find src cli server tests/api tests/server -name '*.[ch]' 2>/dev/n
         [ $ok = yes ] || echo "$file:${line%%:*}: $layer may not include \"$name\" (allowed: cria/cria.h, $may)"
     done)
     if [ -n "$bad" ]; then
-        echo "$bad"
+        printf '%s\n' "$bad"
         status=1
     fi
 done

@@ -7,8 +7,8 @@ build=$1
 status=0
 report() { # text (may be empty), heading
     [ -n "$1" ] || return 0
-    echo "$2"
-    echo "$1"
+    printf '%s\n' "$2"
+    printf '%s\n' "$1"
     status=1
 }
 
@@ -19,8 +19,8 @@ if [ -z "$objects" ]; then
 fi
 
 # nm -A prints "file:value type name", without a value for undefined names.
-globals=$(echo "$objects" | xargs nm -A -g --defined-only | sed 's/^.*src\///')
-report "$(echo "$globals" | awk '$NF !~ /^cria_/')" 'Global names that do not begin with cria_:'
+globals=$(printf '%s\n' "$objects" | xargs nm -A -g --defined-only | sed 's/^.*src\///')
+report "$(printf '%s\n' "$globals" | awk '$NF !~ /^cria_/')" 'Global names that do not begin with cria_:'
 
 # objdump: "value flags section size name". Constant data with addresses in it is in .data.rel.ro.
 report "$(for o in $objects; do
@@ -32,8 +32,8 @@ report "$(for o in $objects; do
         }'
 done)" 'Data that could change (state hangs off cria_ctx):'
 
-undefined=$(echo "$objects" | xargs nm -A -u | sed 's/^.*src\///')
-uses() { echo "$undefined" | grep -E " U ($1)(@.*)?\$"; } # names separated by |
+undefined=$(printf '%s\n' "$objects" | xargs nm -A -u | sed 's/^.*src\///')
+uses() { printf '%s\n' "$undefined" | grep -E " U ($1)(@.*)?\$"; } # names separated by |
 report "$(uses '_?exit|_Exit|abort|raise|v?f?printf|__v?f?printf_chk|f?puts|f?putc|putchar|fwrite|perror|stdout|stderr')" \
     'The library never exits or prints:'
 report "$(uses 'v?sprintf|__v?sprintf_chk|st[pr]cpy|strcat|strn?cat|strtok|(__isoc99_)?v?sscanf|ato[fil]|atoll|strtod|strtof|strtold|setlocale|s?rand|random|system|popen|setenv|signal|sigaction')" \

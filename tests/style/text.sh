@@ -8,8 +8,8 @@ export LC_ALL
 status=0
 report() { # text (may be empty), heading
     [ -n "$1" ] || return 0
-    echo "$2"
-    echo "$1"
+    printf '%s\n' "$2"
+    printf '%s\n' "$1"
     status=1
 }
 
@@ -25,10 +25,10 @@ report "$(for f in $files; do
     head -n 2 "$f" | awk 'NR == 1 && /^#!/ { next } { print; exit }' |
         grep -Eq '^(/\* |# )SPDX-License-Identifier: Apache-2\.0( \*/)?$' || echo "$f"
 done)" 'No SPDX line at the top:'
-report "$(echo "$files" | xargs grep -En '^.{121}')" 'Longer than 120 characters:'
-report "$(echo "$files" | xargs grep -n "$tab")" 'Tabs:'
-report "$(echo "$files" | xargs grep -n " \$")" 'Blanks at the end of a line:'
-report "$(echo "$files" | xargs grep -ln "$cr")" 'Carriage returns:'
+report "$(printf '%s\n' "$files" | xargs grep -En '^.{121}')" 'Longer than 120 characters:'
+report "$(printf '%s\n' "$files" | xargs grep -n "$tab")" 'Tabs:'
+report "$(printf '%s\n' "$files" | xargs grep -n " \$")" 'Blanks at the end of a line:'
+report "$(printf '%s\n' "$files" | xargs grep -ln "$cr")" 'Carriage returns:'
 report "$(for f in $files; do [ -s "$f" ] && [ -z "$(tail -c 1 "$f")" ] || echo "$f"; done)" 'Empty, or no newline at the end:'
 report "$(for f in $files; do iconv -f UTF-8 -t UTF-8 "$f" >/dev/null 2>&1 || echo "$f"; done)" 'Not UTF-8:'
 exit $status
