@@ -305,12 +305,9 @@ static cria_status read_info(struct gguf *g, cria_tensor *t, uint64_t *offset) {
 
 static cria_status find_data(struct gguf *g) {
     size_t end;
-    if (!cria_add_ok(g->r.pos, g->alignment - 1, &end)) return cut_off(g, "the padding before its tensors");
+    if (!cria_add_ok(g->r.pos, g->alignment - 1, &end) || (end & ~(g->alignment - 1)) > g->r.len)
+        return cut_off(g, "the padding before its tensors");
     g->data = end & ~(g->alignment - 1);
-    if (g->data > g->r.len) {
-        if (g->n_tensors != 0) return cut_off(g, "the padding before its tensors");
-        g->data = g->r.len; /* a file of metadata alone need not be padded */
-    }
     return CRIA_OK;
 }
 
@@ -359,6 +356,7 @@ static cria_status refuse_overlaps(const struct gguf *g, uint32_t *order, const 
 
 static cria_status read_tensors(struct gguf *g) {
     cria_container *c = g->c;
+    if (g->n_tensors == 0) return CRIA_OK; /* a file of metadata alone need not even be padded */
     cria_status st = check_count(g, g->n_tensors, MIN_INFO, "tensors");
     if (st == CRIA_OK) st = cria_container_reserve(c, (size_t)g->n_tensors, g->err);
     if (st != CRIA_OK) return st;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For the tests of format/: writers of small .npy, .zip and .gguf files, byte by byte, that remember where each record
- * begins so that a test can put a lie into it; and an opening under guard.
+ * For the tests of format/: writers of small .npy, .zip and .gguf files, byte by byte, that remember where
+ * each record begins so that a test can put a lie into it; and an opening under guard.
  */
 #ifndef CRIA_TESTS_FORMAT_UNIT_H
 #define CRIA_TESTS_FORMAT_UNIT_H
@@ -60,7 +60,7 @@ static inline void put_npy(struct out *o, int version, const char *dict, size_t 
     put(o, dict, strlen(dict));
     for (size_t i = 1; i <= n_data; i++) put_uint(o, i, 1);
 }
-#define DICT(descr, order, shape)                                                                             \
+#define DICT(descr, order, shape)                                                                            \
     "{'descr': '" descr "', 'fortran_order': " order ", 'shape': " shape ", }   \n"
 
 /* ---- .zip -------------------------------------------------------------------------------- */
@@ -157,8 +157,8 @@ static inline size_t gguf_key(struct out *o, const char *key, uint32_t type) {
     put_uint(o, type, 4);
     return at;
 }
-/* A tensor of two dimensions, innermost n0. Returns where its number of dimensions is: + 4 the dimensions, + 20 the
- * type, + 24 the offset. */
+/* A tensor of two dimensions, innermost n0. Returns where its number of dimensions is: + 4 the dimensions, +
+ * 20 the type, + 24 the offset. */
 static inline size_t gguf_tensor(struct out *o, const char *name, uint64_t n0, uint64_t n1, uint32_t type,
                                  uint64_t offset) {
     gguf_string(o, name);
@@ -235,20 +235,22 @@ static inline unsigned touch(const cria_container *c) {
     return sum;
 }
 
-/* No file may ask for more than this, all allocations together: 72 + 4 bytes a ZIP entry of at least 46, 56 + 4 a
- * metadata pair of at least 14, 64 + 8 + 4 + 4 a tensor of at least 33, and names; and a few blocks of 4 KB. */
+/* No file may ask for more than this, all allocations together: 72 + 4 bytes a ZIP entry of at least 46, 56 +
+ * 4 a metadata pair of at least 14, 64 + 8 + 4 + 4 a tensor of at least 33, and names; and a few blocks of 4
+ * KB. */
 static inline void assert_modest(const struct opened *x, size_t len) {
     assert_true(x->alloc.bytes <= 16384 + 6 * len);
 }
 
 /* The file must be refused with this status and a message that has this text in it. */
 #define assert_refused(o, want, text) assert_refused_at(o, want, text, __FILE__, __LINE__)
-static inline void assert_refused_at(const struct out *o, cria_status want, const char *text, const char *file,
-                                     int line) {
+static inline void assert_refused_at(const struct out *o, cria_status want, const char *text,
+                                     const char *file, int line) {
     struct opened x;
     open_bytes(&x, o->p, o->len, -1);
     if (x.status != want || strstr(x.err.msg, text) == NULL) {
-        print_error("status %d, \"%s\"; wanted %d, \"%s\"\n", (int)x.status, x.status ? x.err.msg : "", (int)want, text);
+        print_error("status %d, \"%s\"; wanted %d, \"%s\"\n", (int)x.status, x.status ? x.err.msg : "",
+                    (int)want, text);
         _fail(file, line);
     }
     assert_modest(&x, o->len);
@@ -256,7 +258,7 @@ static inline void assert_refused_at(const struct out *o, cria_status want, cons
 }
 
 /* The same with one field of the file changed, for the time of the test. */
-#define assert_lie_refused(o, at, v, bytes, want, text)                                                        \
+#define assert_lie_refused(o, at, v, bytes, want, text)                                                      \
     assert_lie_refused_at(o, at, v, bytes, want, text, __FILE__, __LINE__)
 static inline void assert_lie_refused_at(struct out *o, size_t at, uint64_t v, int bytes, cria_status want,
                                          const char *text, const char *file, int line) {
@@ -267,8 +269,8 @@ static inline void assert_lie_refused_at(struct out *o, size_t at, uint64_t v, i
     memcpy(o->p + at, kept, (size_t)bytes);
 }
 
-/* Every shorter file must be refused, or (false) at least be safe to use; every allocation may fail; and each byte
- * changed to each of some values must be refused or give a container that is safe to touch. */
+/* Every shorter file must be refused, or (false) at least be safe to use; every allocation may fail; and each
+ * byte changed to each of some values must be refused or give a container that is safe to touch. */
 static inline void assert_robust(const struct out *o, bool prefixes_refused) {
     struct opened x;
     for (size_t len = 0; len < o->len; len++) {

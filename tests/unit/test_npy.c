@@ -24,7 +24,8 @@ static void assert_bad(int version, const char *dict, size_t n_data, cria_status
     cria_error err;
     const cria_status status = parse(version, dict, n_data, &t, &err);
     if (status != want || strstr(err.msg, text) == NULL)
-        fail_msg("%s: status %d, \"%s\"; wanted %d, \"%s\"", dict, (int)status, status ? err.msg : "", (int)want, text);
+        fail_msg("%s: status %d, \"%s\"; wanted %d, \"%s\"", dict, (int)status, status ? err.msg : "",
+                 (int)want, text);
 }
 
 static void element_types(void **state) {
@@ -34,13 +35,20 @@ static void element_types(void **state) {
         cria_dtype dtype;
         size_t bytes;
     } good[] = {
-        {DICT("<f4", "False", "(3,)"), CRIA_DTYPE_F32, 12}, {DICT("<f2", "False", "(3,)"), CRIA_DTYPE_F16, 6},
-        {DICT("<V2", "False", "(3,)"), CRIA_DTYPE_BF16, 6}, {DICT("|V2", "False", "(3,)"), CRIA_DTYPE_BF16, 6},
-        {DICT("<f8", "False", "(3,)"), CRIA_DTYPE_F64, 24}, {DICT("|u1", "False", "(3,)"), CRIA_DTYPE_U8, 3},
-        {DICT("|i1", "False", "(3,)"), CRIA_DTYPE_I8, 3},   {DICT("<u1", "False", "(3,)"), CRIA_DTYPE_U8, 3},
-        {DICT("<u2", "False", "(3,)"), CRIA_DTYPE_U16, 6},  {DICT("<i2", "False", "(3,)"), CRIA_DTYPE_I16, 6},
-        {DICT("<u4", "False", "(3,)"), CRIA_DTYPE_U32, 12}, {DICT("<i4", "False", "(3,)"), CRIA_DTYPE_I32, 12},
-        {DICT("<u8", "False", "(3,)"), CRIA_DTYPE_U64, 24}, {DICT("<i8", "False", "(3,)"), CRIA_DTYPE_I64, 24},
+        {DICT("<f4", "False", "(3,)"), CRIA_DTYPE_F32, 12},
+        {DICT("<f2", "False", "(3,)"), CRIA_DTYPE_F16, 6},
+        {DICT("<V2", "False", "(3,)"), CRIA_DTYPE_BF16, 6},
+        {DICT("|V2", "False", "(3,)"), CRIA_DTYPE_BF16, 6},
+        {DICT("<f8", "False", "(3,)"), CRIA_DTYPE_F64, 24},
+        {DICT("|u1", "False", "(3,)"), CRIA_DTYPE_U8, 3},
+        {DICT("|i1", "False", "(3,)"), CRIA_DTYPE_I8, 3},
+        {DICT("<u1", "False", "(3,)"), CRIA_DTYPE_U8, 3},
+        {DICT("<u2", "False", "(3,)"), CRIA_DTYPE_U16, 6},
+        {DICT("<i2", "False", "(3,)"), CRIA_DTYPE_I16, 6},
+        {DICT("<u4", "False", "(3,)"), CRIA_DTYPE_U32, 12},
+        {DICT("<i4", "False", "(3,)"), CRIA_DTYPE_I32, 12},
+        {DICT("<u8", "False", "(3,)"), CRIA_DTYPE_U64, 24},
+        {DICT("<i8", "False", "(3,)"), CRIA_DTYPE_I64, 24},
     };
     for (size_t i = 0; i < N_ITEMS(good); i++) {
         cria_tensor t;
@@ -90,15 +98,15 @@ static void bad_dicts(void **state) {
         "",
         "\n",
         "{}\n",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}",         /* no newline */
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (3,)} x\n",     /* text behind */
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (3,)\n",        /* not closed */
-        "{'descr': '<f4', 'fortran_order': False}\n",                      /* key missing */
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}",     /* no newline */
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (3,)} x\n", /* text behind */
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (3,)\n",    /* not closed */
+        "{'descr': '<f4', 'fortran_order': False}\n",                  /* key missing */
         "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (3,)}\n",
         "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), 'x': 1}\n",
         "{'descr': '<f4', 'fortran_order': 0, 'shape': (3,)}\n",
         "{'descr': <f4, 'fortran_order': False, 'shape': (3,)}\n",
-        "{'descr': '<f4, 'fortran_order': False, 'shape': (3,)}\n",
+        "{'fortran_order': False, 'shape': (3,), 'descr': '<f4}\n",
         "{'descr': '\\x3cf4', 'fortran_order': False, 'shape': (3,)}\n",
         "{'descr': '<f4' 'fortran_order': False, 'shape': (3,)}\n",
         "{'descr' '<f4', 'fortran_order': False, 'shape': (3,)}\n",
@@ -120,7 +128,8 @@ static void bad_dicts(void **state) {
     assert_bad(1, DICT("<f4", "False", "(1, 1, 1, 1, 3)"), 12, CRIA_EUNSUPPORTED, "more than 4 dimensions");
 }
 
-/* Shapes that do not match the bytes; MLX read beyond the end here (CVE-2025-62608), NumPy allocated terabytes. */
+/* Shapes that do not match the bytes; MLX read beyond the end here (CVE-2025-62608), NumPy allocated
+ * terabytes. */
 static void bad_sizes(void **state) {
     (void)state;
     assert_bad(1, DICT("<f4", "False", "(3,)"), 11, CRIA_EFORMAT, "12 bytes by its shape, but has 11");
@@ -137,7 +146,8 @@ static void orders(void **state) {
     cria_tensor t;
     cria_error err;
     /* One run of numbers is the same in both orders; MLX marks these as Fortran's. */
-    const char *good[] = {DICT("<f4", "True", "(3,)"), DICT("<f4", "True", "(1, 3)"), DICT("<f4", "True", "(3, 1, 1)")};
+    const char *good[] = {DICT("<f4", "True", "(3,)"), DICT("<f4", "True", "(1, 3)"),
+                          DICT("<f4", "True", "(3, 1, 1)")};
     for (size_t i = 0; i < N_ITEMS(good); i++) assert_int_equal(parse(1, good[i], 12, &t, &err), CRIA_OK);
     assert_int_equal(parse(1, DICT("<f4", "True", "()"), 4, &t, &err), CRIA_OK);
     assert_int_equal(parse(1, DICT("<f4", "True", "(0, 5, 5)"), 0, &t, &err), CRIA_OK);
@@ -178,8 +188,9 @@ static void magic_version_and_length(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(element_types), cmocka_unit_test(spellings), cmocka_unit_test(bad_dicts),
-        cmocka_unit_test(bad_sizes),     cmocka_unit_test(orders),    cmocka_unit_test(magic_version_and_length),
+        cmocka_unit_test(element_types), cmocka_unit_test(spellings),
+        cmocka_unit_test(bad_dicts),     cmocka_unit_test(bad_sizes),
+        cmocka_unit_test(orders),        cmocka_unit_test(magic_version_and_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
