@@ -1,1 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
+foreach(name unicode pretok bpe vocab_gguf detok)
+    cria_unit_test(${name} LAYERS base format text)
+endforeach()
