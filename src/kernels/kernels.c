@@ -22,7 +22,26 @@ static const struct cria_kernels scalar = {
     .attend = cria_attend_ref,
 };
 
+#if defined(__x86_64__)
+static const struct cria_kernels avx2 = {
+    .name = "avx2",
+    .matmul_f = cria_matmul_f_ref,
+    .matmul_q = cria_matmul_q_ref,
+    .quantize = cria_quantize_avx2,
+    .rmsnorm = cria_rmsnorm_avx2,
+    .add = cria_add_avx2,
+    .silu_mul = cria_silu_mul_avx2,
+    .rope = cria_rope_avx2,
+    .scale = cria_scale_avx2,
+    .kv_store = cria_kv_store_avx2,
+    .attend = cria_attend_avx2,
+};
+#endif
+
 const struct cria_kernels *cria_kernels_for(uint32_t cpu_flags) {
+#if defined(__x86_64__)
+    if (cpu_flags & CRIA_CPU_AVX2) return &avx2;
+#endif
     (void)cpu_flags;
     return &scalar;
 }

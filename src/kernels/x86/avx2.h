@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the AVX2 files share: tails, sums in the fixed tree, exp. Inline; included by *_avx2.c only. */
+#ifndef CRIA_KERNELS_X86_AVX2_H
+#define CRIA_KERNELS_X86_AVX2_H
+
+#include "kernels/poly.h"
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Before a loop of a few constant iterations over registers: without unrolling they would live in memory. */
+#if defined(__clang__)
+#define AVX2_UNROLL _Pragma("unroll")
+#else
+#define AVX2_UNROLL _Pragma("GCC unroll 8")
+#endif
+#define AVX2_INLINE static inline __attribute__((always_inline))
+
+/* Lanes 0..n−1 all ones, n in 0..8. */
+static inline __m256i avx2_mask(size_t n) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lane);
+}
+
+/* The sum of 16 virtual lanes, 0–7 in a and 8–15 in b, by the tree of kernels.h. */
+static inline float avx2_tree(__m256 a, __m256 b) {
+    const __m256 s8 = _mm256_add_ps(a, b);
+    const __m128 s4 = _mm_add_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+    const __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
+    return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
+}
+
+/* cria_expf (poly.h) */
+static inline __m256 avx2_exp(__m256 x) {
+    const __m256 over = _mm256_cmp_ps(x, _mm256_set1_ps(CRIA_EXP_HI), _CMP_NLE_UQ);
+    const __m256 under = _mm256_cmp_ps(x, _mm256_set1_ps(CRIA_EXP_LO), _CMP_LT_OQ);
+    const __m256 one = _mm256_set1_ps(1.0f), round = _mm256_set1_ps(CRIA_EXP_ROUND);
+    const __m256 t = _mm256_fmadd_ps(x, _mm256_set1_ps(CRIA_EXP_LOG2E), round);
+    const __m256 n = _mm256_sub_ps(t, round);
+    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(CRIA_EXP_LN2_HI), x);
+    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(CRIA_EXP_LN2_LO), r);
+    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(CRIA_EXP_C6), r, _mm256_set1_ps(CRIA_EXP_C5));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(CRIA_EXP_C4));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(CRIA_EXP_C3));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(CRIA_EXP_C2));
+    p = _mm256_fmadd_ps(p, r, one);
+    p = _mm256_fmadd_ps(p, r, one);
+    const __m256i bits = _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_castps_si256(t), 23));
+    const __m256 y = _mm256_andnot_ps(under, _mm256_castsi256_ps(bits));
+    return _mm256_blendv_ps(y, _mm256_add_ps(x, _mm256_set1_ps(__builtin_inff())), over);
+}
+
+#endif

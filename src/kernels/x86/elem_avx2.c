@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Element-wise kernels, rmsnorm, rope and kv_store for AVX2. The ends of rows go through masked loads and stores. */
+#include "base/half.h"
+#include "kernels/x86/avx2.h"
+#include "kernels/x86/kernels_x86.h"
+#include <math.h>
+#include <string.h>
+
+void cria_rmsnorm_avx2(float *y, const float *x, const float *w, float eps, size_t n) {
+    const size_t whole = n / 16 * 16, left = n - whole;
+    const __m256i tail0 = avx2_mask(left < 8 ? left : 8), tail1 = avx2_mask(left < 8 ? 0 : left - 8);
+    __m256 a = _mm256_setzero_ps(), b = a;
+    for (size_t i = 0; i < whole; i += 16) {
+        const __m256 x0 = _mm256_loadu_ps(x + i), x1 = _mm256_loadu_ps(x + i + 8);
+        a = _mm256_fmadd_ps(x0, x0, a);
+        b = _mm256_fmadd_ps(x1, x1, b);
+    }
+    const __m256 t0 = _mm256_maskload_ps(x + whole, tail0), t1 = _mm256_maskload_ps(x + whole + 8, tail1);
+    a = _mm256_fmadd_ps(t0, t0, a); /* lanes without an element: fma(0, 0, sum) is sum */
+    b = _mm256_fmadd_ps(t1, t1, b);
+    const float r = 1.0f / sqrtf(avx2_tree(a, b) / (float)n + eps);
+    const __m256 vr = _mm256_set1_ps(r);
+    for (size_t i = 0; i < whole; i += 8)
+        _mm256_storeu_ps(y + i, _mm256_mul_ps(_mm256_mul_ps(_mm256_loadu_ps(x + i), vr), _mm256_loadu_ps(w + i)));
+    for (size_t i = whole; i < n; i++) y[i] = x[i] * r * w[i];
+}
+
+void cria_add_avx2(float *y, const float *x, size_t n) {
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, _mm256_add_ps(_mm256_loadu_ps(y + i), _mm256_loadu_ps(x + i)));
+    for (; i < n; i++) y[i] += x[i];
+}
+
+void cria_scale_avx2(float *y, const float *x, float a, size_t n) {
+    const __m256 va = _mm256_set1_ps(a);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, _mm256_mul_ps(_mm256_loadu_ps(x + i), va));
+    for (; i < n; i++) y[i] = x[i] * a;
+}
+
+static inline __m256 silu_mul(__m256 g, __m256 u) {
+    const __m256 e = avx2_exp(_mm256_xor_ps(g, _mm256_set1_ps(-0.0f)));
+    return _mm256_mul_ps(_mm256_div_ps(g, _mm256_add_ps(_mm256_set1_ps(1.0f), e)), u);
+}
+
+void cria_silu_mul_avx2(float *y, const float *g, const float *u, size_t n) {
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, silu_mul(_mm256_loadu_ps(g + i), _mm256_loadu_ps(u + i)));
+    if (i == n) return;
+    const __m256i tail = avx2_mask(n - i);
+    _mm256_maskstore_ps(y + i, tail, silu_mul(_mm256_maskload_ps(g + i, tail), _mm256_maskload_ps(u + i, tail)));
+}
+
+/* One head in halves: (i, i + half). */
+static void rope_halves(float *x, uint32_t half, const float *cos, const float *sin) {
+    uint32_t i = 0;
+    for (; i + 8 <= half; i += 8) {
+        const __m256 c = _mm256_loadu_ps(cos + i), s = _mm256_loadu_ps(sin + i);
+        const __m256 x0 = _mm256_loadu_ps(x + i), x1 = _mm256_loadu_ps(x + half + i);
+        _mm256_storeu_ps(x + i, _mm256_fmsub_ps(x0, c, _mm256_mul_ps(x1, s)));
+        _mm256_storeu_ps(x + half + i, _mm256_fmadd_ps(x1, c, _mm256_mul_ps(x0, s)));
+    }
+    for (; i < half; i++) {
+        const float x0 = x[i], x1 = x[half + i];
+        x[i] = fmaf(x0, cos[i], -(x1 * sin[i]));
+        x[half + i] = fmaf(x1, cos[i], x0 * sin[i]);
+    }
+}
+
+/* One head in pairs: (2i, 2i + 1), four pairs in a register. */
+static void rope_pairs(float *x, uint32_t half, const float *cos, const float *sin) {
+    const __m256i twice = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
+    uint32_t i = 0;
+    for (; i + 4 <= half; i += 4) {
+        const __m256 c = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(cos + i)), twice);
+        const __m256 s = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(sin + i)), twice);
+        const __m256 v = _mm256_loadu_ps(x + 2 * i), swapped = _mm256_permute_ps(v, 0xb1);
+        _mm256_storeu_ps(x + 2 * i, _mm256_fmaddsub_ps(v, c, _mm256_mul_ps(swapped, s)));
+    }
+    for (; i < half; i++) {
+        const float x0 = x[2 * i], x1 = x[2 * i + 1];
+        x[2 * i] = fmaf(x0, cos[i], -(x1 * sin[i]));
+        x[2 * i + 1] = fmaf(x1, cos[i], x0 * sin[i]);
+    }
+}
+
+void cria_rope_avx2(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin, bool traditional) {
+    for (uint32_t h = 0; h < n_heads; h++)
+        (traditional ? rope_pairs : rope_halves)(x + (size_t)h * e, e / 2, cos, sin);
+}
+
+static void kv_store_f16(uint16_t *k_out, uint16_t *v_out, uint32_t e, const float *k, const float *v) {
+    uint32_t i = 0;
+    for (; i + 8 <= e; i += 8) {
+        uint16_t column[8];
+        _mm_storeu_si128((__m128i *)column, _mm256_cvtps_ph(_mm256_loadu_ps(k + i), _MM_FROUND_TO_NEAREST_INT));
+        _mm_storeu_si128((__m128i *)(v_out + i), _mm256_cvtps_ph(_mm256_loadu_ps(v + i), _MM_FROUND_TO_NEAREST_INT));
+        for (uint32_t j = 0; j < 8; j++) k_out[(size_t)(i + j) * 16] = column[j];
+    }
+    for (; i < e; i++) {
+        k_out[(size_t)i * 16] = cria_f32_to_f16(k[i]);
+        v_out[i] = cria_f32_to_f16(v[i]);
+    }
+}
+
+void cria_kv_store_avx2(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p, const float *k,
+                        const float *v) {
+    const size_t k0 = (size_t)(p / 16) * e * 16 + p % 16, v0 = (size_t)p * e;
+    if (kv == CRIA_KV_ELEM_F16) {
+        kv_store_f16((uint16_t *)k_block + k0, (uint16_t *)v_block + v0, e, k, v);
+        return;
+    }
+    float *k_out = (float *)k_block + k0;
+    for (uint32_t i = 0; i < e; i++) k_out[(size_t)i * 16] = k[i];
+    memcpy((float *)v_block + v0, v, e * sizeof *v);
+}
