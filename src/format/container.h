@@ -4,7 +4,8 @@
  * shards. It knows containers, not Llama. Every byte is untrusted: when cria_container_open succeeds, every
  * tensor view lies inside its mapping (or inside a buffer inflated from it) and names are unique.
  *
- * Owns the mappings and the inflated members; tensors borrow from it. Immutable once open; any thread may read.
+ * Owns the mappings and the inflated members; tensors borrow from it. Immutable once open: any thread may
+ * read it.
  *
  * Formats: a folder with weights.npz or weights.*.npz (npz.c), one .npz file, one .gguf file (gguf.c). A file
  * is told by its first bytes, never by its name. When a folder has weights.npz, weights.*.npz are not looked
