@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Command-line options from tables: one row is an option's name, value, default and help, so that parsing, --help and
+ * the defaults cannot drift apart. Long options may be abbreviated, as in the MLX example's argparse.
+ */
+#ifndef CRIA_CLI_ARGS_H
+#define CRIA_CLI_ARGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum arg_kind {
+    ARG_FLAG,   /* bool, false by default */
+    ARG_WHOLE,  /* uint64_t in [min, max] */
+    ARG_REAL,   /* double, at least 0 and finite */
+    ARG_TEXT,   /* const char *, NULL where def is NULL */
+    ARG_CHOICE  /* const char *, one of choices */
+};
+
+struct arg_option {
+    const char *name; /* without the dashes */
+    char letter;      /* 0: none */
+    enum arg_kind kind;
+    const char *metavar;        /* what --help calls the value; NULL for a flag */
+    const char *def;            /* default, written as the user would; NULL for a flag or none */
+    const char *help;
+    size_t offset;              /* of the value in its group's target */
+    uint64_t min, max;          /* ARG_WHOLE */
+    const char *const *choices; /* ARG_CHOICE, ends with NULL */
+};
+
+struct arg_group {
+    const char *title;
+    const struct arg_option *options;
+    size_t n;
+    void *target; /* the struct that the offsets are in */
+};
+
+struct arg_command {
+    const char *name; /* "generate" */
+    const char *usage, *about, *examples; /* paragraphs of --help */
+};
+
+enum arg_result {
+    ARGS_RUN,  /* every target is filled: values given, defaults elsewhere */
+    ARGS_HELP, /* --help was given; nothing printed yet */
+    ARGS_VERSION,
+    ARGS_BAD   /* one line was printed on stderr */
+};
+
+/* argv[0] is not looked at. Texts point into argv and the tables. */
+enum arg_result args_parse(const struct arg_command *command, const struct arg_group *groups, size_t n_groups,
+                           int argc, char **argv);
+/* The page that --help shows, on stdout. */
+void args_print_help(const struct arg_command *command, const struct arg_group *groups, size_t n_groups);
+
+/* The candidate closest to a misspelt word, or NULL when none is close. Candidates end with NULL. */
+const char *args_closest(const char *word, const char *const *candidates);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cria, the program: finds the subcommand and hands over. Without one it is `cria generate`. */
+#include "args.h"
+#include "commands.h"
+#include "cria/cria.h"
+#include "term.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct command {
+    const char *name, *summary;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"generate", "go on from a prompt, or answer questions (the default)", generate_main},
+    {"bench", "measure loading, prompt processing and generation", bench_main},
+};
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static const char *const names[N_COMMANDS + 2] = {"generate", "bench", "help", NULL}; /* for spelling hints */
+
+int print_version(void) {
+    printf("cria %s\n", cria_version());
+    return EXIT_DONE;
+}
+
+static const struct command *find_command(const char *name) {
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        if (strcmp(commands[i].name, name) == 0) return &commands[i];
+    return NULL;
+}
+
+static int no_such_command(const char *name) {
+    const char *closest = args_closest(name, names);
+    if (closest)
+        fprintf(stderr, "cria: There is no command '%s'; did you mean '%s'? Try 'cria help'.\n", name, closest);
+    else
+        fprintf(stderr, "cria: There is no command '%s'. Try 'cria help'; a prompt goes behind --prompt.\n", name);
+    return EXIT_USAGE;
+}
+
+static int print_help_of(const struct command *c) {
+    char name[] = "cria", help[] = "--help";
+    char *argv[] = {name, help, NULL};
+    return c->run(2, argv);
+}
+
+/* The commands, then all about the default one. */
+static int print_overview(void) {
+    printf("cria runs Llama-family language models on a CPU.\n\nCommands\n");
+    for (size_t i = 0; i < N_COMMANDS; i++) printf("  %-24s%s\n", commands[i].name, commands[i].summary);
+    printf("  %-24s%s\n\n", "help COMMAND", "show the options of a command");
+    return print_help_of(&commands[0]);
+}
+
+static int help_main(int argc, char **argv) {
+    if (argc < 2) return print_overview();
+    const struct command *c = find_command(argv[1]);
+    return c ? print_help_of(c) : no_such_command(argv[1]);
+}
+
+static int dispatch(int argc, char **argv) {
+    if (argc < 2 || (argv[1][0] == '-' && strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0))
+        return generate_main(argc, argv);
+    if (argv[1][0] == '-') return print_overview();
+    if (strcmp(argv[1], "help") == 0) return help_main(argc - 1, argv + 1);
+    const struct command *c = find_command(argv[1]);
+    return c ? c->run(argc - 1, argv + 1) : no_such_command(argv[1]);
+}
+
+int main(int argc, char **argv) {
+    term_init();
+    const int code = dispatch(argc, argv);
+    /* What was printed with stdio (help, versions, tables) may fail only now. */
+    if (fflush(stdout) != 0 && code == EXIT_DONE) {
+        fprintf(stderr, "cria: Cannot write to stdout.\n");
+        return EXIT_FAILED;
+    }
+    return code;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session.h"
+
+#include "progress.h"
+#include "term.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define DEFAULT_MODEL "mlx_model"
+
+static const char *const isa_names[] = {"auto", "scalar", "avx2", "avx512", "neon", NULL};
+static const char *const activation_names[] = {"auto", "int8", "int16", "f32", NULL}; /* as cria_activations */
+static const char *const kv_names[] = {"f16", "f32", NULL};
+
+#define FIELD(name) offsetof(struct session_options, name)
+
+const struct arg_option session_model_rows[] = {
+    {.name = "model-path", .kind = ARG_TEXT, .metavar = "PATH", .def = DEFAULT_MODEL, .offset = FIELD(model_path),
+     .help = "an MLX folder (weights*.npz, config.json, tokenizer.model) or a .gguf file"},
+};
+const size_t n_session_model_rows = sizeof session_model_rows / sizeof *session_model_rows;
+
+const struct arg_option session_speed_rows[] = {
+    {.name = "threads", .kind = ARG_WHOLE, .metavar = "N", .def = "0", .offset = FIELD(threads), .max = 1024,
+     .help = "how many threads compute; 0 takes what the processor and its quota allow. The text does not depend on it"},
+    {.name = "isa", .kind = ARG_CHOICE, .metavar = "NAME", .def = "auto", .offset = FIELD(isa), .choices = isa_names,
+     .help = "instruction set: auto, scalar, avx2, avx512 or neon. The text does not depend on it"},
+    {.name = "activations", .kind = ARG_CHOICE, .metavar = "TYPE", .def = "auto", .offset = FIELD(activations),
+     .choices = activation_names,
+     .help = "precision that meets quantized weights: int8 (fastest), int16, f32 (as MLX), or auto, int16 where it "
+             "matters and int8 elsewhere"},
+    {.name = "kv", .kind = ARG_CHOICE, .metavar = "TYPE", .def = "f16", .offset = FIELD(kv), .choices = kv_names,
+     .help = "precision of remembered keys and values: f16 or f32 (as MLX)"},
+    {.name = "quiet", .kind = ARG_FLAG, .offset = FIELD(quiet),
+     .help = "nothing on stderr but errors"},
+};
+const size_t n_session_speed_rows = sizeof session_speed_rows / sizeof *session_speed_rows;
+
+void say(bool quiet, const char *format, ...) {
+    if (quiet) return;
+    va_list args;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+}
+
+int complain(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fputs("cria: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return 1;
+}
+
+/* The path as the system sees it, for a better sentence than the library can say: it knows no default and no script. */
+static bool model_is_there(const char *path) {
+    struct stat st;
+    if (stat(path, &st) == 0 || errno != ENOENT) return true;
+    if (strcmp(path, DEFAULT_MODEL) == 0)
+        complain("There is no model at '%s', the default. Name an MLX folder or a .gguf file with --model-path, or run "
+                 "./quickstart, which gets one.", path);
+    else
+        complain("There is no model at '%s'; --model-path takes an MLX folder or a .gguf file.", path);
+    return false;
+}
+
+static bool show_loading(void *user, uint64_t done, uint64_t total) {
+    progress_update(user, done, total);
+    return !term_interrupted();
+}
+
+static int name_index(const char *const *names, const char *name) {
+    int i = 0;
+    while (strcmp(names[i], name) != 0) i++;
+    return i;
+}
+
+static cria_status open_all(struct session *s, const struct session_options *o, cria_error *err) {
+    cria_ctx_opts ctx_opts = cria_ctx_opts_default();
+    ctx_opts.threads = (uint32_t)o->threads;
+    ctx_opts.isa = o->isa;
+    cria_status st = cria_ctx_new(&ctx_opts, &s->ctx, err);
+    if (st != CRIA_OK) return st;
+
+    struct progress bar;
+    progress_start(&bar, "Loading", o->quiet);
+    cria_model_opts model_opts = cria_model_opts_default();
+    model_opts.activations = (cria_activations)name_index(activation_names, o->activations);
+    model_opts.progress = show_loading;
+    model_opts.progress_user = &bar;
+    st = cria_model_open(s->ctx, o->model_path, &model_opts, &s->model, err);
+    progress_end(&bar);
+    if (st != CRIA_OK) return st;
+
+    cria_engine_opts engine_opts = cria_engine_opts_default();
+    engine_opts.kv = strcmp(o->kv, "f32") == 0 ? CRIA_KV_F32 : CRIA_KV_F16;
+    return cria_engine_new(s->model, &engine_opts, &s->engine, err);
+}
+
+static void say_model(const struct session *s) {
+    const cria_model_info *m = &s->info;
+    say(s->quiet, "[INFO] %s (%s), %.1f M parameters, %" PRIu32 " layers", m->architecture, m->format,
+        (double)m->n_params * 1e-6, m->n_layers);
+    if (m->context) say(s->quiet, ", context %" PRIu32, m->context);
+    say(s->quiet, "; loaded in %.3f s; %" PRIu32 " thread%s, %s.\n", s->load_seconds, cria_ctx_threads(s->ctx),
+        cria_ctx_threads(s->ctx) == 1 ? "" : "s", cria_ctx_isa(s->ctx));
+}
+
+bool session_open(struct session *s, const struct session_options *o) {
+    *s = (struct session){.quiet = o->quiet};
+    if (!model_is_there(o->model_path)) return false;
+    say(o->quiet, "[INFO] Loading model from %s.\n", o->model_path);
+    const double start = clock_now();
+    cria_error err;
+    const cria_status st = open_all(s, o, &err);
+    if (st != CRIA_OK) {
+        if (st == CRIA_ECANCELLED)
+            complain("Interrupted while loading '%s'.", o->model_path);
+        else
+            complain("%s", err.msg);
+        session_close(s);
+        return false;
+    }
+    s->load_seconds = clock_now() - start;
+    cria_model_get_info(s->model, &s->info);
+    say_model(s);
+    return true;
+}
+
+void session_close(struct session *s) {
+    cria_engine_free(s->engine);
+    cria_model_free(s->model);
+    cria_ctx_free(s->ctx);
+    *s = (struct session){.quiet = s->quiet};
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A model opened as the options ask, with its engine: what every subcommand that computes begins with. Also the three
+ * ways in which the program talks on stderr. */
+#ifndef CRIA_CLI_SESSION_H
+#define CRIA_CLI_SESSION_H
+
+#include "args.h"
+#include "cria/cria.h"
+
+struct session_options {
+    const char *model_path;
+    uint64_t threads; /* 0: the library's choice */
+    const char *isa, *activations, *kv;
+    bool quiet;
+};
+/* Rows for session_options, in two groups. */
+extern const struct arg_option session_model_rows[], session_speed_rows[];
+extern const size_t n_session_model_rows, n_session_speed_rows;
+
+struct session {
+    cria_ctx *ctx;
+    cria_model *model;
+    cria_engine *engine;
+    cria_model_info info;
+    double load_seconds;
+    bool quiet;
+};
+
+/* False after one line on stderr; then there is nothing to close. */
+bool session_open(struct session *s, const struct session_options *o);
+void session_close(struct session *s);
+
+/* Information, on stderr unless quiet; the text brings its own newline. */
+void say(bool quiet, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "cria: <sentence>" on stderr. Returns 1, the exit code of a failure. */
+int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

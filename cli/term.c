@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "term.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* Signal handlers have nothing else to write to. */
+static volatile sig_atomic_t interrupted;
+
+static void note_interrupt(int sig) {
+    (void)sig;
+    interrupted = 1;
+}
+
+void term_init(void) {
+    /* open() takes the lowest free descriptor; a closed stdout must fail when written to, hence O_RDONLY for 1 and 2. */
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) _exit(1);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+bool term_stdin_is_terminal(void) { return isatty(STDIN_FILENO) == 1; }
+
+bool term_can_draw(void) {
+    const char *term = getenv("TERM");
+    return isatty(STDERR_FILENO) == 1 && term && strcmp(term, "dumb") != 0;
+}
+
+size_t term_width(void) {
+    struct winsize size;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
+    return size.ws_col;
+}
+
+void term_catch_interrupt(void) {
+    interrupted = 0;
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = note_interrupt;
+    action.sa_flags = (int)SA_RESETHAND; /* and no SA_RESTART: a read that waits for a question is to return */
+    sigaction(SIGINT, &action, NULL);
+}
+
+bool term_interrupted(void) { return interrupted != 0; }

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the program knows of its terminal: is there one, and did the user press Ctrl-C. */
+#ifndef CRIA_CLI_TERM_H
+#define CRIA_CLI_TERM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Descriptors 0, 1 and 2 exist from here on, so that no file opened later takes the place of a closed stdout. SIGPIPE is
+ * ignored: a reader that went away is seen as a failed write. */
+void term_init(void);
+
+bool term_stdin_is_terminal(void);
+/* stderr is a terminal that knows how to erase a line. */
+bool term_can_draw(void);
+size_t term_width(void); /* of stderr, in columns */
+
+/* From now on the first Ctrl-C (SIGINT) is only noted; the second ends the process, as it would have. */
+void term_catch_interrupt(void);
+bool term_interrupted(void);
+
+#endif
