@@ -18,6 +18,7 @@ import reference as ref
 TIE = 1e-4
 TIES_PER_TOKEN = 1e-3
 LOGITS = 2e-4                                  # of the largest absolute logit
+LOGITS_AT_ONCE = 80 << 20                      # float32 numbers kept
 DRAWS = [(0.3, 1), (0.8, 7), (1.5, 123456789)]  # temperature, seed
 
 
@@ -38,9 +39,23 @@ def logits_error(ours, theirs):
     return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
 
 
+def mean_divergence(p, q):
+    """Of the distributions that rows of logits mean, KL(p ‖ q) in nats."""
+    def log_softmax(x):
+        x = x.astype(np.float64) - x.max(axis=-1, keepdims=True)
+        return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+    p, q = log_softmax(p), log_softmax(q)
+    return float((np.exp(p) * (p - q)).sum(axis=-1).mean())
+
+
 def compare_text(engine, reference, prompts, n, temp=0.0, seed=0, tally=None):
     """n tokens after each prompt (ids); asserts that tokens and logits agree and adds to the tally."""
     tally = tally or Tally()
+    at_once = max(1, LOGITS_AT_ONCE // (n * engine.vocab))
+    if len(prompts) > at_once:
+        for i in range(0, len(prompts), at_once):
+            compare_text(engine, reference, prompts[i:i + at_once], n, temp, seed, tally)
+        return tally
     tokens, logits = cria_ctypes.generate(engine, prompts, n, temp, seed)
     for p, prompt in enumerate(prompts):
         theirs = reference.logits(prompt + tokens[p].tolist()[:-1])[len(prompt) - 1:]

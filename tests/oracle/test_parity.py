@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """MLX folders: cria against the example's model on MLX (reference.py says what is compared with what and why)."""
-import json
-
 import compare
 import cria_ctypes
 import mlx.core as mx
@@ -183,14 +181,6 @@ def test_other_precisions_stay_near(lib, tmp_path, tally, activations):
     folder = write(tmp_path / "m", shape, weights, shape.config() | {"quantization": quantization})
     model = lib.open(folder, activations=activations)
     tokens = prompts(shape, model)[-1]
-    divergence = mean_divergence(Reference.load(folder).logits(tokens), model.engine().sequence().eval(tokens))
+    divergence = compare.mean_divergence(Reference.load(folder).logits(tokens), model.engine().sequence().eval(tokens))
     tally.append(f"activations {activations}, kv f16: divergence {divergence:.1e}")
     assert divergence < NEAR[activations]
-
-
-def mean_divergence(p, q):
-    def log_softmax(x):
-        x = x.astype(np.float64) - x.max(axis=-1, keepdims=True)
-        return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
-    p, q = log_softmax(p), log_softmax(q)
-    return float((np.exp(p) * (p - q)).sum(axis=-1).mean())

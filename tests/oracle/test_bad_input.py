@@ -1,0 +1,593 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Broken files: exit code 1, one line on stderr that names the file, no crash, no leak, no large allocation.
+
+The program under test is the one with the address and undefined-behaviour sanitizers (CRIA_ASAN_BUILD, build/asan).
+A sanitizer's report ends it with a code of its own, and so does one allocation above LARGEST, which no file here
+justifies. Every case starts from a good model and breaks one thing.
+"""
+import json
+import os
+import shutil
+import struct
+import subprocess
+import zipfile
+from pathlib import Path
+
+import conftest
+import mlx.core as mx
+import models
+import numpy as np
+import pytest
+
+SHAPE = models.Shape(dim=64, heads=4, kv_heads=2, head_dim=16, hidden=96, vocab=300)
+SANITIZER = 99
+LARGEST_MB = 16  # the good models are under 1 MB
+CUTS = 64
+
+
+@pytest.fixture(scope="session")
+def asan():
+    program = conftest.ROOT / os.environ.get("CRIA_ASAN_BUILD", "build/asan") / "cria"
+    if not program.is_file():
+        conftest.missing(f"{program} is not there; run: cmake --preset asan && cmake --build --preset asan")
+    options = f"exitcode={SANITIZER}:max_allocation_size_mb={LARGEST_MB}:allocator_may_return_null=0:detect_leaks=1"
+    environment = os.environ | {"ASAN_OPTIONS": options, "UBSAN_OPTIONS": f"exitcode={SANITIZER}:print_stacktrace=1",
+                                "LSAN_OPTIONS": f"exitcode={SANITIZER}"}
+
+    def call(path):
+        return subprocess.run([program, "--model-path", path, "--prompt", "a", "-m", "1", "--quiet", "--threads", "1"],
+                              env=environment, capture_output=True, stdin=subprocess.DEVNULL, timeout=120)
+    return call
+
+
+def must_fail(asan, path):
+    result = asan(path)
+    stderr = result.stderr.decode()  # valid UTF-8, too, whatever the file holds
+    assert result.returncode == 1, f"exit code {result.returncode}\n{stderr}"
+    assert result.stdout == b""
+    assert stderr.startswith("cria: ") and stderr.endswith("\n") and stderr.count("\n") == 1, stderr
+    assert str(path) in stderr, stderr
+    assert all(c.isprintable() for c in stderr[:-1]), stderr
+
+
+def store(folder, kind):
+    """The good MLX folder: plain float32, or quantized with float16 scales."""
+    weights, config = models.random_weights(SHAPE), SHAPE.config()
+    if kind == "f32":
+        weights = models.cast(weights, "f32")
+    else:
+        weights, config["quantization"] = models.quantize(weights, kind)
+    return models.write_folder(folder, config, weights, models.spm_model(SHAPE.vocab))
+
+
+@pytest.fixture(scope="session")
+def good(tmp_path_factory):
+    """good(kind): a stored good model, not to be written to. kind: as store, or a GGUF type with a tokenizer."""
+    made = {}
+
+    def get(kind):
+        if kind not in made:
+            folder = tmp_path_factory.mktemp("good")
+            if "/" in kind:
+                gguf_type, tokenizer = kind.split("/")
+                made[kind] = models.write_gguf(folder / "m.gguf", SHAPE, models.random_weights(SHAPE), gguf_type, tokenizer)
+            else:
+                made[kind] = store(folder / "m", kind)
+        return made[kind]
+    return get
+
+
+@pytest.mark.parametrize("kind", ["f32", "q4g64", "q3g32", "mxfp4", "nvfp4", "mxfp8", "F32/llama", "Q4_1/gpt2", "Q8_0/llama"])
+def test_the_good_models_run(asan, good, kind):
+    """Otherwise every case below would pass for the wrong reason."""
+    result = asan(good(kind))
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+# ---- cut short ----
+
+@pytest.mark.parametrize("cut", range(CUTS))
+@pytest.mark.parametrize("kind,name", [("q4g64", "weights.npz"), ("q4g64", "config.json"), ("q4g64", "tokenizer.model"),
+                                       ("Q4_1/gpt2", "m.gguf"), ("Q8_0/llama", "m.gguf")])
+def test_truncated(asan, good, tmp_path, kind, name, cut):
+    source = good(kind)
+    if source.is_dir():
+        path = shutil.copytree(source, tmp_path / "m")
+        cut_file(path / name, cut)
+    else:
+        path = Path(shutil.copy(source, tmp_path / name))
+        cut_file(path, cut)
+    must_fail(asan, path)
+
+
+def cut_file(path, cut):
+    data = path.read_bytes()
+    path.write_bytes(data[:len(data) * cut // CUTS])
+
+
+# ---- folders ----
+
+FOLDER = {}
+
+
+def folder_case(kind="f32", name=None):
+    """Registers a function(folder) that breaks a copy of the good folder of this kind."""
+    def register(breaker):
+        FOLDER[name or breaker.__name__] = kind, breaker
+        return breaker
+    return register
+
+
+@folder_case()
+def folder_empty(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+@folder_case()
+def folder_not_there(folder):
+    shutil.rmtree(folder)
+
+
+@folder_case()
+def folder_is_another_file(folder):
+    shutil.rmtree(folder)
+    folder.write_text("neither a folder nor a GGUF file")
+
+
+@folder_case()
+def folder_is_an_empty_file(folder):
+    shutil.rmtree(folder)
+    folder.touch()
+
+
+for _name in ("weights.npz", "config.json", "tokenizer.model"):
+    @folder_case(name=f"{_name} missing")
+    def _(folder, name=_name):
+        (folder / name).unlink()
+
+    @folder_case(name=f"{_name} empty")
+    def _(folder, name=_name):
+        (folder / name).write_bytes(b"")
+
+    @folder_case(name=f"{_name} a folder")
+    def _(folder, name=_name):
+        (folder / name).unlink()
+        (folder / name).mkdir()
+
+    @folder_case(name=f"{_name} noise")
+    def _(folder, name=_name):
+        (folder / name).write_bytes(np.random.default_rng(1).bytes(5000))
+
+    @folder_case(name=f"{_name} zeros")
+    def _(folder, name=_name):
+        (folder / name).write_bytes(bytes(5000))
+
+
+# ---- config.json ----
+
+def config_case(name, change, kind="f32"):
+    """change: a function of the configuration's dictionary, or the whole text as bytes."""
+    @folder_case(kind, name=f"config: {name}")
+    def _(folder):
+        path = folder / "config.json"
+        if isinstance(change, bytes):
+            path.write_bytes(change)
+            return
+        config = json.loads(path.read_text())
+        change(config)
+        path.write_text(json.dumps(config))
+
+
+for _field in ("dim", "n_layers", "n_heads", "norm_eps"):
+    config_case(f"{_field} missing", lambda c, f=_field: c.pop(f))
+for _field in ("dim", "n_layers", "n_heads", "n_kv_heads", "head_dim", "hidden_dim"):
+    for _value in (0, -1, 1 << 24, 1 << 31, 1 << 62, -(1 << 63), 1e300, 2.5, "64", True, [64], {"a": 1}):
+        config_case(f"{_field} {_value!r}", lambda c, f=_field, v=_value: c.update({f: v}))
+for _value in (0, 1, SHAPE.vocab - 1, SHAPE.vocab + 1, 1 << 24, 1 << 31, 1 << 62, 2.5, "300", True, []):
+    config_case(f"vocab_size {_value!r}", lambda c, v=_value: c.update({"vocab_size": v}))
+for _value in (-1e-5, 1e300, float("nan"), float("inf"), "1e-5", True, []):
+    config_case(f"norm_eps {_value!r}", lambda c, v=_value: c.update({"norm_eps": v}))
+for _value in (0, -10000, 1e300, float("nan"), float("inf"), "10000", True, []):
+    config_case(f"rope_theta {_value!r}", lambda c, v=_value: c.update({"rope_theta": v}))
+for _value in (0, 1, "true", []):
+    config_case(f"rope_traditional {_value!r}", lambda c, v=_value: c.update({"rope_traditional": v}))
+config_case("model_type a number", lambda c: c.update({"model_type": 7}))
+config_case("heads no multiple", lambda c: c.update({"n_kv_heads": 3}))
+config_case("more key heads than heads", lambda c: c.update({"n_kv_heads": 8}))
+config_case("head_dim odd", lambda c: c.update({"head_dim": 15}))
+config_case("unknown field", lambda c: c.update({"rope_scaling": {"factor": 8}}))
+config_case("no layers given", lambda c: c.update({"n_layers": 0}))
+config_case("too many layers", lambda c: c.update({"n_layers": 3}))
+config_case("too few layers", lambda c: c.update({"n_layers": 1}))
+config_case("an array", b"[]")
+config_case("a string", b'"dim"')
+config_case("nothing", b"{}")
+config_case("only spaces", b"   \n")
+config_case("deep", b"[" * 100000)
+config_case("deep and closed", b'{"a":' * 5000 + b"1" + b"}" * 5000)
+config_case("not UTF-8", b'{"dim\xff": 64}')
+config_case("control character", b'{"di\x00m": 64}')
+config_case("text behind", json.dumps(SHAPE.config()).encode() + b" x")
+config_case("duplicate key", json.dumps(SHAPE.config()).encode()[:-1] + b', "dim": 64}')
+config_case("huge integer", json.dumps(SHAPE.config()).replace('"dim": 64', '"dim": ' + "9" * 400).encode())
+config_case("huge exponent", json.dumps(SHAPE.config()).replace("1e-05", "1e999999999").encode())
+config_case("long name", json.dumps(SHAPE.config() | {"x" * 100000: 1}).encode())
+config_case("line break in a name", json.dumps(SHAPE.config() | {"a\nb\x1b[31m": 1}).encode())
+config_case("larger than any", b" " * (3 << 20) + b"x")
+
+for _field, _values in {"group_size": (32, 128, 0, -64, 48, 1 << 31, 1 << 62, "64", 64.5, []),
+                        "bits": (3, 8, 0, -4, 1, 7, 16, 1 << 62, "4", 4.5, []),
+                        "mode": ("affin", "mxfp4", "nvfp4", "mxfp8", "", "x" * 5000, 4, [])}.items():
+    for _value in _values:
+        config_case(f"{_field} {str(_value)[:12]!r}", lambda c, f=_field, v=_value: c["quantization"].update({f: v}), "q4g64")
+config_case("quantization absent", lambda c: c.pop("quantization"), "q4g64")
+config_case("quantization an array", lambda c: c.update({"quantization": [64, 4]}), "q4g64")
+config_case("quantization unknown field", lambda c: c["quantization"].update({"layers": 4}), "q4g64")
+for _mode, _field, _value in (("mxfp4", "bits", 8), ("mxfp4", "group_size", 16), ("nvfp4", "group_size", 32),
+                              ("mxfp8", "bits", 4), ("mxfp4", "mode", "nvfp4"), ("mxfp8", "mode", "affine")):
+    config_case(f"{_mode} with {_field} {_value}", lambda c, f=_field, v=_value: c["quantization"].update({f: v}), _mode)
+
+
+# ---- tensors ----
+
+def tensor_case(name, change, kind="f32"):
+    """change: a function of the dictionary of mlx arrays."""
+    @folder_case(kind, name=f"tensors: {name}")
+    def _(folder):
+        weights = dict(mx.load(str(folder / "weights.npz")))
+        change(weights)
+        models.write_npz_odd(folder / "weights.npz", weights)
+
+
+def replace(name, new):
+    def change(weights):
+        weights[name] = new(weights[name])
+    return change
+
+
+def poke(name, index, value):
+    """Sets one element (of a float tensor)."""
+    def new(a):
+        b = np.array(a)
+        b.reshape(-1)[index] = value
+        return mx.array(b)
+    return replace(name, new)
+
+
+NAMES = [n for n in models.random_weights(SHAPE) if not n.startswith("layers.1")]
+for _n in NAMES:
+    tensor_case(f"{_n} missing", lambda w, n=_n: w.pop(n))
+    tensor_case(f"{_n} one row short", replace(_n, lambda a: a[:-1]))
+    tensor_case(f"{_n} empty", replace(_n, lambda a: a[:0]))
+    tensor_case(f"{_n} one dimension more", replace(_n, lambda a: a[None]))
+    tensor_case(f"{_n} int32", replace(_n, lambda a: a.astype(mx.int32)))
+    tensor_case(f"{_n} uint32", replace(_n, lambda a: a.view(mx.uint32)))
+    tensor_case(f"{_n} uint8", replace(_n, lambda a: mx.zeros(a.shape, mx.uint8)))
+    for _value in (np.nan, np.inf, -np.inf):
+        tensor_case(f"{_n} {_value}", poke(_n, -1, _value))
+tensor_case("a scalar", replace("norm.weight", lambda a: a[0]))
+tensor_case("flat matrix", replace("output.weight", lambda a: a.reshape(-1)))
+tensor_case("transposed", replace("layers.0.feed_forward.w1.weight", lambda a: mx.contiguous(a.T)))
+tensor_case("extra tensor", lambda w: w.update({"layers.0.attention.bias": mx.zeros((64,))}))
+tensor_case("extra layer", lambda w: w.update({"layers.7.attention_norm.weight": mx.ones((64,))}))
+tensor_case("strange name", lambda w: w.update({"evil\x1b[31m\n": mx.ones((64,))}))
+tensor_case("none", lambda w: w.clear())
+tensor_case("names of another library", lambda w: w.update({"model.embed_tokens.weight": w.pop("tok_embeddings.weight")}))
+tensor_case("scales of a float matrix", lambda w: w.update({"output.scales": mx.ones((300, 1))}))
+
+W = "layers.0.attention.wq."
+for _kind in ("q4g64", "q3g32", "q8g32", "mxfp4", "nvfp4", "mxfp8"):
+    tensor_case(f"{_kind} scales missing", lambda w: w.pop(W + "scales"), _kind)
+    tensor_case(f"{_kind} weight missing", lambda w: w.pop(W + "weight"), _kind)
+    tensor_case(f"{_kind} scales one row short", replace(W + "scales", lambda a: a[:-1]), _kind)
+    tensor_case(f"{_kind} scales flat", replace(W + "scales", lambda a: a.reshape(-1)), _kind)
+    tensor_case(f"{_kind} weight one word short", replace(W + "weight", lambda a: a[:, :-1]), _kind)
+    tensor_case(f"{_kind} weight as bytes", replace(W + "weight", lambda a: a.view(mx.uint8)), _kind)
+    tensor_case(f"{_kind} weight as floats", replace(W + "weight", lambda a: a.view(mx.float32)), _kind)
+    tensor_case(f"{_kind} scales as words", replace(W + "scales", lambda a: mx.zeros(a.shape, mx.uint32)), _kind)
+    if _kind.startswith("q"):
+        tensor_case(f"{_kind} biases missing", lambda w: w.pop(W + "biases"), _kind)
+        tensor_case(f"{_kind} biases of another type", replace(W + "biases", lambda a: a.astype(mx.float32)), _kind)
+        tensor_case(f"{_kind} scales as bytes", replace(W + "scales", lambda a: mx.zeros(a.shape, mx.uint8)), _kind)
+        for _part in ("scales", "biases"):
+            for _value in (np.nan, np.inf):
+                tensor_case(f"{_kind} {_part} {_value}", poke(W + _part, 3, _value), _kind)
+    else:
+        tensor_case(f"{_kind} scales as floats", replace(W + "scales", lambda a: mx.zeros(a.shape)), _kind)
+        tensor_case(f"{_kind} with biases", lambda w: w.update({W + "biases": w[W + "scales"]}), _kind)
+tensor_case("mxfp4 scale NaN", poke(W + "scales", 5, 255), "mxfp4")
+tensor_case("mxfp8 scale NaN", poke(W + "scales", 5, 255), "mxfp8")
+tensor_case("nvfp4 scale NaN", poke(W + "scales", 5, 127), "nvfp4")
+tensor_case("mxfp8 weight NaN", replace(W + "weight", lambda a: mx.full(a.shape, 0x7F7F7F7F, mx.uint32)), "mxfp8")
+
+
+# ---- the .npz itself ----
+
+def bytes_case(name, change, file="weights.npz", kind="f32"):
+    """change: a function of the file's bytes (a bytearray), in place or returning new ones."""
+    @folder_case(kind, name=f"{file}: {name}")
+    def _(folder):
+        data = bytearray((folder / file).read_bytes())
+        (folder / file).write_bytes(change(data) or data)
+
+
+def patch(where, fmt, value):
+    """where(data): offset. Little-endian."""
+    def change(data):
+        struct.pack_into("<" + fmt, data, where(data), value)
+    return change
+
+
+def end_record(data):
+    return data.rindex(b"PK\x05\x06")
+
+
+def central(data, i=0):
+    at = struct.unpack_from("<I", data, end_record(data) + 16)[0]
+    for _ in range(i):
+        at += 46 + sum(struct.unpack_from("<HHH", data, at + 28))
+    return at
+
+
+for _what, _offset, _fmt, _values in (
+        ("end record entries", 10, "H", (0, 1, 65535)), ("end record size", 12, "I", (0, 1, 0xFFFFFFFE)),
+        ("end record offset", 16, "I", (0, 1, 0xFFFFFFFE))):
+    for _value in _values:
+        bytes_case(f"{_what} {_value}", patch(lambda d, o=_offset: end_record(d) + o, _fmt, _value))
+for _what, _offset, _fmt, _values in (
+        ("signature", 0, "I", (0,)), ("encrypted", 8, "H", (1,)), ("method", 10, "H", (1, 12, 99)),
+        ("compressed size", 20, "I", (0, 1, 0x7FFFFFFF, 0xFFFFFFFF)), ("size", 24, "I", (0, 1, 0x7FFFFFFF, 0xFFFFFFFF)),
+        ("name length", 28, "H", (0, 65535)), ("extra length", 30, "H", (1, 65535)), ("comment length", 32, "H", (1, 65535)),
+        ("local offset", 42, "I", (1, 0x7FFFFFFF, 0xFFFFFFFF))):
+    for _value in _values:
+        bytes_case(f"entry {_what} {_value:#x}", patch(lambda d, o=_offset: central(d, 2) + o, _fmt, _value))
+
+
+@folder_case()
+def npz_duplicate_members(folder):
+    with zipfile.ZipFile(folder / "weights.npz", "a") as z:
+        z.writestr("norm.weight.npy", models.npy_bytes(mx.ones((64,))))
+
+
+@folder_case()
+def npz_two_shards_with_the_same_tensor(folder):
+    (folder / "weights.npz").rename(folder / "weights.00.npz")
+    models.write_npz_mlx(folder / "weights.01.npz", {"norm.weight": mx.ones((64,))})
+
+
+@folder_case()
+def npz_shard_missing(folder):
+    weights = dict(mx.load(str(folder / "weights.npz")))
+    names = list(weights)
+    models.write_npz_mlx(folder / "weights.00.npz", {k: weights[k] for k in names[::2]})
+    (folder / "weights.npz").unlink()
+
+
+@folder_case()
+def npz_member_is_no_array(folder):
+    with zipfile.ZipFile(folder / "weights.npz", "a") as z:
+        z.writestr("readme.txt", b"hello")
+
+
+@folder_case()
+def npz_bomb(folder):
+    """A member that inflates to a hundred times what it says, and one that says what it does not hold."""
+    with zipfile.ZipFile(folder / "weights.npz", "a", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("bomb.npy", bytes(50 << 20))
+
+
+@folder_case()
+def npz_deflated_size_lies(folder):
+    weights = dict(mx.load(str(folder / "weights.npz")))
+    models.write_npz_mlx_compressed(folder / "weights.npz", weights)
+    data = bytearray((folder / "weights.npz").read_bytes())
+    struct.pack_into("<I", data, central(data, 2) + 24, 0x70000000)
+    (folder / "weights.npz").write_bytes(data)
+
+
+@folder_case()
+def npz_deflated_noise(folder):
+    weights = dict(mx.load(str(folder / "weights.npz")))
+    models.write_npz_mlx_compressed(folder / "weights.npz", weights)
+    data = bytearray((folder / "weights.npz").read_bytes())
+    data[200:1200] = np.random.default_rng(2).bytes(1000)
+    (folder / "weights.npz").write_bytes(data)
+
+
+@folder_case()
+def npz_columns_first(folder):
+    """A transposed array as mx.savez writes it. Refused, with a sentence on what to do."""
+    weights = dict(mx.load(str(folder / "weights.npz")))
+    weights["output.weight"] = mx.contiguous(weights["output.weight"].T).T
+    models.write_npz_mlx(folder / "weights.npz", weights)
+    assert b"'fortran_order': True, 'shape': (300, 64" in (folder / "weights.npz").read_bytes()
+
+
+def npy_case(name, header, data=None):
+    """Replaces norm.weight's .npy header (bytes) and data."""
+    @folder_case(name=f"npy: {name}")
+    def _(folder):
+        weights = dict(mx.load(str(folder / "weights.npz")))
+        raw = np.array(weights.pop("norm.weight")).tobytes() if data is None else data
+        models.write_npz_odd(folder / "weights.npz", weights)
+        with zipfile.ZipFile(folder / "weights.npz", "a") as z:
+            z.writestr("norm.weight.npy", header + raw)
+
+
+def npy_header(text, version=b"\x01\x00", length=None, magic=b"\x93NUMPY"):
+    text = text.encode() + b"\n"
+    return magic + version + struct.pack("<H", len(text) if length is None else length) + text
+
+
+def npy_dict(shape, descr="<f4", fortran="False"):
+    return npy_header(f"{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}")
+
+
+for _shape in ("(65,)", "(63,)", "(-64,)", "(18446744073709551616,)", "(9223372036854775808, 2)",
+               "(4294967296, 4294967296)", "(4294967296, 4294967296, 0)", "(0,)", "()", "(64", "64", "(6 4,)", "(64,,)", "('64',)",
+               "(64.0,)", "(1, 1, 1, 1, 1, 64)", "(" + "1, " * 1000 + "64)"):
+    npy_case(f"shape {_shape[:30]}", npy_dict(_shape))
+for _descr in ("<f8", "<i4", "<i8", ">f4", "|O", "<c8", "<U16", "f4", "<f4<f4", "", "<V4", "|b1"):
+    npy_case(f"descr {_descr}", npy_dict("(64,)", _descr))
+npy_case("descr a list", npy_header("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (64,), }"))
+npy_case("fortran_order 0", npy_dict("(64,)", fortran="0"))
+npy_case("key missing", npy_header("{'descr': '<f4', 'shape': (64,), }"))
+npy_case("key twice", npy_header("{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (64,), }"))
+npy_case("key unknown", npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (64,), 'x': 1}"))
+npy_case("code", npy_header("__import__('os').system('true')"))
+npy_case("no dictionary", npy_header(""))
+npy_case("not closed", npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (64,), "))
+npy_case("magic", npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (64,), }", magic=b"\x93NUMPX"))
+npy_case("version 9", npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (64,), }", b"\x09\x00"))
+npy_case("header longer than the file", npy_header("{}", length=65535))
+npy_case("header of 4 GB", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}")
+npy_case("only the magic", b"\x93NUMPY", b"")
+npy_case("nothing", b"", b"")
+npy_case("data one byte short", npy_dict("(64,)"), bytes(255))
+npy_case("data one byte long", npy_dict("(64,)"), bytes(257))
+
+
+# ---- tokenizers ----
+
+def tokenizer_case(name, data, kind="f32"):
+    """data: bytes, or a function that makes them."""
+    @folder_case(kind, name=f"tokenizer: {name}")
+    def _(folder):
+        (folder / "tokenizer.model").write_bytes(data() if callable(data) else data)
+
+
+tokenizer_case("one piece fewer", lambda: models.spm_model(SHAPE.vocab - 1))
+tokenizer_case("one piece more", lambda: models.spm_model(SHAPE.vocab + 1))
+tokenizer_case("of a large model", lambda: models.spm_model_dummy(32000))
+tokenizer_case("no pieces", models.spm_model_of_pieces([]))
+tokenizer_case("no unknown piece", models.spm_model_of_pieces([(f"p{i}", 0.0, 1) for i in range(SHAPE.vocab)]))
+tokenizer_case("piece of 2 GB", b"\x0a\xff\xff\xff\xff\x07")
+tokenizer_case("piece of 2^63 bytes", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f")
+tokenizer_case("endless number", b"\x0a" + b"\xff" * 40)
+tokenizer_case("groups", b"\x0b" * 100000)
+tokenizer_case("a GGUF file", b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
+
+
+@pytest.mark.parametrize("name", FOLDER)
+def test_folder(asan, good, tmp_path, name):
+    kind, breaker = FOLDER[name]
+    folder = shutil.copytree(good(kind), tmp_path / "m")
+    breaker(folder)
+    must_fail(asan, folder)
+
+
+# ---- GGUF ----
+
+GGUF = {}
+
+
+def gguf_case(name, change, kind="Q4_1/gpt2"):
+    GGUF[name] = kind, change
+
+
+def key_at(data, key):
+    """Offset of a metadata key's text."""
+    return data.index(struct.pack("<Q", len(key)) + key.encode()) + 8
+
+
+def value_at(data, key):
+    """Offset of its type, 4 bytes, and behind it the value."""
+    return key_at(data, key) + len(key)
+
+
+def set_value(key, gguf_type, fmt, *values):
+    """Overwrites a metadata value in place; the new one must have the old one's length."""
+    def change(data):
+        struct.pack_into("<I" + fmt, data, value_at(data, key), gguf_type, *values)
+    return change
+
+
+def rename(key, new):
+    def change(data):
+        at = key_at(data, key)
+        data[at:at + len(key)] = new.encode()
+    return change
+
+
+def tensor_field(name, offset, fmt, value):
+    """0: number of dimensions, 4 and 12: dimensions, 20: type, 24: offset of the data (of a matrix)."""
+    return patch(lambda d: d.index(struct.pack("<Q", len(name)) + name.encode()) + 8 + len(name) + offset, fmt, value)
+
+
+gguf_case("magic", patch(lambda d: 0, "I", 0x46554746))
+gguf_case("big-endian", lambda d: d.__setitem__(slice(4, 8), b"\0\0\0\3"))
+for _value in (0, 1, 4, 0xFFFFFFFF):
+    gguf_case(f"version {_value}", patch(lambda d: 4, "I", _value))
+for _value in (0, 1, 1 << 31, 1 << 62, (1 << 64) - 1):
+    gguf_case(f"{_value} tensors", patch(lambda d: 8, "Q", _value))
+    gguf_case(f"{_value} metadata", patch(lambda d: 16, "Q", _value))
+for _value in (0, 1 << 31, 1 << 63, (1 << 64) - 1):
+    gguf_case(f"first key of {_value} bytes", patch(lambda d: 24, "Q", _value))
+    gguf_case(f"architecture of {_value} bytes", patch(lambda d: value_at(d, "general.architecture") + 4, "Q", _value))
+gguf_case("architecture falcon", lambda d: d.__setitem__(slice((at := value_at(d, "general.architecture") + 12), at + 5), b"mamba"))
+gguf_case("value of unknown type", patch(lambda d: value_at(d, "llama.block_count"), "I", 77))
+for _key in ("general.architecture", "llama.embedding_length", "llama.block_count", "llama.feed_forward_length",
+             "llama.attention.head_count", "llama.attention.layer_norm_rms_epsilon", "tokenizer.ggml.model",
+             "tokenizer.ggml.tokens", "tokenizer.ggml.merges"):
+    gguf_case(f"{_key} missing", rename(_key, _key[:-1] + "~"))
+for _key in ("llama.embedding_length", "llama.block_count", "llama.feed_forward_length", "llama.attention.head_count",
+             "llama.attention.head_count_kv", "llama.rope.dimension_count"):
+    for _value in (0, 1 << 24, (1 << 32) - 1):
+        gguf_case(f"{_key} {_value}", set_value(_key, 4, "I", _value))
+    gguf_case(f"{_key} negative", set_value(_key, 5, "i", -4))
+    gguf_case(f"{_key} a float", set_value(_key, 6, "f", 2.5))
+for _value in (float("nan"), float("inf"), -1.0):
+    gguf_case(f"norm epsilon {_value}", set_value("llama.attention.layer_norm_rms_epsilon", 6, "f", _value))
+for _value in (float("nan"), float("inf"), -1.0, 0.0):
+    gguf_case(f"rope base {_value}", set_value("llama.rope.freq_base", 6, "f", _value))
+for _key in ("tokenizer.ggml.tokens", "tokenizer.ggml.merges", "tokenizer.ggml.token_type"):
+    for _value in (0, 1, 1 << 31, 1 << 61, (1 << 64) - 1):
+        if (_key, _value) not in (("tokenizer.ggml.merges", 0), ("tokenizer.ggml.merges", 1)):
+            gguf_case(f"{_key}: {_value} items", patch(lambda d, k=_key: value_at(d, k) + 8, "Q", _value))
+    gguf_case(f"{_key}: of arrays", patch(lambda d, k=_key: value_at(d, k) + 4, "I", 9))
+    gguf_case(f"{_key}: of unknown type", patch(lambda d, k=_key: value_at(d, k) + 4, "I", 13))
+gguf_case("scores: one fewer", patch(lambda d: value_at(d, "tokenizer.ggml.scores") + 8, "Q", SHAPE.vocab - 1), "Q8_0/llama")
+for _key in ("tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"):
+    gguf_case(f"{_key} outside", set_value(_key, 4, "I", SHAPE.vocab))
+gguf_case("tokenizer unknown", lambda d: d.__setitem__(slice((at := value_at(d, "tokenizer.ggml.model") + 12), at + 4), b"gptx"))
+gguf_case("pre-tokenizer unknown", lambda d: d.__setitem__(slice((at := value_at(d, "tokenizer.ggml.pre") + 12), at + 5), b"gpt-x"))
+for _name in ("token_embd.weight", "blk.0.attn_q.weight", "blk.1.ffn_down.weight"):
+    for _offset, _fmt, _what, _values in ((0, "I", "dimensions", (0, 1, 3, 5, 1 << 31)),
+                                          (4, "Q", "columns", (0, 1, 32, 96 + 32, 1 << 31, 1 << 62, (1 << 64) - 32)),
+                                          (12, "Q", "rows", (0, 1, 1 << 31, 1 << 58, 1 << 62, (1 << 64) - 1)),
+                                          (20, "I", "type", (0, 1, 4, 15, 999, (1 << 32) - 1)),
+                                          (24, "Q", "offset", (1, 32, 1 << 40, 1 << 63, (1 << 64) - 32))):
+        for _value in _values:
+            gguf_case(f"{_name} {_what} {_value:#x}", tensor_field(_name, _offset, _fmt, _value))
+    gguf_case(f"{_name} missing", rename(_name, _name[:-1] + "~"))
+gguf_case("two tensors of a name", rename("blk.0.attn_k.weight", "blk.0.attn_v.weight"))
+gguf_case("tensor of a strange name", rename("blk.0.attn_k.weight", "blk\n0\x1battn_k.weight"))
+
+
+def poke_block(name, value, kind):
+    """Writes a float16 into the first block's scale of a tensor: found by what the writer stored there."""
+    def change(data):
+        import gguf
+        tensor = next(t for t in gguf.GGUFReader(GOOD_GGUF[kind]).tensors if t.name == name)
+        struct.pack_into("<e" if kind[0] == "Q" else "<f", data, tensor.data_offset, value)
+    return change
+
+
+GOOD_GGUF = {}
+for _kind in ("Q4_1/gpt2", "Q8_0/llama", "F32/llama"):
+    for _name in ("token_embd.weight", "blk.1.ffn_up.weight"):
+        for _value in (float("nan"), float("inf")):
+            gguf_case(f"{_name} {_kind} {_value}", poke_block(_name, _value, _kind), _kind)
+
+
+@pytest.mark.parametrize("name", GGUF)
+def test_gguf(asan, good, tmp_path, name):
+    kind, change = GGUF[name]
+    GOOD_GGUF[kind] = good(kind)
+    data = bytearray(good(kind).read_bytes())
+    changed = change(data) or data
+    assert changed != good(kind).read_bytes(), "the case breaks nothing"
+    path = tmp_path / "m.gguf"
+    path.write_bytes(changed)
+    must_fail(asan, path)
