@@ -23,7 +23,8 @@ enum cria_json_type cria_json_type(const cria_json *v);
 const cria_json *cria_json_get(const cria_json *v, const char *key);
 size_t cria_json_size(const cria_json *v);                      /* items of an array or object, else 0 */
 const cria_json *cria_json_at(const cria_json *v, size_t i);    /* item of an array; NULL outside */
-/* i-th member of an object, in file order; false outside. */
+/* i-th member of an object, in file order; false outside. Walks there in i steps: to loop over a whole object only
+ * where something else bounds it (such as stopping at the first unknown key). */
 bool cria_json_member(const cria_json *v, size_t i, const char **key, const cria_json **value);
 bool cria_json_int(const cria_json *v, int64_t *out);           /* INT, or a REAL that is a whole number within ±2^53 */
 bool cria_json_real(const cria_json *v, double *out);           /* INT or REAL */
