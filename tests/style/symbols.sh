@@ -36,8 +36,10 @@ undefined=$(printf '%s\n' "$objects" | xargs nm -A -u | sed 's/^.*src\///')
 uses() { printf '%s\n' "$undefined" | grep -E " U ($1)(@.*)?\$"; } # names separated by |
 report "$(uses '_?exit|_Exit|abort|raise|v?f?printf|__v?f?printf_chk|f?puts|f?putc|putchar|fwrite|perror|stdout|stderr')" \
     'The library never exits or prints:'
-report "$(uses 'v?sprintf|__v?sprintf_chk|st[pr]cpy|strcat|strn?cat|strtok|(__isoc99_)?v?sscanf|ato[fil]|atoll|strtod|strtof|strtold|setlocale|s?rand|random|system|popen|setenv|signal|sigaction')" \
-    'Banned functions:'
+strings='v?sprintf|__v?sprintf_chk|st[pr]cpy|strn?cat|strtok|(__isoc99_)?v?sscanf'
+numbers='ato[fil]|atoll|strtod|strtof|strtold|setlocale'
+process='s?rand|s?random|system|popen|setenv|putenv|unsetenv|signal|sigaction|atexit'
+report "$(uses "$strings|$numbers|$process")" 'Banned functions:'
 report "$(uses '(secure_)?getenv' | grep -v '/cpu\.c\.o:')" 'The environment is read in src/base/cpu.c only:'
 report "$(uses 'malloc|calloc|realloc|free|aligned_alloc|posix_memalign|strn?dup|v?asprintf|getline' | grep -v '/mem\.c\.o:')" \
     'Memory comes from base/mem.h:'

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An allocator that counts what is alive and fails from the n-th allocation on (sticky), for sweeps over every
- * allocation of an operation: run it with fail_at = 0, 1, 2 … until it succeeds, and see live at 0 after each. */
+/* An allocator that counts what is alive and fails from the n-th allocation on (sticky), for sweeps over
+ * every allocation of an operation: run it with fail_at = 0, 1, 2 … until it succeeds, and see live at 0
+ * after each. */
 #ifndef CRIA_TESTS_COUNTING_ALLOC_H
 #define CRIA_TESTS_COUNTING_ALLOC_H
 
@@ -8,9 +9,9 @@
 #include <stdatomic.h>
 
 struct counting_alloc {
-    atomic_long live;    /* blocks given out and not taken back */
-    atomic_long calls;   /* allocations asked for */
-    long fail_at;        /* the first call, from 0, that fails; negative: none */
+    atomic_long live;  /* blocks given out and not taken back */
+    atomic_long calls; /* allocations asked for */
+    long fail_at;      /* the first call, from 0, that fails; negative: none */
 };
 
 static inline void *counting_alloc_alloc(void *user, size_t bytes) {

@@ -30,7 +30,8 @@ static inline void scratch_free(struct scratch *s) {
     assert_int_equal(nftw(s->root, scratch_remove, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
-/* Path of a file below the root; the folders on the way are made. Valid until the next call with the same out. */
+/* Path of a file below the root; the folders on the way are made. Valid until the next call with the same
+ * out. */
 static inline const char *scratch_path(const struct scratch *s, const char *name, char out[512]) {
     snprintf(out, 512, "%s/%s", s->root, name);
     for (char *p = out + strlen(s->root) + 1; (p = strchr(p, '/')) != NULL; p++) {

@@ -24,7 +24,8 @@ static void grows_up_to_its_maximum_and_no_further(void **state) {
         struct fixture f;
         init(&f, maxima[m], -1);
         cria_error err;
-        for (size_t i = 0; i < maxima[m]; i++) assert_int_equal(cria_buf_push(&f.buf, (uint8_t)i, &err), CRIA_OK);
+        for (size_t i = 0; i < maxima[m]; i++)
+            assert_int_equal(cria_buf_push(&f.buf, (uint8_t)i, &err), CRIA_OK);
         assert_int_equal(cria_buf_push(&f.buf, 0, &err), CRIA_EFULL);
         assert_int_equal(f.buf.len, maxima[m]);
         assert_true(f.buf.cap <= maxima[m]);

@@ -75,7 +75,8 @@ static void hardware_threads_of_a_core_count_once(void **state) {
     scratch_new(&s);
     uint64_t mask[2] = {0xff, 0};
     assert_int_equal(cria_cpu_cores(s.root, mask, 2), 8); /* the system does not say */
-    static const char *const lists[8] = {"0,4\n", "1,5\n", "2-3\n", "2-3\n", "0,4\n", "1,5\n", "6-7\n", "6-7\n"};
+    static const char *const lists[8] = {"0,4\n", "1,5\n", "2-3\n", "2-3\n",
+                                         "0,4\n", "1,5\n", "6-7\n", "6-7\n"};
     for (unsigned i = 0; i < 8; i++) siblings(&s, i, lists[i]);
     assert_int_equal(cria_cpu_cores(s.root, mask, 2), 4);
     mask[0] = 0x30; /* only the second threads of cores 0 and 1 */
@@ -83,8 +84,8 @@ static void hardware_threads_of_a_core_count_once(void **state) {
     mask[0] = 0;
     assert_int_equal(cria_cpu_cores(s.root, mask, 2), 1);
     mask[1] = 1; /* processor 64, with odd files */
-    static const char *const odd[] = {"", "\n", "x", "64", "64-", "99999999999999999999",
-                                      "9-1,64", "0-18446744073709551615"};
+    static const char *const odd[] = {
+        "", "\n", "x", "64", "64-", "99999999999999999999", "9-1,64", "0-18446744073709551615"};
     for (size_t i = 0; i < N_ITEMS(odd); i++) {
         siblings(&s, 64, odd[i]);
         assert_int_equal(cria_cpu_cores(s.root, mask, 2), 1);

@@ -19,7 +19,8 @@ static void every_half_has_its_value(void **state) {
         const double wanted = half_value((uint16_t)h);
         if (isnan(wanted)) {
             const uint32_t u = cria_f32_to_bits(f);
-            assert_int_equal(u, (h & 0x8000) << 16 | 0x7fc00000 | (h & 0x3ff) << 13); /* quiet, payload kept */
+            assert_int_equal(u,
+                             (h & 0x8000) << 16 | 0x7fc00000 | (h & 0x3ff) << 13); /* quiet, payload kept */
         } else if (cria_f32_to_bits(f) != cria_f32_to_bits((float)wanted)) {
             fail_msg("half %04x", (unsigned)h);
         }
@@ -28,8 +29,8 @@ static void every_half_has_its_value(void **state) {
     }
 }
 
-/* Nearest half by search: of the two neighbours in value order the nearer one, of two equally near the even one. What
- * lies at or beyond 65520 (half way to the next power of two) is infinite. */
+/* Nearest half by search: of the two neighbours in value order the nearer one, of two equally near the even
+ * one. What lies at or beyond 65520 (half way to the next power of two) is infinite. */
 static uint16_t nearest_half(float f) {
     const double v = fabs((double)f);
     const uint16_t sign = signbit(f) ? 0x8000 : 0;
@@ -37,8 +38,10 @@ static uint16_t nearest_half(float f) {
     uint16_t lo = 0, hi = 0x7bff;
     while (lo < hi) { /* the largest half <= v */
         const uint16_t mid = (uint16_t)((lo + hi + 1) / 2);
-        if (half_value(mid) <= v) lo = mid;
-        else hi = (uint16_t)(mid - 1);
+        if (half_value(mid) <= v)
+            lo = mid;
+        else
+            hi = (uint16_t)(mid - 1);
     }
     if (lo == 0x7bff) return sign | 0x7bff;
     const double below = v - half_value(lo), above = half_value((uint16_t)(lo + 1)) - v;

@@ -77,9 +77,9 @@ static void context(cria_ctx *ctx, struct counting_alloc *c, long fail_at) {
 
 static void lists_folders_in_byte_order(void **state) {
     (void)state;
-    static const char *const names[] = {"list/weights.10.npz", "list/weights.2.npz", "list/weights.\xc3\xa4.npz",
-                                        "list/weights.npz", "list/weights.npz.bak", "list/config.json",
-                                        "list/weights.dir.npz/x", "list/weights"};
+    static const char *const names[] = {
+        "list/weights.10.npz",  "list/weights.2.npz", "list/weights.\xc3\xa4.npz", "list/weights.npz",
+        "list/weights.npz.bak", "list/config.json",   "list/weights.dir.npz/x",    "list/weights"};
     char path[512];
     for (size_t i = 0; i < N_ITEMS(names); i++) scratch_text(&scratch, names[i], "x");
     assert_int_equal(symlink("weights.2.npz", scratch_path(&scratch, "list/weights.a.npz", path)), 0);
@@ -91,7 +91,8 @@ static void lists_folders_in_byte_order(void **state) {
         context(&ctx, &c, fail_at);
         char **list = NULL;
         size_t n = 0;
-        status = cria_folder_list(&ctx, scratch_path(&scratch, "list", path), "weights.", ".npz", &list, &n, NULL);
+        status =
+            cria_folder_list(&ctx, scratch_path(&scratch, "list", path), "weights.", ".npz", &list, &n, NULL);
         if (status == CRIA_OK) {
             assert_int_equal(n, 4); /* not weights.npz: prefix and suffix do not overlap */
             assert_string_equal(list[0], "weights.10.npz");
@@ -113,13 +114,15 @@ static void lists_folders_in_byte_order(void **state) {
     assert_int_equal(n, 0);
     cria_free(&ctx, list);
     cria_error err;
-    assert_int_equal(cria_folder_list(&ctx, scratch_path(&scratch, "none", path), "", "", &list, &n, &err), CRIA_EIO);
+    assert_int_equal(cria_folder_list(&ctx, scratch_path(&scratch, "none", path), "", "", &list, &n, &err),
+                     CRIA_EIO);
     assert_int_equal(c.live, 0);
 }
 
 static void joins_paths(void **state) {
     (void)state;
-    static const char *const cases[][3] = {{"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"", "b", "b"}, {"/", "b", "/b"}};
+    static const char *const cases[][3] = {
+        {"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"", "b", "b"}, {"/", "b", "/b"}};
     cria_ctx ctx;
     struct counting_alloc c;
     context(&ctx, &c, -1);
@@ -134,10 +137,8 @@ static void joins_paths(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(maps_whole_files),
-        cmocka_unit_test(refuses_what_is_no_regular_file),
-        cmocka_unit_test(kinds_of_paths),
-        cmocka_unit_test(lists_folders_in_byte_order),
+        cmocka_unit_test(maps_whole_files), cmocka_unit_test(refuses_what_is_no_regular_file),
+        cmocka_unit_test(kinds_of_paths),   cmocka_unit_test(lists_folders_in_byte_order),
         cmocka_unit_test(joins_paths),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -38,7 +38,8 @@ struct job {
 
 static void visit(void *arg, size_t begin, size_t end, uint32_t worker) {
     struct job *job = arg;
-    if (begin >= end || end > job->n || end - begin > job->grain || begin % job->grain || worker >= job->n_threads) {
+    if (begin >= end || end > job->n || end - begin > job->grain || begin % job->grain ||
+        worker >= job->n_threads) {
         atomic_fetch_add(&job->bad, 1);
         return;
     }
@@ -197,7 +198,8 @@ static void impossible_sizes_are_refused(void **state) {
     cria_ctx_unref(ctx);
 }
 
-/* With room for the stacks of some threads only. In a child, because limits stay; sanitizers need the room. */
+/* With room for the stacks of some threads only. In a child, because limits stay; sanitizers need the room.
+ */
 static void failing_thread_creation_is_cleaned_up(void **state) {
     (void)state;
 #if defined(CRIA_TEST_SANITIZED)
@@ -212,8 +214,9 @@ static void failing_thread_creation_is_cleaned_up(void **state) {
         const cria_ctx_opts o = {.size = sizeof o, .threads = 1000, .allocator = counting_alloc_hook(&c)};
         cria_ctx *ctx = NULL;
         cria_error err = {CRIA_OK, 0, ""};
-        const bool ok = setrlimit(RLIMIT_AS, &limit) == 0 && cria_ctx_base_new(&o, &ctx, &err) == CRIA_ENOMEM &&
-                        !ctx && c.live == 0 && strstr(err.msg, "of 1000");
+        const bool ok = setrlimit(RLIMIT_AS, &limit) == 0 &&
+                        cria_ctx_base_new(&o, &ctx, &err) == CRIA_ENOMEM && !ctx && c.live == 0 &&
+                        strstr(err.msg, "of 1000");
         _exit(ok ? 0 : 1);
     }
     int status = -1;

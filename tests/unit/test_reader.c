@@ -4,7 +4,8 @@
 
 static void reads_little_endian_at_any_alignment(void **state) {
     (void)state;
-    const uint8_t bytes[] = {0xaa, 1, 2, 3, 4, 5, 6, 7, 8, 0x34, 0x12, 0, 0, 0x80, 0xbf, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f};
+    const uint8_t bytes[] = {0xaa, 1,    2,    3, 4, 5, 6, 7, 8, 0x34, 0x12, 0,
+                             0,    0x80, 0xbf, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f};
     cria_reader r = cria_reader_init(bytes, sizeof bytes);
     uint8_t u8;
     uint16_t u16;

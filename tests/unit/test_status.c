@@ -5,8 +5,8 @@
 
 static void every_status_has_a_text(void **state) {
     (void)state;
-#define CHECK(name, value, text)                                                                  \
-    assert_int_equal(name, value);                                                                \
+#define CHECK(name, value, text)                                                                             \
+    assert_int_equal(name, value);                                                                           \
     assert_string_equal(cria_status_text(name), text);
     CRIA_STATUS_TABLE(CHECK)
 #undef CHECK

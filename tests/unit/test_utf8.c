@@ -2,11 +2,15 @@
 #include "unit.h"
 #include "base/utf8.h"
 
-/* Independent of the code under test: the definition by value instead of by Table 3-7. Returns the length of the
- * character at s, 0 when there is none. */
+/* Independent of the code under test: the definition by value instead of by Table 3-7. Returns the length of
+ * the character at s, 0 when there is none. */
 static size_t by_value(const uint8_t *s, size_t len, uint32_t *cp) {
     static const uint32_t smallest[5] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t n = s[0] < 0x80 ? 1 : (s[0] & 0xe0) == 0xc0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : (s[0] & 0xf8) == 0xf0 ? 4 : 0;
+    size_t n = s[0] < 0x80             ? 1
+               : (s[0] & 0xe0) == 0xc0 ? 2
+               : (s[0] & 0xf0) == 0xe0 ? 3
+               : (s[0] & 0xf8) == 0xf0 ? 4
+                                       : 0;
     if (n == 0 || n > len) return 0;
     uint32_t c = n == 1 ? s[0] : s[0] & (0xffu >> (n + 1));
     for (size_t i = 1; i < n; i++) {
@@ -57,7 +61,8 @@ static void all_short_sequences_agree_with_the_definition(void **state) {
     }
 }
 
-/* Could s[0..n) be the beginning of a longer character? By trying every next byte; further ones do not matter. */
+/* Could s[0..n) be the beginning of a longer character? By trying every next byte; further ones do not
+ * matter. */
 static bool begins_character(const uint8_t *s, size_t n) {
     uint8_t t[4] = {0x80, 0x80, 0x80, 0x80};
     memcpy(t, s, n);
@@ -71,8 +76,9 @@ static bool begins_character(const uint8_t *s, size_t n) {
 
 static void maximal_subparts_and_tails(void **state) {
     (void)state;
-    static const uint8_t bytes[] = {0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf,
-                                    0xe0, 0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff};
+    static const uint8_t bytes[] = {0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf,
+                                    0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee,
+                                    0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff};
     for (size_t i = 0; i < N_ITEMS(bytes); i++)
         for (size_t j = 0; j < N_ITEMS(bytes); j++)
             for (size_t k = 0; k < N_ITEMS(bytes); k++) {
@@ -97,9 +103,12 @@ static void replacement_as_in_the_standard(void **state) {
         const char *text;
         size_t replaced;
     } cases[] = {
-        {"\xc0\xaf\xe0\x80\xbf\xf0\x81\x82\x41", 8}, {"\xed\xa0\x80\xed\xbf\xbf\xed\xaf\x41", 8},
-        {"\xf4\x91\x92\x93\xff\x41\x80\xbf\x42", 7}, {"\xe1\x80\xe2\xf0\x91\x92\xf1\xbf\x41", 4},
-        {"\xe2\x82", 1},                             {"\xf0\x9f\x98", 1},
+        {"\xc0\xaf\xe0\x80\xbf\xf0\x81\x82\x41", 8},
+        {"\xed\xa0\x80\xed\xbf\xbf\xed\xaf\x41", 8},
+        {"\xf4\x91\x92\x93\xff\x41\x80\xbf\x42", 7},
+        {"\xe1\x80\xe2\xf0\x91\x92\xf1\xbf\x41", 4},
+        {"\xe2\x82", 1},
+        {"\xf0\x9f\x98", 1},
     };
     for (size_t i = 0; i < N_ITEMS(cases); i++) {
         const uint8_t *s = (const uint8_t *)cases[i].text;
