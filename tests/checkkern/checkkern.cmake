@@ -4,7 +4,7 @@
 set(root ${CMAKE_CURRENT_LIST_DIR}/../..)
 add_executable(checkkern
     ${root}/tests/checkkern/attn.c ${root}/tests/checkkern/checkkern.c ${root}/tests/checkkern/elem.c
-    ${root}/tests/checkkern/quant.c
+    ${root}/tests/checkkern/matmul.c ${root}/tests/checkkern/quant.c
     ${root}/src/base/cpu.c ${root}/src/base/status.c ${root}/src/base/utf8.c)
 target_link_libraries(checkkern PRIVATE cria_kernels m)
 

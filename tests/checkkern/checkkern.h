@@ -33,7 +33,7 @@ struct check_test {
     void (*bench)(struct check *c);    /* NULL: none */
     void (*self)(struct check *c);     /* of the reference alone, against plain double-precision maths; NULL: none */
 };
-extern const struct check_test check_elem[], check_quant[], check_attn[];
+extern const struct check_test check_matmul[], check_elem[], check_quant[], check_attn[];
 
 /* ---- random data --------------------------------------------------------------------------- */
 
