@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Usage: text.sh <source root>. Every source file begins with its SPDX line and is UTF-8 with lines of at most 120
-# characters (140 in scripts and Python; clang-format aims at 110), without tabs, trailing blanks or carriage returns, and ends with one newline.
+# characters (140 in scripts and Python; clang-format aims at 110), without tabs, trailing blanks or carriage returns,
+# and ends with one newline.
 cd "$1" || exit 2
 LC_ALL=C.UTF-8
 export LC_ALL
