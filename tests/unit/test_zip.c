@@ -138,10 +138,11 @@ static void lies_in_the_directory(void **state) {
     assert_lie_refused(&z.o, d + C_FLAGS, 1 << 6, 2, CRIA_EUNSUPPORTED, "is encrypted");
     assert_lie_refused(&z.o, d + C_FLAGS, 1 << 13, 2, CRIA_EUNSUPPORTED, "is encrypted");
     assert_lie_refused(&z.o, d + C_FLAGS, 1 << 5, 2, CRIA_EUNSUPPORTED, "patched data");
-    assert_lie_refused(&z.o, d + C_METHOD, 12, 2, CRIA_EUNSUPPORTED, "method 12 (bzip2)");
-    assert_lie_refused(&z.o, d + C_METHOD, 14, 2, CRIA_EUNSUPPORTED, "method 14 (LZMA)");
-    assert_lie_refused(&z.o, d + C_METHOD, 93, 2, CRIA_EUNSUPPORTED, "method 93 (zstd)");
-    assert_lie_refused(&z.o, d + C_METHOD, 99, 2, CRIA_EUNSUPPORTED, "method 99 (AES encryption)");
+    const char *methods[] = {"1 (unknown)", "9 (deflate64)", "12 (bzip2)", "14 (LZMA)",
+                             "20 (zstd)",   "93 (zstd)",     "95 (xz)",    "99 (AES encryption)"};
+    for (size_t i = 0; i < N_ITEMS(methods); i++)
+        assert_lie_refused(&z.o, d + C_METHOD, strtoul(methods[i], NULL, 10), 2, CRIA_EUNSUPPORTED,
+                           methods[i]);
     assert_lie_refused(&z.o, c + C_METHOD, 8, 2, CRIA_EFORMAT, "contradicts");
     assert_lie_refused(&z.o, c + C_CSIZE, 0xfffffffe, 4, CRIA_EFORMAT, "claims 4294967294 bytes in a file");
     assert_lie_refused(&z.o, c + C_CSIZE, 0, 4, CRIA_EFORMAT, "stored without compression");
@@ -178,6 +179,15 @@ static void lies_in_local_headers(void **state) {
     assert_lie_refused(&z.o, l + L_NAME, 'x', 1, CRIA_EFORMAT, "contradicts");
     assert_lie_refused(&z.o, l + L_CSIZE, 1, 4, CRIA_EFORMAT, "the sizes in a local header");
     assert_lie_refused(&z.o, l + L_USIZE, 1, 4, CRIA_EFORMAT, "the sizes in a local header");
+    /* All three sizes lie alike: the directory lies within what the member claims. */
+    set(&z.o, z.m[0].central + C_CSIZE, z.directory, 4);
+    set(&z.o, z.m[0].central + C_USIZE, z.directory, 4);
+    set(&z.o, l + L_CSIZE, z.directory, 4);
+    assert_lie_refused(&z.o, l + L_USIZE, z.directory, 4, CRIA_EFORMAT, "before the ZIP directory");
+    for (size_t field = 0; field < 2; field++) {
+        set(&z.o, z.m[0].central + C_CSIZE + 4 * field, z.m[0].csize, 4);
+        set(&z.o, l + L_CSIZE + 4 * field, z.m[0].csize, 4);
+    }
     /* A longer extra field moves the data into the next member. */
     assert_lie_refused(&z.o, l + L_EXTRA_LEN, 4, 2, CRIA_EFORMAT, "overlap");
     out_free(&z.o);
