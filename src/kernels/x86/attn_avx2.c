@@ -18,37 +18,66 @@ AVX2_INLINE __m256 load8(const void *p, size_t i, bool f16) {
     return _mm256_loadu_ps((const float *)p + i);
 }
 
-/* The first n < 8 elements, zeros after them. */
-AVX2_INLINE __m256 load_tail(const void *p, size_t i, size_t n, bool f16) {
-    if (!f16) return _mm256_maskload_ps((const float *)p + i, avx2_mask(n));
-    uint16_t h[8] = {0};
-    memcpy(h, (const uint16_t *)p + i, n * sizeof *h);
-    return load8(h, 0, true);
+/* A sum of products over i: x[r][i] at x + r·ldx + i, and columns of 8 of y, in pairs that are pair apart: column c of
+ * row i at y + i·step + (c/2)·pair + (c%2)·8. */
+struct operands {
+    const float *x;
+    size_t ldx;
+    const void *y;
+    size_t step, pair;
+};
+
+AVX2_INLINE __m256 load_x(const struct operands *s, int r, size_t i) {
+    return _mm256_broadcast_ss(s->x + (size_t)r * s->ldx + i);
+}
+AVX2_INLINE __m256 load_y(const struct operands *s, int c, size_t i, bool f16) {
+    return load8(s->y, i * s->step + (size_t)(c / 2) * s->pair + (size_t)(c % 2) * 8, f16);
+}
+
+/* acc[r][c] = fma chain over i in [from, to). The order of the loads decides what must be in registers at once beside acc:
+ * all columns of y and one x, or all x and one column. */
+AVX2_INLINE void products(__m256 (*acc)[MAX_COLUMNS], const struct operands *s, size_t from, size_t to, int rows,
+                          int columns, bool f16) {
+    for (size_t i = from; i < to; i++) {
+        if (rows > columns) {
+            __m256 y[MAX_COLUMNS];
+            AVX2_UNROLL
+            for (int c = 0; c < columns; c++) y[c] = load_y(s, c, i, f16);
+            AVX2_UNROLL
+            for (int r = 0; r < rows; r++) {
+                const __m256 x = load_x(s, r, i);
+                AVX2_UNROLL
+                for (int c = 0; c < columns; c++) acc[r][c] = _mm256_fmadd_ps(x, y[c], acc[r][c]);
+            }
+        } else {
+            __m256 x[MAX_ROWS];
+            AVX2_UNROLL
+            for (int r = 0; r < rows; r++) x[r] = load_x(s, r, i);
+            AVX2_UNROLL
+            for (int c = 0; c < columns; c++) {
+                const __m256 y = load_y(s, c, i, f16);
+                AVX2_UNROLL
+                for (int r = 0; r < rows; r++) acc[r][c] = _mm256_fmadd_ps(x[r], y, acc[r][c]);
+            }
+        }
+    }
 }
 
 /* w[r] = scores of all positions below most, in whole passes of columns. */
-AVX2_INLINE void scores(const cria_attend *a, uint32_t row, int rows, uint32_t most,
-                        float (*w)[CRIA_KV_BLOCK], bool f16) {
+AVX2_INLINE void scores(const cria_attend *a, uint32_t row, uint32_t most, float (*w)[CRIA_KV_BLOCK], int rows,
+                        bool f16) {
     const int columns = columns_for(rows);
-    const size_t e = a->e, ldq = a->ldq;
+    const size_t e = a->e, block = e * 16;
+    struct operands s = {a->q + row * a->ldq, a->ldq, a->k, 16, block};
     for (uint32_t p = 0; p < most; p += 8 * (uint32_t)columns) {
-        const float *q = a->q + row * ldq;
-        const size_t k0 = p / 16 * e * 16;
+        s.y = (const char *)a->k + p / 16 * block * (f16 ? 2 : 4);
         __m256 acc[MAX_ROWS][MAX_COLUMNS];
         AVX2_UNROLL
         for (int r = 0; r < rows; r++) {
             AVX2_UNROLL
             for (int c = 0; c < columns; c++) acc[r][c] = _mm256_setzero_ps();
         }
-        for (size_t i = 0; i < e; i++) {
-            AVX2_UNROLL
-            for (int c = 0; c < columns; c++) {
-                const __m256 k = load8(a->k, k0 + (size_t)(c / 2) * e * 16 + i * 16 + (size_t)(c % 2) * 8, f16);
-                AVX2_UNROLL
-                for (int r = 0; r < rows; r++)
-                    acc[r][c] = _mm256_fmadd_ps(_mm256_broadcast_ss(q + (size_t)r * ldq + i), k, acc[r][c]);
-            }
-        }
+        products(acc, &s, 0, e, rows, columns, f16);
         AVX2_UNROLL
         for (int r = 0; r < rows; r++) {
             AVX2_UNROLL
@@ -89,61 +118,63 @@ static void softmax(float *w, uint32_t n, float *c, float *m, float *l) {
 struct pass {
     const void *v;
     size_t e;
-    const float (*w)[CRIA_KV_BLOCK];
+    const float *w; /* [rows][CRIA_KV_BLOCK] */
     const float *c;
-    uint32_t from, to;
+    size_t from, to;
     float *o;
     size_t ldo;
 };
 
-/* 8·columns dimensions from i on; or, with columns 1, the last dims < 8. */
-AVX2_INLINE void mix(const struct pass *s, int rows, int columns, size_t i, size_t dims, bool f16) {
-    const bool whole = dims == 8;
-    const __m256i tail = avx2_mask(dims);
-    const float *w = s->w[0];
-    float *o = s->o + i;
-    const size_t e = s->e, ldo = s->ldo;
+/* 8·columns dimensions from i on. */
+AVX2_INLINE void mix(const struct pass *s, size_t i, int rows, int columns, bool f16) {
+    const struct operands operands = {s->w, CRIA_KV_BLOCK, (const char *)s->v + i * (f16 ? 2 : 4), s->e, 16};
     __m256 acc[MAX_ROWS][MAX_COLUMNS];
     AVX2_UNROLL
     for (int r = 0; r < rows; r++) {
+        const __m256 c = _mm256_broadcast_ss(s->c + r);
         AVX2_UNROLL
-        for (int j = 0; j < columns; j++) {
-            const float *at = o + (size_t)r * ldo + 8 * j;
-            const __m256 old = whole ? _mm256_loadu_ps(at) : _mm256_maskload_ps(at, tail);
-            acc[r][j] = _mm256_mul_ps(old, _mm256_broadcast_ss(s->c + r));
-        }
+        for (int j = 0; j < columns; j++)
+            acc[r][j] = _mm256_mul_ps(_mm256_loadu_ps(s->o + (size_t)r * s->ldo + i + 8 * (size_t)j), c);
     }
-    for (size_t p = s->from; p < s->to; p++) {
-        AVX2_UNROLL
-        for (int j = 0; j < columns; j++) {
-            const size_t at = p * e + i + 8 * (size_t)j;
-            const __m256 v = whole ? load8(s->v, at, f16) : load_tail(s->v, at, dims, f16);
-            AVX2_UNROLL
-            for (int r = 0; r < rows; r++)
-                acc[r][j] = _mm256_fmadd_ps(_mm256_broadcast_ss(w + (size_t)r * CRIA_KV_BLOCK + p), v, acc[r][j]);
-        }
-    }
+    products(acc, &operands, s->from, s->to, rows, columns, f16);
     AVX2_UNROLL
     for (int r = 0; r < rows; r++) {
         AVX2_UNROLL
-        for (int j = 0; j < columns; j++) {
-            float *at = o + (size_t)r * ldo + 8 * j;
-            if (whole)
-                _mm256_storeu_ps(at, acc[r][j]);
-            else
-                _mm256_maskstore_ps(at, tail, acc[r][j]);
-        }
+        for (int j = 0; j < columns; j++)
+            _mm256_storeu_ps(s->o + (size_t)r * s->ldo + i + 8 * (size_t)j, acc[r][j]);
     }
+}
+
+/* The last dims < 8 dimensions, from i on, of one row. Heads are multiples of 8 wide in all known models: this is right, not
+ * fast. */
+static void mix_tail(const struct pass *s, size_t i, size_t dims, size_t row, bool f16) {
+    const __m256i tail = avx2_mask(dims);
+    float *o = s->o + row * s->ldo + i;
+    __m256 acc = _mm256_mul_ps(_mm256_maskload_ps(o, tail), _mm256_broadcast_ss(s->c + row));
+    for (size_t p = s->from; p < s->to; p++) {
+        float v[8] = {0};
+        uint16_t h[8] = {0};
+        if (f16)
+            memcpy(h, (const uint16_t *)s->v + p * s->e + i, dims * sizeof *h);
+        else
+            memcpy(v, (const float *)s->v + p * s->e + i, dims * sizeof *v);
+        acc = _mm256_fmadd_ps(_mm256_broadcast_ss(s->w + row * CRIA_KV_BLOCK + p), f16 ? load8(h, 0, true) : load8(v, 0, false),
+                              acc);
+    }
+    _mm256_maskstore_ps(o, tail, acc);
 }
 
 AVX2_INLINE void values(const struct pass *s, int rows, bool f16) {
     const int columns = columns_for(rows);
     const size_t e = s->e, step = 8 * (size_t)columns;
     size_t i = 0;
-    for (; i + step <= e; i += step) mix(s, rows, columns, i, 8, f16);
-    for (; i + 8 <= e; i += 8) mix(s, rows, 1, i, 8, f16);
-    if (i < e) mix(s, rows, 1, i, e - i, f16);
+    for (; i + step <= e; i += step) mix(s, i, rows, columns, f16);
+    for (; i + 8 <= e; i += 8) mix(s, i, rows, 1, f16);
+    for (size_t r = 0; i < e && r < (size_t)rows; r++) mix_tail(s, i, e - i, r, f16);
 }
+
+static void values_f16(const struct pass *s) { values(s, 1, true); }
+static void values_f32(const struct pass *s) { values(s, 1, false); }
 
 /* Rows of a tile see different numbers of positions where the mask is causal: together as far as all see, then each. */
 AVX2_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, bool f16) {
@@ -155,42 +186,38 @@ AVX2_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, bool 
         if (n < least) least = n;
         if (n > most) most = n;
     }
-    scores(a, row, rows, most, w, f16);
+    scores(a, row, most, w, rows, f16);
     for (uint32_t r = 0; r < (uint32_t)rows; r++)
         if (a->visible[row + r]) softmax(w[r], a->visible[row + r], &c[r], &a->m[row + r], &a->l[row + r]);
-    struct pass s = {a->v, a->e, (const float(*)[CRIA_KV_BLOCK])w, c, 0, least, a->o + row * a->ldo, a->ldo};
+    struct pass s = {a->v, a->e, w[0], c, 0, least, a->o + row * a->ldo, a->ldo};
     if (least > 0) values(&s, rows, f16);
     if (least == most) return;
     s.from = least;
     for (uint32_t r = 0; r < (uint32_t)rows; r++) {
         s.to = a->visible[row + r];
-        s.w = (const float(*)[CRIA_KV_BLOCK])&w[r];
+        s.w = w[r];
         s.c = least > 0 ? &one : &c[r];
         s.o = a->o + (row + r) * a->ldo;
-        if (s.to > s.from) values(&s, 1, f16);
+        if (s.to > s.from) (f16 ? values_f16 : values_f32)(&s);
     }
 }
 
-AVX2_INLINE void attend_rows(const cria_attend *a, uint32_t row, uint32_t rows, bool f16) {
-    switch (rows) {
-    case 1: attend_tile(a, row, 1, f16); break;
-    case 2: attend_tile(a, row, 2, f16); break;
-    case 3: attend_tile(a, row, 3, f16); break;
-    case 4: attend_tile(a, row, 4, f16); break;
-    case 5: attend_tile(a, row, 5, f16); break;
-    default: attend_tile(a, row, 6, f16); break;
-    }
-}
+/* Functions of their own, not cases of a switch: there compilers merge what should stay constant. */
+#define TILES(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#define TILE(rows)                                                                                        \
+    static void tile_f32_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, false); } \
+    static void tile_f16_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, true); }
+TILES(TILE)
+#define TILE_F32(rows) tile_f32_##rows,
+#define TILE_F16(rows) tile_f16_##rows,
+static void (*const tiles[2][MAX_ROWS])(const cria_attend *, uint32_t) = {{TILES(TILE_F32)}, {TILES(TILE_F16)}};
 
 /* Tiles as even as can be: 7 queries are 4 and 3. */
 void cria_attend_avx2(const cria_attend *a) {
     uint32_t row = 0;
-    for (uint32_t tiles = (a->n_q + MAX_ROWS - 1) / MAX_ROWS; tiles > 0; tiles--) {
-        const uint32_t rows = (a->n_q - row + tiles - 1) / tiles;
-        if (a->kv == CRIA_KV_ELEM_F16)
-            attend_rows(a, row, rows, true);
-        else
-            attend_rows(a, row, rows, false);
+    for (uint32_t left = (a->n_q + MAX_ROWS - 1) / MAX_ROWS; left > 0; left--) {
+        const uint32_t rows = (a->n_q - row + left - 1) / left;
+        tiles[a->kv == CRIA_KV_ELEM_F16][rows - 1](a, row);
         row += rows;
     }
 }
