@@ -6,7 +6,8 @@
  *
  * A binary heap holds the candidate pairs; a pair whose sides have changed since is dropped when it comes up. Where no
  * piece crosses the border before a word (cria_spm.by_word), words are done one after the other: merges of different
- * words never meet, and a heap of ten stays in the first cache lines.
+ * words never meet, and a heap of ten stays in the first cache lines. In a long text most words have been seen before in
+ * it; their ids are copied from there.
  */
 #include "base/mem.h"
 #include "base/status.h"
@@ -32,6 +33,14 @@ struct pair {
     uint32_t id;    /* the joint piece */
 };
 
+/* A word done before: where it stands in the text and its ids in the output. */
+struct word {
+    uint32_t start, len; /* len 0: none */
+    size_t first, n;
+};
+#define WORDS 4096u           /* slots, the latest word of a slot stays */
+#define WORDS_TEXT_MIN 8192u  /* bytes of text from which remembering pays */
+
 struct bpe {
     const struct cria_spm *s;
     const cria_vocab *v;
@@ -40,6 +49,7 @@ struct bpe {
     size_t n, cap;
     struct pair *heap;
     size_t heap_n, heap_cap;
+    struct word *words; /* [WORDS]; NULL: not remembered */
     uint32_t *split; /* [n_unused] bytes of the left part in the last merge seen; 0: none */
     cria_error *err;
 };
@@ -152,8 +162,29 @@ static cria_status emit(const struct bpe *b, struct cria_spm_out *o, uint32_t st
     return emit(b, o, start + left, len - left, find_piece(b, start + left, len - left), depth + 1);
 }
 
+static struct word *word_slot(const struct bpe *b, uint32_t start, uint32_t len) {
+    uint64_t h = len;
+    for (uint32_t i = 0; i < len; i++) h = (h ^ b->text[start + i]) * 0x100000001B3u; /* FNV-1a */
+    return &b->words[(h ^ h >> 32) % WORDS];
+}
+
+static cria_status repeat(struct cria_spm_out *o, const struct word *w, cria_error *err) {
+    cria_status st = CRIA_OK;
+    for (size_t i = 0; i < w->n && st == CRIA_OK; i++) st = cria_ids_push(o->ids, o->ids->data[w->first + i], err);
+    o->after_unknown = false;
+    return st;
+}
+
+/* Without byte fallback neighbouring unknown pieces are one id, also across words: such words are not remembered. */
+static bool repeatable(const struct bpe *b, const struct cria_spm_out *o, size_t first) {
+    if (b->v->byte_fallback) return true;
+    for (size_t i = first; i < o->ids->n; i++)
+        if (cria_spm_unknown(b->v, o->ids->data[i])) return false;
+    return o->ids->n > first;
+}
+
 /* Merges and gives out the symbols collected so far. */
-static cria_status flush(struct bpe *b, struct cria_spm_out *o) {
+static cria_status merge_symbols(struct bpe *b, struct cria_spm_out *o) {
     cria_status st = CRIA_OK;
     for (size_t i = 0; i + 1 < b->n && st == CRIA_OK; i++) st = consider(b, (uint32_t)i, (uint32_t)i + 1);
     if (st == CRIA_OK) st = merge_all(b);
@@ -162,6 +193,20 @@ static cria_status flush(struct bpe *b, struct cria_spm_out *o) {
         const int32_t id = y->id == ID_UNKNOWN_YET ? find_piece(b, y->start, y->len) : y->id;
         st = emit(b, o, y->start, y->len, id, 0);
     }
+    return st;
+}
+
+static cria_status flush(struct bpe *b, struct cria_spm_out *o) {
+    if (b->n == 0) return CRIA_OK;
+    const struct symbol *last = &b->symbols[b->n - 1];
+    const uint32_t start = b->symbols[0].start, len = last->start + last->len - start;
+    const size_t first = o->ids->n;
+    struct word *w = b->words ? word_slot(b, start, len) : NULL;
+    cria_status st;
+    if (w && w->len == len && memcmp(b->text + w->start, b->text + start, len) == 0)
+        st = repeat(o, w, b->err);
+    else if ((st = merge_symbols(b, o)) == CRIA_OK && w && repeatable(b, o, first))
+        *w = (struct word){start, len, first, o->ids->n - first};
     b->n = 0;
     b->heap_n = 0;
     return st;
@@ -203,7 +248,10 @@ static cria_status segment(struct bpe *b, size_t len, struct cria_spm_out *o) {
 cria_status cria_spm_segment_bpe(const struct cria_spm *s, const uint8_t *text, size_t len, struct cria_spm_out *o,
                                  cria_error *err) {
     struct bpe b = {.s = s, .v = o->v, .text = text, .err = err};
+    if (s->by_word && len >= WORDS_TEXT_MIN && !(b.words = cria_calloc(o->v->ctx, WORDS, sizeof *b.words)))
+        return cria_fail_nomem(err, "tokenizing", WORDS * sizeof *b.words);
     const cria_status st = segment(&b, len, o);
+    cria_free(b.v->ctx, b.words);
     cria_free(b.v->ctx, b.symbols);
     cria_free(b.v->ctx, b.heap);
     cria_free(b.v->ctx, b.split);

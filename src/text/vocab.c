@@ -48,19 +48,19 @@ static uint32_t hash_bytes(const uint8_t *s, size_t n) {
 }
 
 /* The slot that holds the piece, or the empty one where it belongs. */
-static uint32_t find_slot(const cria_vocab *v, const char *piece, size_t len) {
-    uint32_t slot = hash_bytes((const uint8_t *)piece, len) & v->hash_mask;
-    for (;; slot = (slot + 1) & v->hash_mask) {
-        const uint32_t id = v->hash[slot];
-        if (id == EMPTY) return slot;
+static struct cria_vocab_slot *find_slot(const cria_vocab *v, uint32_t tag, const char *piece, size_t len) {
+    for (uint32_t i = tag & v->hash_mask;; i = (i + 1) & v->hash_mask) {
+        struct cria_vocab_slot *slot = &v->hash[i];
+        if (slot->id == EMPTY) return slot;
+        if (slot->tag != tag) continue;
         size_t n;
-        const char *text = cria_vocab_piece(v, id, &n);
+        const char *text = cria_vocab_piece(v, slot->id, &n);
         if (n == len && memcmp(text, piece, len) == 0) return slot;
     }
 }
 
 int32_t cria_vocab_find(const cria_vocab *v, const char *piece, size_t len) {
-    const uint32_t id = v->hash[find_slot(v, piece, len)];
+    const uint32_t id = find_slot(v, hash_bytes((const uint8_t *)piece, len), piece, len)->id;
     return id == EMPTY ? -1 : (int32_t)id;
 }
 
@@ -96,8 +96,9 @@ cria_status cria_vocab_index(cria_vocab *v, const char *name, cria_error *err) {
         }
         /* Converters have left a NUL piece in some files; SentencePiece never looks it up. */
         if (v->type[id] == CRIA_PIECE_UNUSED && len == 1 && piece[0] == '\0') continue;
-        const uint32_t slot = find_slot(v, piece, len);
-        if (v->hash[slot] == EMPTY) v->hash[slot] = id;
+        const uint32_t tag = hash_bytes((const uint8_t *)piece, len);
+        struct cria_vocab_slot *slot = find_slot(v, tag, piece, len);
+        if (slot->id == EMPTY) *slot = (struct cria_vocab_slot){tag, id};
     }
     return CRIA_OK;
 }

@@ -48,8 +48,8 @@ typedef struct cria_vocab {
     uint32_t *offset;         /* [n + 1] into text; piece i is text[offset[i] .. offset[i+1] − 1) */
     float *score;             /* [n], SentencePiece models; NULL otherwise */
     uint8_t *type;            /* [n] enum cria_piece_type */
-    /* piece bytes → id: open addressing, power of two, UINT32_MAX empty. Where a piece occurs twice: the first. */
-    uint32_t *hash;
+    /* piece bytes → id: open addressing, power of two, id UINT32_MAX empty. Where a piece occurs twice: the first. */
+    struct cria_vocab_slot { uint32_t tag, id; } *hash; /* tag: all bits of the hash, to pass by others unread */
     uint32_t hash_mask;
     int32_t byte_id[256];     /* id of the BYTE piece <0xNN>; −1 where there is none */
     int32_t bos, eos, unk, pad; /* −1: none */
