@@ -148,7 +148,7 @@ static cria_status sniff(const struct cria_source *src, enum cria_container_kind
 }
 
 static cria_status read_source(cria_container *c, struct cria_source *src, cria_error *err) {
-    enum cria_container_kind kind;
+    enum cria_container_kind kind = CRIA_CONTAINER_NPZ;
     cria_status st = sniff(src, &kind, err);
     if (st != CRIA_OK) return st;
     if (c->n_sources > 1 && kind != CRIA_CONTAINER_NPZ)
@@ -195,7 +195,7 @@ static cria_status finish(cria_container *c, cria_status st, cria_container **ou
 }
 
 static cria_status open_file(cria_ctx *ctx, const char *path, cria_container **out, cria_error *err) {
-    cria_container *c;
+    cria_container *c = NULL; /* the compiler cannot know that cria_fail never returns CRIA_OK */
     cria_status st = new_container(ctx, path, 1, &c, err);
     if (st != CRIA_OK) return st;
     st = map_source(c, &c->sources[0], c->path, err);
@@ -205,7 +205,7 @@ static cria_status open_file(cria_ctx *ctx, const char *path, cria_container **o
 
 static cria_status open_shards(cria_ctx *ctx, const char *folder, char *const *names, size_t n,
                                cria_container **out, cria_error *err) {
-    cria_container *c;
+    cria_container *c = NULL; /* the compiler cannot know that cria_fail never returns CRIA_OK */
     cria_status st = new_container(ctx, folder, n, &c, err);
     for (size_t i = 0; i < n && st == CRIA_OK; i++) {
         char *joined = cria_path_join(ctx, folder, names[i]);
@@ -250,7 +250,7 @@ cria_status cria_container_open(cria_ctx *ctx, const char *path, cria_container 
 
 cria_status cria_container_open_memory(cria_ctx *ctx, const void *data, size_t len, const char *name,
                                        cria_container **out, cria_error *err) {
-    cria_container *c;
+    cria_container *c = NULL; /* the compiler cannot know that cria_fail never returns CRIA_OK */
     cria_status st = new_container(ctx, name, 1, &c, err);
     if (st != CRIA_OK) return st;
     c->sources[0].path = c->path;
