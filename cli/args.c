@@ -217,22 +217,21 @@ enum arg_result args_parse(const struct arg_command *command, const struct arg_g
 
 /* ---- help ---- */
 
-/* text, broken at spaces to end before WIDTH; the first line begins at column, the others at HELP_COLUMN. */
-static void print_wrapped(const char *text, size_t column) {
-    while (*text) {
+/* text, broken at spaces to end before WIDTH; the cursor is at HELP_COLUMN and gets back there on every line. */
+static void print_wrapped(const char *text) {
+    size_t column = HELP_COLUMN;
+    for (bool first = true; *text; first = false) {
         const size_t word = strcspn(text, " ");
-        if (column + word > WIDTH && column > HELP_COLUMN) {
+        if (!first && column + 1 + word > WIDTH) {
             printf("\n%*s", HELP_COLUMN, "");
             column = HELP_COLUMN;
+        } else if (!first) {
+            putchar(' ');
+            column++;
         }
         printf("%.*s", (int)word, text);
         column += word;
-        text += word;
-        if (*text == ' ') {
-            text++;
-            if (column < WIDTH) putchar(' ');
-            column++;
-        }
+        text += word + (text[word] == ' ');
     }
     putchar('\n');
 }
@@ -247,7 +246,7 @@ static void print_option(const char *name, char letter, const char *metavar, con
         printf("%*s", HELP_COLUMN - n, "");
     else
         printf("\n%*s", HELP_COLUMN, "");
-    print_wrapped(help, HELP_COLUMN);
+    print_wrapped(help);
 }
 
 static void print_row(const struct arg_option *o) {
