@@ -25,8 +25,8 @@ static const struct cria_kernels scalar = {
 #if defined(__x86_64__)
 static const struct cria_kernels avx2 = {
     .name = "avx2",
-    .matmul_f = cria_matmul_f_ref,
-    .matmul_q = cria_matmul_q_ref,
+    .matmul_f = cria_matmul_f_avx2,
+    .matmul_q = cria_matmul_q_avx2,
     .quantize = cria_quantize_avx2,
     .rmsnorm = cria_rmsnorm_avx2,
     .add = cria_add_avx2,
@@ -36,10 +36,26 @@ static const struct cria_kernels avx2 = {
     .kv_store = cria_kv_store_avx2,
     .attend = cria_attend_avx2,
 };
+
+static const struct cria_kernels avx512 = {
+    .name = "avx512",
+    .matmul_f = cria_matmul_f_avx2,
+    .matmul_q = cria_matmul_q_avx2,
+    .quantize = cria_quantize_avx512,
+    .rmsnorm = cria_rmsnorm_avx512,
+    .add = cria_add_avx512,
+    .silu_mul = cria_silu_mul_avx512,
+    .rope = cria_rope_avx512,
+    .scale = cria_scale_avx512,
+    .kv_store = cria_kv_store_avx2,
+    .attend = cria_attend_avx512,
+};
 #endif
 
 const struct cria_kernels *cria_kernels_for(uint32_t cpu_flags) {
 #if defined(__x86_64__)
+    const uint32_t need_avx512 = CRIA_CPU_AVX2 | CRIA_CPU_AVX512 | CRIA_CPU_AVX512VNNI;
+    if ((cpu_flags & need_avx512) == need_avx512) return &avx512;
     if (cpu_flags & CRIA_CPU_AVX2) return &avx2;
 #endif
     (void)cpu_flags;

@@ -315,8 +315,8 @@ static size_t find_tables(const struct cria_kernels **tables, size_t max) {
         for (size_t i = 0; i < n; i++) seen |= tables[i] == k;
         if (!seen && n < max) tables[n++] = k;
     }
-#if defined(CHECKKERN_SIMDE)
-    if (n < max) tables[n++] = &check_avx512_simde;
+#if defined(CHECKKERN_SIMDE) /* emulated with AVX2 */
+    if (n < max && cpu.flags & CRIA_CPU_AVX2) tables[n++] = &check_avx512_simde;
 #endif
     return n;
 }

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # checkkern needs the kernels and the processor detection, nothing else: tests/checkkern/CMakeLists.txt builds it alone for
 # other processors.
-set(root ${CMAKE_CURRENT_LIST_DIR}/../..)
+set(here ${CMAKE_CURRENT_LIST_DIR})
+set(src ${here}/../../src)
 add_executable(checkkern
-    ${root}/tests/checkkern/attn.c ${root}/tests/checkkern/checkkern.c ${root}/tests/checkkern/elem.c
-    ${root}/tests/checkkern/matmul.c ${root}/tests/checkkern/quant.c
-    ${root}/src/base/cpu.c ${root}/src/base/status.c ${root}/src/base/utf8.c)
+    ${here}/attn.c ${here}/checkkern.c ${here}/elem.c ${here}/matmul.c ${here}/quant.c
+    ${src}/base/cpu.c ${src}/base/status.c ${src}/base/utf8.c)
 target_link_libraries(checkkern PRIVATE cria_kernels m)
 
 set(isas scalar)
@@ -14,6 +14,27 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
     list(APPEND isas neon)
 endif()
+
+# The AVX-512 kernels once more, emulated with AVX2, as a table that machines without AVX-512 can run. simde/immintrin.h
+# takes the place of the compiler's.
+find_path(SIMDE_INCLUDE simde/x86/avx512.h)
+if(SIMDE_INCLUDE AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+    get_property(avx512_sources GLOBAL PROPERTY CRIA_AVX512_SOURCES)
+    add_library(checkkern_simde OBJECT ${here}/simde/table.c ${avx512_sources})
+    target_link_libraries(checkkern_simde PRIVATE cria_flags)
+    target_include_directories(checkkern_simde BEFORE PRIVATE ${here}/simde)
+    target_include_directories(checkkern_simde SYSTEM PRIVATE ${SIMDE_INCLUDE})
+    target_compile_options(checkkern_simde PRIVATE -mavx2 -mfma -mf16c -Wno-psabi)
+    foreach(slot matmul_f matmul_q quantize rmsnorm add silu_mul rope scale attend)
+        target_compile_definitions(checkkern_simde PRIVATE cria_${slot}_avx512=cria_${slot}_simde)
+    endforeach()
+    target_link_libraries(checkkern PRIVATE checkkern_simde)
+    target_compile_definitions(checkkern PRIVATE CHECKKERN_SIMDE)
+    list(APPEND isas avx512-simde)
+else()
+    message(STATUS "SIMDe not found: the AVX-512 kernels are not tested on machines without AVX-512")
+endif()
+
 foreach(isa ${isas})
     add_test(NAME checkkern/${isa} COMMAND checkkern --isa ${isa})
     set_tests_properties(checkkern/${isa} PROPERTIES LABELS quick SKIP_RETURN_CODE 77)

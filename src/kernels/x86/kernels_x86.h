@@ -29,8 +29,6 @@ void cria_add_avx512(float *y, const float *x, size_t n);
 void cria_silu_mul_avx512(float *y, const float *g, const float *u, size_t n);
 void cria_rope_avx512(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin, bool traditional);
 void cria_scale_avx512(float *y, const float *x, float a, size_t n);
-void cria_kv_store_avx512(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p, const float *k,
-                       const float *v);
 void cria_attend_avx512(const cria_attend *a);
 
 #endif

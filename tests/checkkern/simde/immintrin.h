@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stands in for the compiler's <immintrin.h> where the AVX-512 kernels are compiled for processors without AVX-512: SIMDe
+ * (test-only dependency) turns the intrinsics into AVX2. It must be compiled with FMA: without, SIMDe's fmadd rounds twice.
+ * SIMDe 0.7.4 lacks the few intrinsics at the end. One that nobody provides is a compiler error (the target lacks it).
+ */
+#if !defined(CHECKKERN_SIMDE_IMMINTRIN_H)
+#define CHECKKERN_SIMDE_IMMINTRIN_H
+
+#if !defined(__FMA__) || !defined(__F16C__)
+#error "needs -mavx2 -mfma -mf16c"
+#endif
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx512.h>
+#include <simde/x86/f16c.h>
+#include <simde/x86/fma.h>
+#include <string.h>
+
+static inline __m512 extra_maskz_loadu_ps(__mmask16 k, const float *p) {
+    float v[16] = {0};
+    for (int i = 0; i < 16; i++)
+        if (k >> i & 1) v[i] = p[i];
+    return simde_mm512_loadu_ps(v);
+}
+static inline void extra_mask_storeu_ps(float *p, __mmask16 k, __m512 a) {
+    float v[16];
+    simde_mm512_storeu_ps(v, a);
+    for (int i = 0; i < 16; i++)
+        if (k >> i & 1) p[i] = v[i];
+}
+static inline __m256i extra_maskz_loadu_epi16(__mmask16 k, const void *p) {
+    uint16_t v[16] = {0};
+    for (int i = 0; i < 16; i++)
+        if (k >> i & 1) memcpy(&v[i], (const uint16_t *)p + i, sizeof v[i]);
+    return _mm256_loadu_si256((const __m256i *)v);
+}
+static inline __m512 extra_cvtph_ps(__m256i h) {
+    float v[16];
+    _mm256_storeu_ps(v, _mm256_cvtph_ps(_mm256_castsi256_si128(h)));
+    _mm256_storeu_ps(v + 8, _mm256_cvtph_ps(_mm256_extracti128_si256(h, 1)));
+    return simde_mm512_loadu_ps(v);
+}
+static inline __m512i extra_cvtps_epi32(__m512 a) {
+    float v[16];
+    int32_t w[16];
+    simde_mm512_storeu_ps(v, a);
+    for (int i = 0; i < 16; i += 8) _mm256_storeu_si256((__m256i *)(w + i), _mm256_cvtps_epi32(_mm256_loadu_ps(v + i)));
+    return simde_mm512_loadu_si512(w);
+}
+static inline __m512i extra_srai_epi32(__m512i a, unsigned n) {
+    int32_t v[16];
+    simde_mm512_storeu_si512(v, a);
+    for (int i = 0; i < 16; i++) v[i] >>= n;
+    return simde_mm512_loadu_si512(v);
+}
+
+#define _mm512_maskz_loadu_ps(k, p) extra_maskz_loadu_ps(k, p)
+#define _mm512_mask_storeu_ps(p, k, a) extra_mask_storeu_ps(p, k, a)
+#define _mm256_maskz_loadu_epi16(k, p) extra_maskz_loadu_epi16(k, p)
+#define _mm512_cvtph_ps(h) extra_cvtph_ps(h)
+#define _mm512_cvtps_epi32(a) extra_cvtps_epi32(a)
+#define _mm512_srai_epi32(a, n) extra_srai_epi32(a, n)
+
+#else
+#include_next <immintrin.h> /* SIMDe's own */
+#endif
