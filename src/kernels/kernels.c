@@ -50,6 +50,20 @@ static const struct cria_kernels avx512 = {
     .kv_store = cria_kv_store_avx2,
     .attend = cria_attend_avx512,
 };
+#elif defined(__aarch64__)
+static const struct cria_kernels neon = {
+    .name = "neon",
+    .matmul_f = cria_matmul_f_ref,
+    .matmul_q = cria_matmul_q_ref,
+    .quantize = cria_quantize_neon,
+    .rmsnorm = cria_rmsnorm_neon,
+    .add = cria_add_neon,
+    .silu_mul = cria_silu_mul_neon,
+    .rope = cria_rope_neon,
+    .scale = cria_scale_neon,
+    .kv_store = cria_kv_store_neon,
+    .attend = cria_attend_neon,
+};
 #endif
 
 const struct cria_kernels *cria_kernels_for(uint32_t cpu_flags) {
@@ -57,6 +71,8 @@ const struct cria_kernels *cria_kernels_for(uint32_t cpu_flags) {
     const uint32_t need_avx512 = CRIA_CPU_AVX2 | CRIA_CPU_AVX512 | CRIA_CPU_AVX512VNNI;
     if ((cpu_flags & need_avx512) == need_avx512) return &avx512;
     if (cpu_flags & CRIA_CPU_AVX2) return &avx2;
+#elif defined(__aarch64__)
+    if (cpu_flags & CRIA_CPU_NEON) return &neon;
 #endif
     (void)cpu_flags;
     return &scalar;

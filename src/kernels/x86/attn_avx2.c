@@ -4,6 +4,7 @@
  * is rows × columns of accumulators, a column being 8 positions (scores) or 8 dimensions (values); the shapes below keep
  * them in the 16 registers with at least 8 independent chains.
  */
+#include "kernels/inline.h"
 #include "kernels/x86/avx2.h"
 #include "kernels/x86/kernels_x86.h"
 #include <math.h>
@@ -11,9 +12,9 @@
 
 enum { MAX_ROWS = 6, MAX_COLUMNS = 8 };
 
-AVX2_INLINE int columns_for(int rows) { return rows == 1 ? 8 : rows <= 3 ? 4 : 2; }
+CRIA_INLINE int columns_for(int rows) { return rows == 1 ? 8 : rows <= 3 ? 4 : 2; }
 
-AVX2_INLINE __m256 load8(const void *p, size_t i, bool f16) {
+CRIA_INLINE __m256 load8(const void *p, size_t i, bool f16) {
     if (f16) return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)((const uint16_t *)p + i)));
     return _mm256_loadu_ps((const float *)p + i);
 }
@@ -27,36 +28,36 @@ struct operands {
     size_t step, pair;
 };
 
-AVX2_INLINE __m256 load_x(const struct operands *s, int r, size_t i) {
+CRIA_INLINE __m256 load_x(const struct operands *s, int r, size_t i) {
     return _mm256_broadcast_ss(s->x + (size_t)r * s->ldx + i);
 }
-AVX2_INLINE __m256 load_y(const struct operands *s, int c, size_t i, bool f16) {
+CRIA_INLINE __m256 load_y(const struct operands *s, int c, size_t i, bool f16) {
     return load8(s->y, i * s->step + (size_t)(c / 2) * s->pair + (size_t)(c % 2) * 8, f16);
 }
 
 /* acc[r][c] = fma chain over i in [from, to). The order of the loads decides what must be in registers at once beside acc:
  * all columns of y and one x, or all x and one column. */
-AVX2_INLINE void products(__m256 (*acc)[MAX_COLUMNS], const struct operands *s, size_t from, size_t to, int rows,
+CRIA_INLINE void products(__m256 (*acc)[MAX_COLUMNS], const struct operands *s, size_t from, size_t to, int rows,
                           int columns, bool f16) {
     for (size_t i = from; i < to; i++) {
         if (rows > columns) {
             __m256 y[MAX_COLUMNS];
-            AVX2_UNROLL
+            CRIA_UNROLL
             for (int c = 0; c < columns; c++) y[c] = load_y(s, c, i, f16);
-            AVX2_UNROLL
+            CRIA_UNROLL
             for (int r = 0; r < rows; r++) {
                 const __m256 x = load_x(s, r, i);
-                AVX2_UNROLL
+                CRIA_UNROLL
                 for (int c = 0; c < columns; c++) acc[r][c] = _mm256_fmadd_ps(x, y[c], acc[r][c]);
             }
         } else {
             __m256 x[MAX_ROWS];
-            AVX2_UNROLL
+            CRIA_UNROLL
             for (int r = 0; r < rows; r++) x[r] = load_x(s, r, i);
-            AVX2_UNROLL
+            CRIA_UNROLL
             for (int c = 0; c < columns; c++) {
                 const __m256 y = load_y(s, c, i, f16);
-                AVX2_UNROLL
+                CRIA_UNROLL
                 for (int r = 0; r < rows; r++) acc[r][c] = _mm256_fmadd_ps(x[r], y, acc[r][c]);
             }
         }
@@ -64,7 +65,7 @@ AVX2_INLINE void products(__m256 (*acc)[MAX_COLUMNS], const struct operands *s, 
 }
 
 /* w[r] = scores of all positions below most, in whole passes of columns. */
-AVX2_INLINE void scores(const cria_attend *a, uint32_t row, uint32_t most, float (*w)[CRIA_KV_BLOCK], int rows,
+CRIA_INLINE void scores(const cria_attend *a, uint32_t row, uint32_t most, float (*w)[CRIA_KV_BLOCK], int rows,
                         bool f16) {
     const int columns = columns_for(rows);
     const size_t e = a->e, block = e * 16;
@@ -72,15 +73,15 @@ AVX2_INLINE void scores(const cria_attend *a, uint32_t row, uint32_t most, float
     for (uint32_t p = 0; p < most; p += 8 * (uint32_t)columns) {
         s.y = (const char *)a->k + p / 16 * block * (f16 ? 2 : 4);
         __m256 acc[MAX_ROWS][MAX_COLUMNS];
-        AVX2_UNROLL
+        CRIA_UNROLL
         for (int r = 0; r < rows; r++) {
-            AVX2_UNROLL
+            CRIA_UNROLL
             for (int c = 0; c < columns; c++) acc[r][c] = _mm256_setzero_ps();
         }
         products(acc, &s, 0, e, rows, columns, f16);
-        AVX2_UNROLL
+        CRIA_UNROLL
         for (int r = 0; r < rows; r++) {
-            AVX2_UNROLL
+            CRIA_UNROLL
             for (int c = 0; c < columns; c++) _mm256_storeu_ps(w[r] + p + 8 * c, acc[r][c]);
         }
     }
@@ -126,20 +127,20 @@ struct pass {
 };
 
 /* 8·columns dimensions from i on. */
-AVX2_INLINE void mix(const struct pass *s, size_t i, int rows, int columns, bool f16) {
+CRIA_INLINE void mix(const struct pass *s, size_t i, int rows, int columns, bool f16) {
     const struct operands operands = {s->w, CRIA_KV_BLOCK, (const char *)s->v + i * (f16 ? 2 : 4), s->e, 16};
     __m256 acc[MAX_ROWS][MAX_COLUMNS];
-    AVX2_UNROLL
+    CRIA_UNROLL
     for (int r = 0; r < rows; r++) {
         const __m256 c = _mm256_broadcast_ss(s->c + r);
-        AVX2_UNROLL
+        CRIA_UNROLL
         for (int j = 0; j < columns; j++)
             acc[r][j] = _mm256_mul_ps(_mm256_loadu_ps(s->o + (size_t)r * s->ldo + i + 8 * (size_t)j), c);
     }
     products(acc, &operands, s->from, s->to, rows, columns, f16);
-    AVX2_UNROLL
+    CRIA_UNROLL
     for (int r = 0; r < rows; r++) {
-        AVX2_UNROLL
+        CRIA_UNROLL
         for (int j = 0; j < columns; j++)
             _mm256_storeu_ps(s->o + (size_t)r * s->ldo + i + 8 * (size_t)j, acc[r][j]);
     }
@@ -164,7 +165,7 @@ static void mix_tail(const struct pass *s, size_t i, size_t dims, size_t row, bo
     _mm256_maskstore_ps(o, tail, acc);
 }
 
-AVX2_INLINE void values(const struct pass *s, int rows, bool f16) {
+CRIA_INLINE void values(const struct pass *s, int rows, bool f16) {
     const int columns = columns_for(rows);
     const size_t e = s->e, step = 8 * (size_t)columns;
     size_t i = 0;
@@ -177,7 +178,7 @@ static void values_f16(const struct pass *s) { values(s, 1, true); }
 static void values_f32(const struct pass *s) { values(s, 1, false); }
 
 /* Rows of a tile see different numbers of positions where the mask is causal: together as far as all see, then each. */
-AVX2_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, bool f16) {
+CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, bool f16) {
     static const float one = 1.0f;
     float w[MAX_ROWS][CRIA_KV_BLOCK], c[MAX_ROWS];
     uint32_t least = CRIA_KV_BLOCK, most = 0;

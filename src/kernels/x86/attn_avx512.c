@@ -4,13 +4,14 @@
  * tile is rows × columns of accumulators, a column being 16 positions (scores) or 16 dimensions (values): 6 × 4 of them,
  * 4 columns of K or V and one query's number fit into the 32 registers.
  */
+#include "kernels/inline.h"
 #include "kernels/x86/avx512.h"
 #include "kernels/x86/kernels_x86.h"
 #include <math.h>
 
 enum { MAX_ROWS = 6, COLUMNS = 4 };
 
-AVX512_INLINE __m512 load16(const void *p, size_t i, bool f16) {
+CRIA_INLINE __m512 load16(const void *p, size_t i, bool f16) {
     if (f16) return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)((const uint16_t *)p + i)));
     return _mm512_loadu_ps((const float *)p + i);
 }
@@ -24,34 +25,34 @@ struct operands {
 };
 
 /* acc[r][c] = fma chain over i in [from, to). */
-AVX512_INLINE void products(__m512 (*acc)[COLUMNS], const struct operands *s, size_t from, size_t to, int rows,
-                            int columns, bool f16) {
+CRIA_INLINE void products(__m512 (*acc)[COLUMNS], const struct operands *s, size_t from, size_t to, int rows,
+                          int columns, bool f16) {
     for (size_t i = from; i < to; i++) {
         __m512 y[COLUMNS];
-        AVX512_UNROLL
+        CRIA_UNROLL
         for (int c = 0; c < columns; c++) y[c] = load16(s->y, i * s->step + (size_t)c * s->apart, f16);
-        AVX512_UNROLL
+        CRIA_UNROLL
         for (int r = 0; r < rows; r++) {
             const __m512 x = _mm512_set1_ps(s->x[(size_t)r * s->ldx + i]);
-            AVX512_UNROLL
+            CRIA_UNROLL
             for (int c = 0; c < columns; c++) acc[r][c] = _mm512_fmadd_ps(x, y[c], acc[r][c]);
         }
     }
 }
 
 /* w[r] = the scores of all positions of the block. */
-AVX512_INLINE void scores(const cria_attend *a, uint32_t row, float (*w)[CRIA_KV_BLOCK], int rows, bool f16) {
+CRIA_INLINE void scores(const cria_attend *a, uint32_t row, float (*w)[CRIA_KV_BLOCK], int rows, bool f16) {
     const struct operands s = {a->q + row * a->ldq, a->ldq, a->k, 16, (size_t)a->e * 16};
     __m512 acc[MAX_ROWS][COLUMNS];
-    AVX512_UNROLL
+    CRIA_UNROLL
     for (int r = 0; r < rows; r++) {
-        AVX512_UNROLL
+        CRIA_UNROLL
         for (int c = 0; c < COLUMNS; c++) acc[r][c] = _mm512_setzero_ps();
     }
     products(acc, &s, 0, a->e, rows, COLUMNS, f16);
-    AVX512_UNROLL
+    CRIA_UNROLL
     for (int r = 0; r < rows; r++) {
-        AVX512_UNROLL
+        CRIA_UNROLL
         for (int c = 0; c < COLUMNS; c++) _mm512_storeu_ps(w[r] + 16 * c, acc[r][c]);
     }
 }
@@ -95,20 +96,20 @@ struct pass {
 };
 
 /* 16·columns dimensions from i on. */
-AVX512_INLINE void mix(const struct pass *s, size_t i, int rows, int columns, bool f16) {
+CRIA_INLINE void mix(const struct pass *s, size_t i, int rows, int columns, bool f16) {
     const struct operands operands = {s->w, CRIA_KV_BLOCK, (const char *)s->v + i * (f16 ? 2 : 4), s->e, 16};
     __m512 acc[MAX_ROWS][COLUMNS];
-    AVX512_UNROLL
+    CRIA_UNROLL
     for (int r = 0; r < rows; r++) {
         const __m512 c = _mm512_set1_ps(s->c[r]);
-        AVX512_UNROLL
+        CRIA_UNROLL
         for (int j = 0; j < columns; j++)
             acc[r][j] = _mm512_mul_ps(_mm512_loadu_ps(s->o + (size_t)r * s->ldo + i + 16 * (size_t)j), c);
     }
     products(acc, &operands, s->from, s->to, rows, columns, f16);
-    AVX512_UNROLL
+    CRIA_UNROLL
     for (int r = 0; r < rows; r++) {
-        AVX512_UNROLL
+        CRIA_UNROLL
         for (int j = 0; j < columns; j++)
             _mm512_storeu_ps(s->o + (size_t)r * s->ldo + i + 16 * (size_t)j, acc[r][j]);
     }
@@ -128,7 +129,7 @@ static void mix_tail(const struct pass *s, size_t i, size_t dims, size_t row, bo
     _mm512_mask_storeu_ps(o, k, acc);
 }
 
-AVX512_INLINE void values(const struct pass *s, int rows, bool f16) {
+CRIA_INLINE void values(const struct pass *s, int rows, bool f16) {
     const size_t e = s->e;
     size_t i = 0;
     for (; i + 16 * COLUMNS <= e; i += 16 * COLUMNS) mix(s, i, rows, COLUMNS, f16);
@@ -140,7 +141,7 @@ static void values_f16(const struct pass *s) { values(s, 1, true); }
 static void values_f32(const struct pass *s) { values(s, 1, false); }
 
 /* Rows of a tile see different numbers of positions where the mask is causal: together as far as all see, then each. */
-AVX512_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, bool f16) {
+CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, bool f16) {
     static const float one = 1.0f;
     float w[MAX_ROWS][CRIA_KV_BLOCK], c[MAX_ROWS];
     uint32_t least = CRIA_KV_BLOCK, most = 0;

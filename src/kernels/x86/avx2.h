@@ -8,14 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Before a loop of a few constant iterations over registers: without unrolling they would live in memory. */
-#if defined(__clang__)
-#define AVX2_UNROLL _Pragma("unroll")
-#else
-#define AVX2_UNROLL _Pragma("GCC unroll 8")
-#endif
-#define AVX2_INLINE static inline __attribute__((always_inline))
-
 /* Lanes 0..n−1 all ones, n in 0..8. */
 static inline __m256i avx2_mask(size_t n) {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);

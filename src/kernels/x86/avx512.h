@@ -8,14 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Before a loop of a few constant iterations over registers: without unrolling they would live in memory. */
-#if defined(__clang__)
-#define AVX512_UNROLL _Pragma("unroll")
-#else
-#define AVX512_UNROLL _Pragma("GCC unroll 8")
-#endif
-#define AVX512_INLINE static inline __attribute__((always_inline))
-
 /* Lanes 0..n−1, n in 0..16. */
 static inline __mmask16 avx512_mask(size_t n) { return (__mmask16)((1u << n) - 1); }
 

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the NEON files share: sums in the fixed tree, exp, half floats. Inline; included by *_neon.c only. */
+#ifndef CRIA_KERNELS_ARM_NEON_H
+#define CRIA_KERNELS_ARM_NEON_H
+
+#include "kernels/poly.h"
+#include <arm_neon.h>
+#include <stdint.h>
+
+/* The sum of 16 virtual lanes, 4i..4i+3 in v[i], by the tree of kernels.h. */
+static inline float neon_tree(const float32x4_t v[4]) {
+    const float32x4_t s4 = vaddq_f32(vaddq_f32(v[0], v[2]), vaddq_f32(v[1], v[3]));
+    const float32x2_t s2 = vadd_f32(vget_low_f32(s4), vget_high_f32(s4));
+    return vget_lane_f32(s2, 0) + vget_lane_f32(s2, 1);
+}
+
+/* cria_expf (poly.h). vfmaq_f32(c, a, b) is fma(a, b, c). */
+static inline float32x4_t neon_exp(float32x4_t x) {
+    const uint32x4_t in_range = vcleq_f32(x, vdupq_n_f32(CRIA_EXP_HI)); /* false for NaN */
+    const uint32x4_t under = vcltq_f32(x, vdupq_n_f32(CRIA_EXP_LO));
+    const float32x4_t one = vdupq_n_f32(1.0f), round = vdupq_n_f32(CRIA_EXP_ROUND);
+    const float32x4_t t = vfmaq_f32(round, x, vdupq_n_f32(CRIA_EXP_LOG2E));
+    const float32x4_t n = vsubq_f32(t, round);
+    float32x4_t r = vfmaq_f32(x, n, vdupq_n_f32(-CRIA_EXP_LN2_HI));
+    r = vfmaq_f32(r, n, vdupq_n_f32(-CRIA_EXP_LN2_LO));
+    float32x4_t p = vfmaq_f32(vdupq_n_f32(CRIA_EXP_C5), vdupq_n_f32(CRIA_EXP_C6), r);
+    p = vfmaq_f32(vdupq_n_f32(CRIA_EXP_C4), p, r);
+    p = vfmaq_f32(vdupq_n_f32(CRIA_EXP_C3), p, r);
+    p = vfmaq_f32(vdupq_n_f32(CRIA_EXP_C2), p, r);
+    p = vfmaq_f32(one, p, r);
+    p = vfmaq_f32(one, p, r);
+    const uint32x4_t bits = vaddq_u32(vreinterpretq_u32_f32(p), vshlq_n_u32(vreinterpretq_u32_f32(t), 23));
+    const float32x4_t y = vreinterpretq_f32_u32(vbicq_u32(bits, under));
+    return vbslq_f32(in_range, y, vaddq_f32(x, vdupq_n_f32(__builtin_inff())));
+}
+
+static inline float32x4_t neon_load_f16(const uint16_t *p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
+
+#endif
