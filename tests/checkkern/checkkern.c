@@ -84,14 +84,15 @@ void check_data(struct check *c, float *p, size_t n) {
 
 enum { MAX_BUFFERS = 64, MARGIN = 256, PATTERN = 0xa5 };
 
-/* A mapping [MARGIN watched ‖ data ‖ less than align watched] that ends at an inaccessible page. */
+/* A mapping [MARGIN watched ‖ data ‖ less than align watched] that ends at an inaccessible page; with --slack there are
+ * MARGIN readable bytes, watched too, before that page. */
 static struct buffer {
     unsigned char *map;
     size_t map_bytes;               /* without the inaccessible page */
     unsigned char *data;
     size_t bytes;
 } buffers[MAX_BUFFERS];
-static size_t n_buffers;
+static size_t n_buffers, slack;
 static char case_text[300];
 static uint64_t seed;
 
@@ -112,7 +113,7 @@ void check_case(struct check *c, const char *format, ...) {
 void *check_buf(struct check *c, size_t bytes, size_t align) {
     if (n_buffers == MAX_BUFFERS) die("too many buffers in one case");
     struct buffer *b = &buffers[n_buffers++];
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), need = (bytes + MARGIN + align + page - 1) / page * page;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), need = (bytes + MARGIN + align + slack + page - 1) / page * page;
     if (need > b->map_bytes) {
         if (b->map) munmap(b->map, b->map_bytes + page);
         void *map = mmap(NULL, need + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -122,7 +123,7 @@ void *check_buf(struct check *c, size_t bytes, size_t align) {
         mprotect(b->map + need, page, PROT_NONE);
     }
     unsigned char *end = b->map + b->map_bytes;
-    b->data = end - (bytes + align - 1) / align * align;
+    b->data = end - slack - (bytes + align - 1) / align * align;
     b->bytes = bytes;
     memset(b->data - MARGIN, PATTERN, (size_t)(end - b->data) + MARGIN);
     check_bytes(c, b->data, bytes);
@@ -322,10 +323,11 @@ static size_t find_tables(const struct cria_kernels **tables, size_t max) {
 }
 
 static int usage(void) {
-    puts("usage: checkkern [--seed N] [--test NAME] [--isa NAME] [--bench] [--list] [--exp]\n"
+    puts("usage: checkkern [--seed N] [--test NAME] [--isa NAME] [--bench] [--slack] [--list] [--exp]\n"
          "Compares every kernel table that this machine can run with the reference, bit for bit.\n"
          "  --isa NAME   only this table; exit status 77 when this machine cannot run it\n"
          "  --bench      times instead\n"
+         "  --slack      lets kernels read a little past buffers: some emulators do so by themselves\n"
          "  --list       names of tables and tests\n"
          "  --exp        measures the error of exp over all floats (a minute)");
     return 2;
@@ -340,6 +342,8 @@ int main(int argc, char **argv) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--bench") == 0) {
             o.bench = true;
+        } else if (strcmp(argv[i], "--slack") == 0) {
+            slack = MARGIN;
         } else if (strcmp(argv[i], "--exp") == 0) {
             return measure_exp();
         } else if (strcmp(argv[i], "--list") == 0) {

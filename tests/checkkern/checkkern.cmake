@@ -18,7 +18,7 @@ endif()
 # The AVX-512 kernels once more, emulated with AVX2, as a table that machines without AVX-512 can run. simde/immintrin.h
 # takes the place of the compiler's.
 find_path(SIMDE_INCLUDE simde/x86/avx512.h)
-if(SIMDE_INCLUDE AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+if(SIMDE_INCLUDE AND NOT CHECKKERN_NO_SIMDE AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
     get_property(avx512_sources GLOBAL PROPERTY CRIA_AVX512_SOURCES)
     add_library(checkkern_simde OBJECT ${here}/simde/table.c ${avx512_sources})
     target_link_libraries(checkkern_simde PRIVATE cria_flags)
@@ -39,3 +39,9 @@ foreach(isa ${isas})
     add_test(NAME checkkern/${isa} COMMAND checkkern --isa ${isa})
     set_tests_properties(checkkern/${isa} PROPERTIES LABELS quick SKIP_RETURN_CODE 77)
 endforeach()
+
+# A build within the build, which must not start another.
+if(NOT CMAKE_CROSSCOMPILING AND PROJECT_NAME STREQUAL "cria")
+    add_test(NAME checkkern/qemu COMMAND ${here}/qemu.sh ${CMAKE_CURRENT_BINARY_DIR}/qemu)
+    set_tests_properties(checkkern/qemu PROPERTIES LABELS qemu SKIP_RETURN_CODE 77)
+endif()

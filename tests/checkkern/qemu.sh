@@ -1,0 +1,34 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# checkkern for processors that this one is not, under qemu-user. Takes the build folder; needs an AArch64 cross compiler
+# and qemu-user-static (exit status 77 without them).
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+build=${1:?usage: qemu.sh BUILD_DIR}
+
+for tool in aarch64-linux-gnu-gcc qemu-aarch64-static qemu-x86_64-static; do
+    command -v "$tool" >/dev/null || { echo "qemu.sh: no $tool: skipped"; exit 77; }
+done
+
+compile() { # folder, further options of cmake
+    folder=$1
+    shift
+    cmake -S "$here" -B "$folder" -DCRIA_WERROR=ON "$@" >/dev/null
+    cmake --build "$folder" --parallel 2 >/dev/null
+}
+
+compile "$build/aarch64" -DCMAKE_TOOLCHAIN_FILE="$here/../../cmake/aarch64-linux-gnu.cmake"
+for cpu in cortex-a53 max; do # plain ARMv8.0; everything qemu knows
+    echo "== aarch64, $cpu"
+    qemu-aarch64-static -cpu $cpu "$build/aarch64/checkkern"
+done
+
+if [ "$(uname -m)" = x86_64 ]; then
+    compile "$build/x86_64" -DCMAKE_EXE_LINKER_FLAGS=-static -DCHECKKERN_NO_SIMDE=ON
+    # Nehalem: no AVX, so no table may be chosen that needs it. Haswell: AVX2; --slack because qemu 7.2 reads 16 bytes for
+    # scalar memory operands of AVX instructions. What it says about features it lacks is of no interest here.
+    for cpu in Nehalem Haswell; do
+        echo "== x86_64, $cpu"
+        qemu-x86_64-static -cpu $cpu "$build/x86_64/checkkern" --slack 2>/dev/null
+    done
+fi
