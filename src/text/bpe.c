@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Byte-level BPE: the text is cut into words (pretok.c), a word starts as one symbol per byte, and the neighbours whose
- * merge has the lowest rank are joined, leftmost first, until no neighbours have one.
+ * Byte-level BPE: the text is cut into words (pretok.c), a word starts as one symbol per byte, and the
+ * neighbours whose merge has the lowest rank are joined, leftmost first, until no neighbours have one.
  *
- * Owns: the table from a pair of symbols to its merge. Immutable; the working memory belongs to the call. Not here:
- * special symbols (tokenizer.c) and the words.
+ * Owns: the table from a pair of symbols to its merge. Immutable; the working memory belongs to the call. Not
+ * here: special symbols (tokenizer.c) and the words.
  *
- * A word costs O(n log n): the queue holds, for each pair that can merge, its rank and place in one integer; an entry
- * whose pair is no longer there is noticed when it comes up. The odd cases are those of PyPI tokenizers (models/bpe):
- * a byte without a piece is left out, as if it had not been in the word; of two merges of one pair the later holds.
+ * A word costs O(n log n): the queue holds, for each pair that can merge, its rank and place in one integer;
+ * an entry whose pair is no longer there is noticed when it comes up. The odd cases are those of PyPI
+ * tokenizers (models/bpe): a byte without a piece is left out, as if it had not been in the word; of two
+ * merges of one pair the later holds.
  */
 #include "text/bpe.h"
 
@@ -30,7 +31,7 @@ struct cria_bpe {
     bool whole_words;
 };
 
-/* A symbol of the word being merged. Symbols form a list; one that was joined to its left neighbour is out of it. */
+/* A symbol of the word being merged, in a list that those joined to their left neighbour are taken out of. */
 struct symbol {
     uint32_t id, prev, next;
     uint32_t rank; /* of the merge with next; NONE where there is none */
@@ -115,12 +116,13 @@ static void merge_symbols(const struct cria_bpe *b, const cria_vocab *v, struct 
     }
 }
 
-/* Room for a word of n bytes. Every merge takes one symbol away and queues at most two pairs: 3n entries in all. */
+/* Room for a word of n bytes. Every merge takes one symbol away and queues at most two pairs: 3n in all. */
 static cria_status work_reserve(struct work *w, size_t n, cria_error *err) {
     if (n <= w->cap) return CRIA_OK;
     if (n >= NONE / 2)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                         "The text has a word of %zu bytes, and at most %u are possible; split the text.", n, NONE / 2);
+                         "The text has a word of %zu bytes, and at most %u are possible; split the text.", n,
+                         NONE / 2);
     size_t cap = n + n / 2 < 256 ? 256 : n + n / 2;
     struct symbol *sym = cria_malloc_array(w->ctx, cap, sizeof *sym);
     uint64_t *heap = cria_malloc_array(w->ctx, cap, 3 * sizeof *heap);
@@ -149,8 +151,8 @@ static int32_t whole_word(const struct cria_bpe *b, const cria_vocab *v, struct 
     return id >= 0 && v->type[id] == CRIA_PIECE_NORMAL ? id : -1;
 }
 
-static cria_status encode_word(const struct cria_bpe *b, const cria_vocab *v, struct work *w, const uint8_t *word,
-                               size_t len, cria_ids *out, cria_error *err) {
+static cria_status encode_word(const struct cria_bpe *b, const cria_vocab *v, struct work *w,
+                               const uint8_t *word, size_t len, cria_ids *out, cria_error *err) {
     if (b->whole_words) {
         const int32_t id = whole_word(b, v, w, word, len);
         if (id >= 0) return cria_ids_push(out, id, err);
@@ -245,8 +247,7 @@ cria_status cria_bpe_new(const cria_vocab *v, struct cria_bpe **out, cria_error 
     b->shift = 64 - bits;
     b->whole_words = cria_pretok_whole_words(v->pretok);
     find_bytes(b, v);
-    for (uint32_t i = 0; i < v->n_merges; i++)
-        *find_slot(b, v, v->merges[i].left, v->merges[i].right) = i;
+    for (uint32_t i = 0; i < v->n_merges; i++) *find_slot(b, v, v->merges[i].left, v->merges[i].right) = i;
     *out = b;
     return CRIA_OK;
 }

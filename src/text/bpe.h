@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The alphabet of byte-level BPE (GPT-2's bytes_to_unicode): pieces are stored as text in which each character stands
- * for one byte. Printable bytes stand for themselves, the other 68 are U+0100 and up in order, so that a space is
- * U+0120 (Ġ) and a newline U+010A (Ċ). Encoding and decoding themselves are declared in tokenizer.h.
+ * The alphabet of byte-level BPE (GPT-2's bytes_to_unicode): pieces are stored as text in which each
+ * character stands for one byte. Printable bytes stand for themselves, the other 68 are U+0100 and up in
+ * order, so that a space is U+0120 (Ġ) and a newline U+010A (Ċ). Encoding and decoding themselves are
+ * declared in tokenizer.h.
  */
 #ifndef CRIA_TEXT_BPE_H
 #define CRIA_TEXT_BPE_H

@@ -2,18 +2,20 @@
 /*
  * Ids back to text, at once or as a stream; both run the same machine, so they cannot differ.
  *
- * The machine holds back the bytes of a character that is not complete yet (at most three) and emits whole characters
- * only. What is not UTF-8 becomes U+FFFD exactly as the tokenizer's library does it:
- *   byte-level BPE (tokenizers, ByteLevel decoder with skip_special_tokens): pieces are strings of bytes; one U+FFFD per
- *       maximal ill-formed part, also across pieces. A piece with a character outside the alphabet stands for its own
- *       text. Control, unknown and unused pieces print nothing.
- *   SentencePiece (sentencepiece_processor.cc, Decode): only byte pieces are gathered; one U+FFFD per bad byte; any
- *       other piece ends the gathering. U+2581 becomes a space, but the one that add_dummy_prefix put at the very start
- *       is dropped. Control pieces print nothing, unk prints unk_surface. A model with rules for the decoded text
- *       (denormalizer) rewrites the whole of it: then a stream gives everything at its end.
+ * The machine holds back the bytes of a character that is not complete yet (at most three) and emits whole
+ * characters only. What is not UTF-8 becomes U+FFFD exactly as the tokenizer's library does it.
  *
- * Ids are checked against the vocabulary. Pieces are valid UTF-8 (the loaders see to it). A detok keeps its context
- * alive, not its tokenizer.
+ * Byte-level BPE (tokenizers, ByteLevel decoder with skip_special_tokens): pieces are strings of bytes; one
+ * U+FFFD per maximal ill-formed part, also across pieces. A piece with a character outside the alphabet stands
+ * for its own text. Control, unknown and unused pieces print nothing.
+ *
+ * SentencePiece (sentencepiece_processor.cc, Decode): only byte pieces are gathered; one U+FFFD per bad byte;
+ * any other piece ends the gathering. U+2581 becomes a space, but the one that add_dummy_prefix put at the
+ * very start is dropped. Control pieces print nothing, unk prints unk_surface. A model with rules for the
+ * decoded text (denormalizer) rewrites the whole of it: then a stream gives everything at its end.
+ *
+ * Ids are checked against the vocabulary. Pieces are valid UTF-8 (the loaders see to it). A detok keeps its
+ * context alive, not its tokenizer.
  */
 #include "text/bpe.h"
 #include "text/normalize.h"
@@ -44,14 +46,16 @@ struct cria_detok {
     bool given;
 };
 
-static void machine_start(struct machine *m, const cria_vocab *v) { *m = (struct machine){.v = v, .bos_ws = true}; }
+static void machine_start(struct machine *m, const cria_vocab *v) {
+    *m = (struct machine){.v = v, .bos_ws = true};
+}
 
 static cria_status put_replacement(cria_buf *out, cria_error *err) {
     return cria_buf_append(out, "\xef\xbf\xbd", 3, err);
 }
 
-/* Emits what the tail makes certain. all: nothing follows, so an incomplete character is a bad one. maximal: bad bytes
- * are replaced by maximal ill-formed parts, otherwise one by one. */
+/* Emits what the tail makes certain. all: nothing follows, so an incomplete character is a bad one. maximal:
+ * bad bytes are replaced by maximal ill-formed parts, otherwise one by one. */
 static cria_status drain_tail(struct machine *m, bool all, bool maximal, cria_buf *out, cria_error *err) {
     cria_status st = CRIA_OK;
     while (m->n_tail > 0 && st == CRIA_OK) {
@@ -135,15 +139,17 @@ static cria_status put_piece(struct machine *m, uint32_t id, cria_buf *out, cria
     if (m->bos_ws_seen || m->any_text) m->bos_ws = false;
     m->bos_ws_seen = false;
     if (v->type[id] == CRIA_PIECE_CONTROL) return CRIA_OK;
-    if (v->type[id] == CRIA_PIECE_UNKNOWN) return cria_buf_append(out, v->unk_surface, v->unk_surface_len, err);
     size_t len;
     const char *p = cria_vocab_piece(v, id, &len);
     if (m->bos_ws && (v->normalizer.add_dummy_prefix || v->normalizer.remove_extra_whitespaces) && len >= 3 &&
         memcmp(p, "\xe2\x96\x81", 3) == 0) {
         p += 3;
         len -= 3;
-        m->bos_ws_seen = !v->normalizer.remove_extra_whitespaces; /* otherwise all white space at the start goes */
+        /* with remove_extra_whitespaces all white space at the start goes */
+        m->bos_ws_seen = !v->normalizer.remove_extra_whitespaces;
     }
+    if (v->type[id] == CRIA_PIECE_UNKNOWN)
+        return cria_buf_append(out, v->unk_surface, v->unk_surface_len, err);
     return put_unescaped(p, len, out, err);
 }
 
@@ -163,8 +169,8 @@ static cria_status feed_sentencepiece(struct machine *m, uint32_t id, cria_buf *
 
 static cria_status machine_feed(struct machine *m, int32_t id, cria_buf *out, cria_error *err) {
     if (id < 0 || (uint32_t)id >= m->v->n)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "The token id %d is not one of the vocabulary's 0 to %u.",
-                         (int)id, m->v->n - 1);
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
+                         "The token id %d is not one of the vocabulary's 0 to %u.", (int)id, m->v->n - 1);
     if (m->v->model == CRIA_VOCAB_BYTE_BPE) return feed_byte_level(m, (uint32_t)id, out, err);
     return feed_sentencepiece(m, (uint32_t)id, out, err);
 }

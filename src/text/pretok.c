@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The splitters of pretok.h. Each alternative of the regular expression is a function that returns the bytes it
- * matches at the start of the text, 0 for no match; the splitter tries them in the order of the expression.
+ * The splitters of pretok.h. Each alternative of the regular expression is a function that returns the bytes
+ * it matches at the start of the text, 0 for no match; the splitter tries them in the order of the
+ * expression.
  *
  *   gpt-2      's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
  *   smollm     every digit by itself, then gpt-2 on what lies between
@@ -9,9 +10,9 @@
  *              \s*[\r\n]+|\s+(?!\S)|\s+
  *   qwen2      as llama-bpe, with \p{N} instead of \p{N}{1,3}
  *
- * Source: the tokenizer.json of gpt2, SmolLM2, Llama 3 and Qwen2; the names are those of llama.cpp's converter. The
- * same expression under another name (mpt, dbrx, …) is not accepted unless the tokenizer.json is known to agree in
- * everything else too (normalizer, ignore_merges).
+ * Source: the tokenizer.json of gpt2, SmolLM2, Llama 3 and Qwen2; the names are those of llama.cpp's
+ * converter. The same expression under another name (mpt, dbrx, …) is not accepted unless the tokenizer.json
+ * is known to agree in everything else too (normalizer, ignore_merges).
  */
 #include "text/pretok.h"
 
@@ -25,10 +26,14 @@ bool cria_pretok_find(const char *name, size_t len, enum cria_pretok *out) {
         const char *name;
         enum cria_pretok kind;
     } known[] = {
-        {"gpt-2", CRIA_PRETOK_GPT2},         {"smollm", CRIA_PRETOK_SMOLLM},
-        {"starcoder", CRIA_PRETOK_SMOLLM},   {"refact", CRIA_PRETOK_SMOLLM},
-        {"llama-bpe", CRIA_PRETOK_LLAMA3},   {"llama3", CRIA_PRETOK_LLAMA3},
-        {"llama-v3", CRIA_PRETOK_LLAMA3},    {"qwen2", CRIA_PRETOK_QWEN2},
+        {"gpt-2", CRIA_PRETOK_GPT2},
+        {"smollm", CRIA_PRETOK_SMOLLM},
+        {"starcoder", CRIA_PRETOK_SMOLLM},
+        {"refact", CRIA_PRETOK_SMOLLM},
+        {"llama-bpe", CRIA_PRETOK_LLAMA3},
+        {"llama3", CRIA_PRETOK_LLAMA3},
+        {"llama-v3", CRIA_PRETOK_LLAMA3},
+        {"qwen2", CRIA_PRETOK_QWEN2},
         {"deepseek-r1-qwen", CRIA_PRETOK_QWEN2},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -79,7 +84,7 @@ static size_t run_end(const struct scan *s, size_t pos, int c) {
 
 static bool is_newline(uint8_t b) { return b == '\n' || b == '\r'; }
 
-/* 's|'t|'re|'ve|'m|'ll|'d, exactly or in any case. U+017F (ſ) is a lower-case form of S and so one of "any case". */
+/* 's|'t|'re|'ve|'m|'ll|'d, exactly or in any case; U+017F (ſ) is an S in another case. */
 static size_t match_contraction(const struct scan *s, bool any_case) {
     if (s->len < 2 || s->text[0] != '\'') return 0;
     if (any_case && s->len >= 3 && s->text[1] == 0xc5 && s->text[2] == 0xbf) return 3;
@@ -165,10 +170,14 @@ static size_t next_llama3(const struct scan *s, int max_digits) {
 size_t cria_pretok_next(enum cria_pretok kind, const uint8_t *text, size_t len) {
     const struct scan s = {text, len, kind == CRIA_PRETOK_SMOLLM};
     switch (kind) {
-    case CRIA_PRETOK_GPT2: return next_gpt2(&s);
-    case CRIA_PRETOK_SMOLLM: return next_smollm(&s);
-    case CRIA_PRETOK_LLAMA3: return next_llama3(&s, 3);
-    case CRIA_PRETOK_QWEN2: return next_llama3(&s, 1);
+    case CRIA_PRETOK_GPT2:
+        return next_gpt2(&s);
+    case CRIA_PRETOK_SMOLLM:
+        return next_smollm(&s);
+    case CRIA_PRETOK_LLAMA3:
+        return next_llama3(&s, 3);
+    case CRIA_PRETOK_QWEN2:
+        return next_llama3(&s, 1);
     }
     return len;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The classes of characters that the regular expressions of byte-level BPE tell apart, as PyPI tokenizers 0.23 does
- * (its regex engine is at Unicode 16, its "individual digits" at Unicode 17). Constant tables; any thread. */
+/* The classes of characters that the regular expressions of byte-level BPE tell apart, as PyPI tokenizers
+ * 0.23 does (its regex engine is at Unicode 16, its "individual digits" at Unicode 17). Constant tables; any
+ * thread. */
 #ifndef CRIA_TEXT_UNICODE_H
 #define CRIA_TEXT_UNICODE_H
 

@@ -3,12 +3,12 @@
  * The vocabulary of a GGUF file: tokenizer.ggml.* → cria_vocab. Models "gpt2" (byte-level BPE) and "llama"
  * (SentencePiece with byte pieces); others are CRIA_EUNSUPPORTED by name.
  *
- * The container has checked that every array lies in the file and holds what it says; here every value is checked
- * against the vocabulary before it is used as an index: types, ids, the parts of merges.
+ * The container has checked that every array lies in the file and holds what it says; here every value is
+ * checked against the vocabulary before it is used as an index: types, ids, the parts of merges.
  *
  * Where a file leaves something out, the defaults are those of llama.cpp (llama-vocab.cpp), except that no
- * pre-tokenizer is ever guessed and that a merge whose part or result is no piece is an error, as in PyPI tokenizers:
- * such a file was not made from the tokenizer that it claims to hold.
+ * pre-tokenizer is ever guessed and that a merge whose part or result is no piece is an error, as in PyPI
+ * tokenizers: such a file was not made from the tokenizer that it claims to hold.
  */
 #include "text/vocab.h"
 
@@ -46,7 +46,8 @@ static int shown(cria_str s) { return s.len < 64 ? (int)s.len : 64; }
 /* *out is left alone when the key is not there. */
 static cria_status read_flag(const struct loader *l, const char *key, bool *out) {
     if (cria_meta_find(l->file, key) == NULL || cria_meta_bool(l->file, key, out)) return CRIA_OK;
-    return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s: the value of %s is not a truth value.", l->path, key);
+    return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s: the value of %s is not a truth value.", l->path,
+                     key);
 }
 
 /* An id of the vocabulary; *out is left alone when the key is not there. */
@@ -54,7 +55,8 @@ static cria_status read_id(const struct loader *l, const char *key, int32_t *out
     uint64_t id;
     if (cria_meta_find(l->file, key) == NULL) return CRIA_OK;
     if (!cria_meta_u64(l->file, key, &id))
-        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s: the value of %s is not a token id.", l->path, key);
+        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s: the value of %s is not a token id.",
+                         l->path, key);
     if (id >= l->v->n)
         return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE,
                          "%s: %s is %llu, but the vocabulary has only %u tokens.", l->path, key,
@@ -78,11 +80,12 @@ static cria_status find_array(const struct loader *l, const char *key, enum item
     if (m->type == CRIA_META_ARRAY) {
         const enum cria_meta_type t = m->v.a.type;
         const bool integer = t == CRIA_META_INT || t == CRIA_META_UINT;
-        fits = items == STRINGS ? t == CRIA_META_STRING : integer || (items == NUMBERS && t == CRIA_META_FLOAT);
+        fits =
+            items == STRINGS ? t == CRIA_META_STRING : integer || (items == NUMBERS && t == CRIA_META_FLOAT);
     }
     if (!fits)
-        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s: the value of %s is not an array of %s.", l->path, key,
-                         names[items]);
+        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s: the value of %s is not an array of %s.",
+                         l->path, key, names[items]);
     if (n != 0 && m->v.a.n != n)
         return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE,
                          "%s: %s has %llu items, but the vocabulary has %llu tokens.", l->path, key,
@@ -98,16 +101,17 @@ static cria_status check_tokens(const struct loader *l, const cria_meta *m, size
     uint64_t i = 0, total = 0;
     for (; cria_meta_next_str(&it, &s); i++) {
         if (s.len > CRIA_PIECE_MAX)
-            return cria_fail(l->err, CRIA_EFORMAT, i, "%s: token %llu has %zu bytes, and at most %u are possible.",
-                             l->path, (unsigned long long)i, s.len, CRIA_PIECE_MAX);
+            return cria_fail(l->err, CRIA_EFORMAT, i,
+                             "%s: token %llu has %zu bytes, and at most %u are possible.", l->path,
+                             (unsigned long long)i, s.len, CRIA_PIECE_MAX);
         if (!cria_utf8_valid((const uint8_t *)s.data, s.len))
-            return cria_fail(l->err, CRIA_EFORMAT, i, "%s: the text of token %llu is not valid UTF-8.", l->path,
-                             (unsigned long long)i);
+            return cria_fail(l->err, CRIA_EFORMAT, i, "%s: the text of token %llu is not valid UTF-8.",
+                             l->path, (unsigned long long)i);
         total += s.len + 1;
     }
     if (i != m->v.a.n)
-        return cria_fail(l->err, CRIA_EFORMAT, i, "%s: %s ends after %llu of %llu tokens.", l->path, KEY("tokens"),
-                         (unsigned long long)i, (unsigned long long)m->v.a.n);
+        return cria_fail(l->err, CRIA_EFORMAT, i, "%s: %s ends after %llu of %llu tokens.", l->path,
+                         KEY("tokens"), (unsigned long long)i, (unsigned long long)m->v.a.n);
     if (total > UINT32_MAX)
         return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE,
                          "%s: the text of all tokens has %llu bytes, and at most %u are possible.", l->path,
@@ -123,8 +127,8 @@ static cria_status load_tokens(const struct loader *l) {
     cria_status st = find_array(l, KEY("tokens"), STRINGS, 0, &m);
     if (st != CRIA_OK) return st;
     if (m == NULL)
-        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s has no %s, so it holds no tokenizer.", l->path,
-                         KEY("tokens"));
+        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s has no %s, so it holds no tokenizer.",
+                         l->path, KEY("tokens"));
     if (m->v.a.n == 0 || m->v.a.n > CRIA_VOCAB_MAX)
         return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE,
                          "%s: the vocabulary has %llu tokens; it must have between 1 and %u.", l->path,
@@ -152,11 +156,11 @@ static cria_status load_tokens(const struct loader *l) {
 /* A file without types: what its text and its special ids tell. */
 static void guess_types(cria_vocab *v) {
     memset(v->type, CRIA_PIECE_NORMAL, v->n);
+    if (v->unk >= 0 && v->model == CRIA_VOCAB_SPM_BPE) v->type[v->unk] = CRIA_PIECE_UNKNOWN;
     const int32_t control[] = {v->bos, v->eos, v->pad, v->eot, v->eom};
     for (size_t i = 0; i < sizeof control / sizeof *control; i++)
         if (control[i] >= 0) v->type[control[i]] = CRIA_PIECE_CONTROL;
     if (v->model != CRIA_VOCAB_SPM_BPE) return;
-    if (v->unk >= 0) v->type[v->unk] = CRIA_PIECE_UNKNOWN;
     for (uint32_t i = 0; i < v->n; i++) {
         size_t len;
         const char *p = cria_vocab_piece(v, i, &len);
@@ -177,8 +181,8 @@ static cria_status load_types(const struct loader *l) {
         for (uint32_t i = 0; i < v->n; i++) {
             int64_t type = 0;
             if (!cria_meta_next_i64(&it, &type) || type < CRIA_PIECE_NORMAL || type > CRIA_PIECE_BYTE)
-                return cria_fail(l->err, CRIA_EFORMAT, i, "%s: token %u has type %lld; types are 1 to 6.", l->path, i,
-                                 (long long)type);
+                return cria_fail(l->err, CRIA_EFORMAT, i, "%s: token %u has type %lld; types are 1 to 6.",
+                                 l->path, i, (long long)type);
             v->type[i] = (uint8_t)type;
         }
     }
@@ -193,15 +197,17 @@ static cria_status load_scores(const struct loader *l) {
     const cria_status st = find_array(l, KEY("scores"), NUMBERS, v->n, &m);
     if (st != CRIA_OK) return st;
     if (m == NULL)
-        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s has no %s, which a \"llama\" tokenizer needs.",
-                         l->path, KEY("scores"));
+        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE,
+                         "%s has no %s, which a \"llama\" tokenizer needs.", l->path, KEY("scores"));
     v->score = cria_malloc_array(l->ctx, v->n, sizeof *v->score);
-    if (v->score == NULL) return cria_fail_nomem(l->err, "the scores of the vocabulary", v->n * sizeof *v->score);
+    if (v->score == NULL)
+        return cria_fail_nomem(l->err, "the scores of the vocabulary", v->n * sizeof *v->score);
     cria_meta_iter it = cria_meta_begin(m);
     for (uint32_t i = 0; i < v->n; i++) {
         double score = NAN;
         if (!cria_meta_next_f64(&it, &score) || !isfinite(score) || !isfinite((float)score))
-            return cria_fail(l->err, CRIA_EFORMAT, i, "%s: the score of token %u is not a finite number.", l->path, i);
+            return cria_fail(l->err, CRIA_EFORMAT, i, "%s: the score of token %u is not a finite number.",
+                             l->path, i);
         v->score[i] = (float)score;
     }
     return CRIA_OK;
@@ -209,8 +215,8 @@ static cria_status load_scores(const struct loader *l) {
 
 /* ---- special tokens ---- */
 
-/* Chat models end a turn with a token of their own, and not every file names it. Only control symbols count, and only
- * one that is not eos already. */
+/* Chat models end a turn with a token of their own, and not every file names it. Only control symbols count,
+ * and only one that is not eos already. */
 static int32_t find_control(const cria_vocab *v, const char *const *names) {
     for (; *names != NULL; names++) {
         const int32_t id = cria_vocab_find(v, *names, strlen(*names));
@@ -231,8 +237,9 @@ static cria_status load_special_ids(const struct loader *l) {
         const char *key;
         int32_t *id;
     } ids[] = {
-        {KEY("bos_token_id"), &v->bos},     {KEY("eos_token_id"), &v->eos}, {KEY("unknown_token_id"), &v->unk},
-        {KEY("padding_token_id"), &v->pad}, {KEY("eot_token_id"), &v->eot}, {KEY("eom_token_id"), &v->eom},
+        {KEY("bos_token_id"), &v->bos},     {KEY("eos_token_id"), &v->eos},
+        {KEY("unknown_token_id"), &v->unk}, {KEY("padding_token_id"), &v->pad},
+        {KEY("eot_token_id"), &v->eot},     {KEY("eom_token_id"), &v->eom},
     };
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         const cria_status st = read_id(l, ids[i].key, ids[i].id);
@@ -243,8 +250,8 @@ static cria_status load_special_ids(const struct loader *l) {
 
 /* Needs the index and the types. */
 static cria_status load_ends(const struct loader *l) {
-    static const char *const eot[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>",
-                                      "<|end_of_text|>", NULL};
+    static const char *const eot[] = {"<|eot_id|>",    "<|im_end|>",      "<|end|>", "<end_of_turn>",
+                                      "<|endoftext|>", "<|end_of_text|>", NULL};
     static const char *const eom[] = {"<|eom_id|>", NULL};
     cria_vocab *v = l->v;
     if (v->eot < 0) v->eot = find_control(v, eot);
@@ -261,8 +268,8 @@ static cria_status load_pretok(const struct loader *l) {
     cria_str name;
     if (!cria_meta_str(l->file, KEY("pre"), &name))
         return cria_fail(l->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
-                         "%s has no %s, so it does not say how words are split; convert the model anew.", l->path,
-                         KEY("pre"));
+                         "%s has no %s, so it does not say how words are split; convert the model anew.",
+                         l->path, KEY("pre"));
     if (!cria_pretok_find(name.data, name.len, &l->v->pretok))
         return cria_fail(l->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
                          "%s: the pre-tokenizer \"%.*s\" is not one of those that are known (%s).", l->path,
@@ -270,54 +277,75 @@ static cria_status load_pretok(const struct loader *l) {
     return CRIA_OK;
 }
 
-/* "left right" → ids. A part may begin with anything but is never empty, so the space is looked for behind the first
- * character. joined: room for s.len bytes. */
-static cria_status parse_merge(const struct loader *l, cria_str s, uint32_t rank, char *joined,
+/* Where a merge's result is put together; the longest piece fits. */
+struct joint {
+    char *text;
+    size_t longest;
+};
+
+static int32_t find_joined(const cria_vocab *v, const struct joint *j, cria_str left, cria_str right) {
+    if (left.len + right.len > j->longest) return -1;
+    memcpy(j->text, left.data, left.len);
+    memcpy(j->text + left.len, right.data, right.len);
+    return cria_vocab_find(v, j->text, left.len + right.len);
+}
+
+/* "left right" → ids. A part may begin with anything but is never empty, so the space is looked for behind
+ * the first character. */
+static cria_status parse_merge(const struct loader *l, cria_str s, uint32_t rank, const struct joint *j,
                                struct cria_merge *out) {
     const char *space = s.len < 3 ? NULL : memchr(s.data + 1, ' ', s.len - 2);
     if (space == NULL)
-        return cria_fail(l->err, CRIA_EFORMAT, rank, "%s: merge %u, \"%.*s\", is not two parts with a space between.",
-                         l->path, rank, shown(s), s.data);
-    const size_t left = (size_t)(space - s.data), right = s.len - left - 1;
-    memcpy(joined, s.data, left);
-    memcpy(joined + left, space + 1, right);
-    const int32_t ids[3] = {cria_vocab_find(l->v, s.data, left), cria_vocab_find(l->v, space + 1, right),
-                            cria_vocab_find(l->v, joined, left + right)};
+        return cria_fail(l->err, CRIA_EFORMAT, rank,
+                         "%s: merge %u, \"%.*s\", is not two parts with a space between.", l->path, rank,
+                         shown(s), s.data);
+    const cria_str left = {s.data, (size_t)(space - s.data)}, right = {space + 1, s.len - left.len - 1};
+    const int32_t ids[3] = {cria_vocab_find(l->v, left.data, left.len),
+                            cria_vocab_find(l->v, right.data, right.len), find_joined(l->v, j, left, right)};
     static const char *const what[] = {"left part", "right part", "result"};
     for (size_t i = 0; i < 3; i++)
         if (ids[i] < 0)
-            return cria_fail(l->err, CRIA_EFORMAT, rank, "%s: the %s of merge %u, \"%.*s\", is not in the vocabulary.",
-                             l->path, what[i], rank, shown(s), s.data);
+            return cria_fail(l->err, CRIA_EFORMAT, rank,
+                             "%s: the %s of merge %u, \"%.*s\", is not in the vocabulary.", l->path, what[i],
+                             rank, shown(s), s.data);
     *out = (struct cria_merge){(uint32_t)ids[0], (uint32_t)ids[1], (uint32_t)ids[2]};
     return CRIA_OK;
 }
 
+static cria_status find_merges(const struct loader *l, const cria_meta **out) {
+    const cria_status st = find_array(l, KEY("merges"), STRINGS, 0, out);
+    if (st != CRIA_OK) return st;
+    if (*out == NULL)
+        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE,
+                         "%s has no %s, which a \"gpt2\" tokenizer needs.", l->path, KEY("merges"));
+    if ((*out)->v.a.n > MERGES_MAX)
+        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE,
+                         "%s: there are %llu merges, and at most %u are possible.", l->path,
+                         (unsigned long long)(*out)->v.a.n, MERGES_MAX);
+    return CRIA_OK;
+}
+
+/* Needs the index. */
 static cria_status load_merges(const struct loader *l) {
     cria_vocab *v = l->v;
     const cria_meta *m;
-    cria_status st = find_array(l, KEY("merges"), STRINGS, 0, &m);
+    cria_status st = find_merges(l, &m);
     if (st != CRIA_OK) return st;
-    if (m == NULL)
-        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s has no %s, which a \"gpt2\" tokenizer needs.",
-                         l->path, KEY("merges"));
-    if (m->v.a.n > MERGES_MAX)
-        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s: there are %llu merges, and at most %u are possible.",
-                         l->path, (unsigned long long)m->v.a.n, MERGES_MAX);
+    struct joint j = {NULL, 0};
+    for (uint32_t i = 0; i < v->n; i++)
+        if (v->offset[i + 1] - v->offset[i] > j.longest) j.longest = v->offset[i + 1] - v->offset[i];
+    j.text = cria_malloc(l->ctx, j.longest);
     v->n_merges = (uint32_t)m->v.a.n;
     v->merges = cria_malloc_array(l->ctx, v->n_merges, sizeof *v->merges);
-    char *joined = cria_malloc(l->ctx, 2 * CRIA_PIECE_MAX + 1);
-    if (v->merges == NULL || joined == NULL)
+    if (v->merges == NULL || j.text == NULL)
         st = cria_fail_nomem(l->err, "the merges of the vocabulary", v->n_merges * sizeof *v->merges);
     cria_meta_iter it = cria_meta_begin(m);
     for (uint32_t i = 0; i < v->n_merges && st == CRIA_OK; i++) {
         cria_str s = {NULL, 0};
-        if (!cria_meta_next_str(&it, &s) || s.len > 2 * CRIA_PIECE_MAX + 1)
-            st = cria_fail(l->err, CRIA_EFORMAT, i, "%s: merge %u has %zu bytes, and at most %u are possible.", l->path,
-                           i, s.len, 2 * CRIA_PIECE_MAX + 1);
-        else
-            st = parse_merge(l, s, i, joined, &v->merges[i]);
+        cria_meta_next_str(&it, &s); /* the array has so many: a failure leaves s empty, which is no merge */
+        st = parse_merge(l, s, i, &j, &v->merges[i]);
     }
-    cria_free(l->ctx, joined);
+    cria_free(l->ctx, j.text);
     return st;
 }
 
@@ -330,10 +358,12 @@ static cria_status load_charsmap(const struct loader *l) {
     if (st != CRIA_OK || m == NULL || m->v.a.n == 0) return st;
     const size_t len = (size_t)(m->v.a.end - m->v.a.data);
     if (m->v.a.n != len)
-        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s: %s has %llu items in %zu bytes; items must be bytes.",
-                         l->path, KEY("precompiled_charsmap"), (unsigned long long)m->v.a.n, len);
+        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE,
+                         "%s: %s has %llu items in %zu bytes; items must be bytes.", l->path,
+                         KEY("precompiled_charsmap"), (unsigned long long)m->v.a.n, len);
     l->v->normalizer_data = cria_malloc(l->ctx, len);
-    if (l->v->normalizer_data == NULL) return cria_fail_nomem(l->err, "the tokenizer's normalization rules", len);
+    if (l->v->normalizer_data == NULL)
+        return cria_fail_nomem(l->err, "the tokenizer's normalization rules", len);
     memcpy(l->v->normalizer_data, m->v.a.data, len);
     l->v->normalizer.charsmap = l->v->normalizer_data;
     l->v->normalizer.charsmap_len = len;
@@ -358,21 +388,41 @@ static cria_status load_unk_surface(const struct loader *l) {
     return CRIA_OK;
 }
 
+/* Needs the index. What no piece covers becomes bytes or the unknown piece: one of the two must be there. As
+ * in SentencePiece the unknown piece is one of that type; some files name eos instead, which must not be
+ * printed. */
+static cria_status settle_unknown(const struct loader *l) {
+    cria_vocab *v = l->v;
+    unsigned n_bytes = 0;
+    for (int b = 0; b < 256; b++) n_bytes += v->byte_id[b] >= 0;
+    if (n_bytes != 0 && n_bytes != 256)
+        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE,
+                         "%s: the vocabulary has %u of the 256 byte pieces <0x00> to <0xFF>.", l->path,
+                         n_bytes);
+    v->byte_fallback = n_bytes == 256;
+    if (v->unk >= 0 && v->type[v->unk] != CRIA_PIECE_UNKNOWN) v->unk = -1;
+    for (uint32_t i = 0; i < v->n && v->unk < 0; i++)
+        if (v->type[i] == CRIA_PIECE_UNKNOWN) v->unk = (int32_t)i;
+    if (v->byte_fallback || v->unk >= 0) return CRIA_OK;
+    return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE,
+                     "%s: the vocabulary has neither byte pieces nor an unknown one.", l->path);
+}
+
 /* ---- the whole ---- */
 
 static cria_status load_model(const struct loader *l) {
     cria_str name;
     if (!cria_meta_str(l->file, KEY("model"), &name))
-        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s has no %s, so it holds no tokenizer.", l->path,
-                         KEY("model"));
+        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s has no %s, so it holds no tokenizer.",
+                         l->path, KEY("model"));
     if (str_is(name, "gpt2"))
         l->v->model = CRIA_VOCAB_BYTE_BPE;
     else if (str_is(name, "llama"))
         l->v->model = CRIA_VOCAB_SPM_BPE;
     else
         return cria_fail(l->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
-                         "%s: tokenizers of kind \"%.*s\" are not supported, only \"gpt2\" and \"llama\".", l->path,
-                         shown(name), name.data);
+                         "%s: tokenizers of kind \"%.*s\" are not supported, only \"gpt2\" and \"llama\".",
+                         l->path, shown(name), name.data);
     return CRIA_OK;
 }
 
@@ -388,8 +438,7 @@ static cria_status load_all(const struct loader *l) {
     if (st == CRIA_OK) st = cria_vocab_index(l->v, l->path, l->err);
     if (st == CRIA_OK && !spm) st = load_merges(l);
     if (st == CRIA_OK) st = load_ends(l);
-    for (uint32_t i = 0; st == CRIA_OK && spm && i < 256; i++)
-        if (l->v->byte_id[i] >= 0) l->v->byte_fallback = true;
+    if (st == CRIA_OK && spm) st = settle_unknown(l);
     return st;
 }
 

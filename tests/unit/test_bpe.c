@@ -97,7 +97,7 @@ static void missing_byte_is_left_out(void **state) {
     end(&f);
 }
 
-/* Llama 3 takes a word that is a piece as it is; others must be able to reach it by merges. Only normal pieces count. */
+/* Llama 3 takes a word that is a piece as it is, if a normal one; others must reach it by merges. */
 static void whole_words(void **state) {
     (void)state;
     static const enum cria_pretok kinds[] = {CRIA_PRETOK_LLAMA3, CRIA_PRETOK_GPT2};

@@ -175,10 +175,9 @@ static void expect_byte_level(const cria_vocab *v, const int32_t *ids, size_t n,
     } special[] = {{"", 0}, {"", 0}, {"a b", 3}, {"\xe9!", 2}, {"x\xe2 ", 3}, {"\xe2\x96", 2}};
     for (size_t i = 0; i < n; i++) {
         const uint8_t byte = (uint8_t)ids[i];
-        if (ids[i] < 256)
-            assert_int_equal(cria_buf_push(&raw, byte, NULL), CRIA_OK);
-        else
-            assert_int_equal(cria_buf_append(&raw, special[ids[i] - 256].text, special[ids[i] - 256].len, NULL), CRIA_OK);
+        const void *piece = ids[i] < 256 ? (const void *)&byte : special[ids[i] - 256].text;
+        const size_t len = ids[i] < 256 ? 1 : special[ids[i] - 256].len;
+        assert_int_equal(cria_buf_append(&raw, piece, len, NULL), CRIA_OK);
     }
     for (size_t i = 0; i < raw.len;) {
         uint32_t cp;

@@ -83,9 +83,9 @@ static const struct value gpt2[] = {
 
 static const struct value llama[] = {
     STRING("model", "llama"),
-    STRINGS("tokens", 5, "<unk>", "<s>", "</s>", "<0x0A>", "\342\226\201a"),
+    STRINGS("tokens", 5, "<unk>", "<s>", "</s>", "b", "\342\226\201a"),
     NUMBERS("scores", CRIA_GGUF_F32, 5, 0, 0, 0, 0, -1.5),
-    NUMBERS("token_type", CRIA_GGUF_I32, 5, 2, 3, 3, 6, 1),
+    NUMBERS("token_type", CRIA_GGUF_I32, 5, 2, 3, 3, 1, 1),
     END,
 };
 
@@ -139,13 +139,45 @@ static void sentencepiece(void **state) {
     load_ok(llama, NULL, &x, &v);
     assert_int_equal(v.model, CRIA_VOCAB_SPM_BPE);
     assert_true(v.unk == 0 && v.bos == 1 && v.eos == 2 && v.eot == -1); /* the defaults */
-    assert_true(v.add_bos && v.byte_fallback);
-    assert_int_equal(v.byte_id['\n'], 3);
+    assert_true(v.add_bos && !v.byte_fallback);
     assert_true(v.score[4] == -1.5f);
     assert_true(v.normalizer.add_dummy_prefix && v.normalizer.escape_whitespaces);
     assert_false(v.normalizer.remove_extra_whitespaces);
     assert_null(v.normalizer.charsmap);
     assert_int_equal(v.unk_surface_len, 5);
+    done(&x, &v);
+}
+
+/* All byte pieces; an unknown piece that is none by its type is not one. */
+static void byte_pieces(void **state) {
+    (void)state;
+    static char pieces[256][8];
+    static const char *tokens[258];
+    static double types[258], scores[258];
+    for (int i = 0; i < 256; i++) {
+        snprintf(pieces[i], sizeof pieces[i], "<0x%02X>", (unsigned)i);
+        tokens[i] = pieces[i];
+        types[i] = CRIA_PIECE_BYTE;
+    }
+    tokens[256] = "</s>";
+    tokens[257] = "?";
+    types[256] = CRIA_PIECE_CONTROL;
+    types[257] = CRIA_PIECE_UNKNOWN;
+    const struct value changes[] = {
+        {"tokens", CRIA_GGUF_STRING, 258, tokens, NULL},
+        {"token_type", CRIA_GGUF_I32, 258, NULL, types},
+        {"scores", CRIA_GGUF_F32, 258, NULL, scores},
+        NUMBER("unknown_token_id", CRIA_GGUF_U32, 256),
+        END,
+    };
+    struct opened x;
+    cria_vocab v;
+    load_ok(llama, changes, &x, &v);
+    assert_true(v.byte_fallback && v.byte_id['\n'] == 10 && v.unk == 257);
+    done(&x, &v);
+    types[257] = CRIA_PIECE_NORMAL;
+    load_ok(llama, changes, &x, &v);
+    assert_true(v.byte_fallback && v.unk == -1);
     done(&x, &v);
 }
 
@@ -167,7 +199,7 @@ static void options(void **state) {
     assert_true(v.normalizer.remove_extra_whitespaces);
     assert_int_equal(v.normalizer.charsmap_len, 3);
     assert_memory_equal(v.normalizer.charsmap, "\1\2\xff", 3);
-    const uint8_t types[] = {CRIA_PIECE_UNKNOWN, CRIA_PIECE_CONTROL, CRIA_PIECE_CONTROL, CRIA_PIECE_BYTE,
+    const uint8_t types[] = {CRIA_PIECE_UNKNOWN, CRIA_PIECE_CONTROL, CRIA_PIECE_CONTROL, CRIA_PIECE_NORMAL,
                              CRIA_PIECE_CONTROL};
     assert_memory_equal(v.type, types, sizeof types);
     done(&x, &v);
@@ -184,8 +216,13 @@ static void options(void **state) {
     assert_int_equal(v.type[5], CRIA_PIECE_UNUSED); /* without text */
     done(&x, &v);
 
-    const struct value no_bos[] = {STRING("pre", "llama-bpe"), WITHOUT("bos_token_id"),
-                                   NUMBER("eot_token_id", CRIA_GGUF_U64, 2), NUMBER("add_bos_token", CRIA_GGUF_BOOL, 1), END};
+    const struct value no_bos[] = {
+        STRING("pre", "llama-bpe"),
+        WITHOUT("bos_token_id"),
+        NUMBER("eot_token_id", CRIA_GGUF_U64, 2),
+        NUMBER("add_bos_token", CRIA_GGUF_BOOL, 1),
+        END,
+    };
     load_ok(gpt2, no_bos, &x, &v);
     assert_false(v.add_bos);
     assert_int_equal(v.eot, 2);
@@ -240,7 +277,11 @@ static void refuses_values(void **state) {
     REFUSED(llama, CRIA_EFORMAT, "has 4 items", NUMBERS("scores", CRIA_GGUF_F32, 4, 0, 0, 0, 0));
     REFUSED(llama, CRIA_EFORMAT, "items must be bytes", NUMBERS("precompiled_charsmap", CRIA_GGUF_I32, 2, 1, 2));
     /* llama.cpp#26511: a byte piece out of range once became an index of −1 */
-    REFUSED(llama, CRIA_EFORMAT, "<0x-1>", STRINGS("tokens", 5, "<unk>", "<s>", "</s>", "<0x-1>", "a"));
+    REFUSED(llama, CRIA_EFORMAT, "<0x-1>", STRINGS("tokens", 5, "<unk>", "<s>", "</s>", "<0x-1>", "a"),
+            NUMBERS("token_type", CRIA_GGUF_I32, 5, 2, 3, 3, 6, 1));
+    REFUSED(llama, CRIA_EFORMAT, "1 of the 256", STRINGS("tokens", 5, "<unk>", "<s>", "</s>", "<0x0A>", "a"),
+            WITHOUT("token_type"));
+    REFUSED(llama, CRIA_EFORMAT, "neither byte pieces", NUMBERS("token_type", CRIA_GGUF_I32, 5, 1, 3, 3, 1, 1));
 }
 
 static void refuses_merges(void **state) {
@@ -285,7 +326,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(byte_level),     cmocka_unit_test(sentencepiece),     cmocka_unit_test(options),
         cmocka_unit_test(refuses_values), cmocka_unit_test(refuses_structure), cmocka_unit_test(refuses_merges),
-        cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(byte_pieces),    cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
