@@ -2,9 +2,11 @@
 /*
  * Normalization as SentencePiece's Normalizer does it (see normalize.h). The charsmap is
  *   u32 bytes of the trie | darts-clone double array | NUL-terminated replacement strings
- * A unit of the double array: bits 0–7 label, 8 has a leaf, 9 offset is shifted by 8, 10–30 offset; a leaf unit has bit
- * 31 set and holds a position in the strings. It comes from the file, so cria_normalizer_init walks all units once and
- * refuses the map unless every transition and every position stays inside (Darts::DoubleArray::validate).
+ * A unit of the double array: bits 0–7 label, 8 has a leaf, 9 offset is shifted by 8, 10–30 offset; a leaf
+ * unit has bit 31 set and holds a position in the strings. It comes from the file, so cria_normalizer_init
+ * walks all units once and refuses the map unless every transition and every position stays inside
+ * (Darts::DoubleArray::validate). Unlike the library it also wants the strings to be UTF-8, so that what
+ * cria_normalize makes always is.
  */
 #include "text/normalize.h"
 #include "base/reader.h"
@@ -18,7 +20,9 @@
 static const uint8_t space_symbol[3] = {0xE2, 0x96, 0x81}; /* U+2581 */
 static const uint8_t replacement[3] = {0xEF, 0xBF, 0xBD};  /* U+FFFD */
 
-static uint32_t unit_at(const cria_normalizer *n, uint32_t i) { return cria_load_u32(n->units + (size_t)i * 4); }
+static uint32_t unit_at(const cria_normalizer *n, uint32_t i) {
+    return cria_load_u32(n->units + (size_t)i * 4);
+}
 static uint32_t unit_label(uint32_t u) { return u & (1u << 31 | 0xFFu); }
 static bool unit_has_leaf(uint32_t u) { return (u >> 8 & 1) != 0; }
 static uint32_t unit_value(uint32_t u) { return u & 0x7FFFFFFFu; }
@@ -26,7 +30,8 @@ static uint32_t unit_offset(uint32_t u) { return u >> 10 << ((u & 1u << 9) >> 6)
 
 static bool units_valid(const cria_normalizer *n, uint32_t count) {
     const uint32_t root = unit_at(n, 0);
-    if (unit_label(root) != 0 || unit_has_leaf(root) || unit_offset(root) == 0 || (unit_offset(root) | 0xFF) >= count)
+    if (unit_label(root) != 0 || unit_has_leaf(root) || unit_offset(root) == 0 ||
+        (unit_offset(root) | 0xFF) >= count)
         return false;
     for (uint32_t i = 1; i < count; i++) {
         const uint32_t u = unit_at(n, i);
@@ -34,8 +39,8 @@ static bool units_valid(const cria_normalizer *n, uint32_t count) {
             const uint32_t next = i ^ unit_offset(u);
             if ((next | 0xFF) >= count) return false;
             if (unit_has_leaf(u) && unit_label(unit_at(n, next)) <= 0xFF) return false;
-        } else if (unit_value(u) >= n->strings_len) {
-            return false;
+        } else if (unit_value(u) >= n->strings_len || (n->strings[unit_value(u)] & 0xC0) == 0x80) {
+            return false; /* outside, or inside a character */
         }
     }
     return true;
@@ -45,24 +50,31 @@ static cria_status load_charsmap(cria_normalizer *n, const char *name, cria_erro
     const uint8_t *data = n->spec->charsmap;
     const size_t len = n->spec->charsmap_len;
     if (len <= 4)
-        return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE, "The character map of the %s has only %zu bytes.", name, len);
+        return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE, "The character map of the %s has only %zu bytes.",
+                         name, len);
     const uint32_t trie = cria_load_u32(data);
     if (trie >= len - 4)
         return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE,
-                         "The character map of the %s claims a trie of %u bytes, but has %zu bytes in all.", name, trie,
-                         len);
+                         "The character map of the %s claims a trie of %u bytes, but has %zu bytes in all.",
+                         name, trie, len);
     if (trie == 0 || trie % 1024 != 0)
-        return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE,
-                         "The trie in the character map of the %s has %u bytes, which is no multiple of 1024.", name,
-                         trie);
+        return cria_fail(
+            err, CRIA_EFORMAT, CRIA_NOWHERE,
+            "The trie in the character map of the %s has %u bytes, which is no multiple of 1024.", name,
+            trie);
     n->units = data + 4;
     n->strings = (const char *)data + 4 + trie;
     n->strings_len = len - 4 - trie;
     if (n->strings[n->strings_len - 1] != '\0')
-        return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE, "The character map of the %s does not end in a NUL.", name);
+        return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE,
+                         "The character map of the %s does not end in a NUL.", name);
+    if (!cria_utf8_valid((const uint8_t *)n->strings, n->strings_len))
+        return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE,
+                         "The character map of the %s holds text that is no UTF-8.", name);
     if (!units_valid(n, trie / 4))
         return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE,
-                         "The character map of the %s has a transition that leaves it; the file is damaged.", name);
+                         "The character map of the %s has a transition that leaves it; the file is damaged.",
+                         name);
     return CRIA_OK;
 }
 
@@ -70,8 +82,8 @@ static bool begins_rule(const cria_normalizer *n, uint8_t byte) {
     return n->units && unit_label(unit_at(n, unit_offset(unit_at(n, 0)) ^ byte)) == byte;
 }
 
-cria_status cria_normalizer_init(cria_normalizer *out, const struct cria_vocab_normalizer *spec, const cria_trie *keep,
-                                 const char *name, cria_error *err) {
+cria_status cria_normalizer_init(cria_normalizer *out, const struct cria_vocab_normalizer *spec,
+                                 const cria_trie *keep, const char *name, cria_error *err) {
     cria_normalizer n = {.spec = spec, .keep = keep && !cria_trie_empty(keep) ? keep : NULL};
     if (spec->charsmap_len > 0) {
         const cria_status st = load_charsmap(&n, name, err);
@@ -188,7 +200,8 @@ static cria_status normalize_body(const cria_normalizer *n, const uint8_t *text,
     return CRIA_OK;
 }
 
-cria_status cria_normalize(const cria_normalizer *n, const uint8_t *text, size_t len, cria_buf *out, cria_error *err) {
+cria_status cria_normalize(const cria_normalizer *n, const uint8_t *text, size_t len, cria_buf *out,
+                           cria_error *err) {
     const size_t start = out->len;
     const bool squeeze = n->spec->remove_extra_whitespaces;
     const size_t skip = squeeze ? skip_leading_space(n, text, len) : 0;
@@ -197,6 +210,7 @@ cria_status cria_normalize(const cria_normalizer *n, const uint8_t *text, size_t
     if (n->spec->add_dummy_prefix && !n->spec->treat_whitespace_as_suffix) st = add_space(n, out, err);
     if (st == CRIA_OK) st = normalize_body(n, text + skip, len - skip, out, err);
     if (st == CRIA_OK && squeeze) drop_trailing_space(n, start, out);
-    if (st == CRIA_OK && n->spec->add_dummy_prefix && n->spec->treat_whitespace_as_suffix) st = add_space(n, out, err);
+    if (st == CRIA_OK && n->spec->add_dummy_prefix && n->spec->treat_whitespace_as_suffix)
+        st = add_space(n, out, err);
     return st;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * SentencePiece encoding: normalize, segment by BPE (spm_bpe.c) or unigram (spm_unigram.c), then what
- * SentencePieceProcessor::EncodeOptimized does with unknown pieces: bytes where the model has byte fallback, otherwise
- * one unknown id for a run of them.
+ * SentencePieceProcessor::EncodeOptimized does with unknown pieces: bytes where the model has byte fallback,
+ * otherwise one unknown id for a run of them.
  */
 #include "text/spm.h"
 #include "base/mem.h"
@@ -37,7 +37,7 @@ static cria_status prepare_bpe(struct cria_spm *s, const cria_vocab *v, cria_err
     for (uint32_t id = 0; id < v->n; id++) {
         size_t len;
         const char *piece = cria_vocab_piece(v, id, &len);
-        if (!mergeable(v->type[id])) continue;
+        if (!mergeable(v->type[id]) || len == 0) continue; /* a GGUF may have empty ones */
         if (len > s->longest) s->longest = len;
         if (has_inner_space(piece, len)) s->by_word = false;
         if (v->type[id] == CRIA_PIECE_UNUSED) s->n_unused++;
@@ -71,12 +71,13 @@ static cria_status prepare(struct cria_spm *s, const cria_vocab *v, cria_error *
     for (uint32_t id = 0; id < v->n && st == CRIA_OK; id++) {
         size_t len;
         const char *piece = cria_vocab_piece(v, id, &len);
-        if (v->type[id] == CRIA_PIECE_USER_DEFINED) st = cria_trie_add(&s->symbols, piece, len, (int32_t)id, err);
+        if (v->type[id] == CRIA_PIECE_USER_DEFINED)
+            st = cria_trie_add(&s->symbols, piece, len, (int32_t)id, err);
     }
-    if (st == CRIA_OK) st = cria_normalizer_init(&s->normalizer, &v->normalizer, &s->symbols, "normalizer", err);
-    s->denormalize = v->denormalizer.charsmap_len > 0; /* without rules the library makes none */
-    if (st == CRIA_OK && s->denormalize)
-        st = cria_normalizer_init(&s->denormalizer, &v->denormalizer, NULL, "denormalizer", err);
+    if (st == CRIA_OK)
+        st = cria_normalizer_init(&s->normalizer, &v->normalizer, &s->symbols, "normalizer", err);
+    cria_normalizer back; /* made again where text is decoded; here so that a damaged file is refused at once */
+    if (st == CRIA_OK) st = cria_normalizer_init(&back, &v->denormalizer, NULL, "denormalizer", err);
     if (st != CRIA_OK) return st;
     return v->model == CRIA_VOCAB_SPM_BPE ? prepare_bpe(s, v, err) : prepare_unigram(s, v, err);
 }
@@ -102,12 +103,14 @@ void cria_spm_free(cria_ctx *ctx, struct cria_spm *s) {
     cria_free(ctx, s);
 }
 
-cria_status cria_spm_emit(struct cria_spm_out *o, int32_t id, const uint8_t *text, size_t len, cria_error *err) {
+cria_status cria_spm_emit(struct cria_spm_out *o, int32_t id, const uint8_t *text, size_t len,
+                          cria_error *err) {
     const cria_vocab *v = o->v;
     const bool unknown = cria_spm_unknown(v, id);
     cria_status st = CRIA_OK;
     if (unknown && v->byte_fallback) {
-        for (size_t i = 0; i < len && st == CRIA_OK; i++) st = cria_ids_push(o->ids, v->byte_id[text[i]], err);
+        for (size_t i = 0; i < len && st == CRIA_OK; i++)
+            st = cria_ids_push(o->ids, v->byte_id[text[i]], err);
     } else if (!unknown || !o->after_unknown) {
         st = cria_ids_push(o->ids, id, err);
     }

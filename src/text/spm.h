@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a SentencePiece vocabulary keeps ready for encoding and decoding; made by cria_spm_new (tokenizer.h). */
+/* What a SentencePiece vocabulary keeps ready for encoding; made by cria_spm_new (tokenizer.h). */
 #ifndef CRIA_TEXT_SPM_H
 #define CRIA_TEXT_SPM_H
 
@@ -7,16 +7,15 @@
 #include "text/trie.h"
 
 struct cria_spm {
-    cria_normalizer normalizer, denormalizer;
-    bool denormalize;       /* decode ends with cria_normalize by .denormalizer over the whole text */
-    cria_trie symbols;      /* user-defined symbols: kept whole by normalization, never merged */
+    cria_normalizer normalizer;
+    cria_trie symbols; /* user-defined symbols: kept whole by normalization, never merged */
     /* BPE */
-    bool by_word;           /* no merge reaches over the border before a space symbol that follows something else */
-    size_t longest;         /* bytes of the longest piece */
+    bool by_word;   /* no merge reaches over the border before a space symbol that follows something else */
+    size_t longest; /* bytes of the longest piece */
     uint32_t n_unused;
-    uint32_t *unused_rank;  /* [n]: rank among the pieces of type UNUSED; NULL when there are none */
+    uint32_t *unused_rank; /* [n]: rank among the pieces of type UNUSED; NULL when there are none */
     /* unigram */
-    cria_trie pieces;       /* normal, user-defined and unused pieces */
+    cria_trie pieces; /* normal, user-defined and unused pieces */
     float unk_score;
 };
 

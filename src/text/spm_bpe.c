@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * BPE by piece scores, as bpe::Model::SampleEncode of SentencePiece 0.2.3 without dropout: start from characters and
- * user-defined symbols, merge the neighbours whose joint piece has the highest score, left-most on a tie, until no
- * joint piece exists. Pieces of type UNUSED take part in merging and are split again at the end.
+ * BPE by piece scores, as bpe::Model::SampleEncode of SentencePiece 0.2.3 without dropout: start from
+ * characters and user-defined symbols, merge the neighbours whose joint piece has the highest score,
+ * left-most on a tie, until no joint piece exists. Pieces of type UNUSED take part in merging and are split
+ * again at the end.
  *
- * A binary heap holds the candidate pairs; a pair whose sides have changed since is dropped when it comes up. Where no
- * piece crosses the border before a word (cria_spm.by_word), words are done one after the other: merges of different
- * words never meet, and a heap of ten stays in the first cache lines. In a long text most words have been seen before in
- * it; their ids are copied from there.
+ * A binary heap holds the candidate pairs; a pair whose sides have changed since is dropped when it comes up.
+ * Where no piece crosses the border before a word (cria_spm.by_word), words are done one after the other:
+ * merges of different words never meet, and a heap of ten stays in the first cache lines. In a long text most
+ * words have been seen before in it; their ids are copied from there.
  */
+#include "base/half.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "text/spm_segment.h"
@@ -28,9 +30,9 @@ struct symbol {
 
 /* Highest score first, then left-most: one 64-bit comparison. Equal keys cannot both be current. */
 struct pair {
-    uint64_t key;   /* ordered score bits, then the complement of the left symbol's index */
+    uint64_t key; /* ordered score bits, then the complement of the left symbol's index */
     uint32_t right;
-    uint32_t id;    /* the joint piece */
+    uint32_t id; /* the joint piece */
 };
 
 /* A word done before: where it stands in the text and its ids in the output. */
@@ -38,8 +40,8 @@ struct word {
     uint32_t start, len; /* len 0: none */
     size_t first, n;
 };
-#define WORDS 4096u           /* slots, the latest word of a slot stays */
-#define WORDS_TEXT_MIN 8192u  /* bytes of text from which remembering pays */
+#define WORDS 4096u          /* slots, the latest word of a slot stays */
+#define WORDS_TEXT_MIN 8192u /* bytes of text from which remembering pays */
 
 struct bpe {
     const struct cria_spm *s;
@@ -50,14 +52,13 @@ struct bpe {
     struct pair *heap;
     size_t heap_n, heap_cap;
     struct word *words; /* [WORDS]; NULL: not remembered */
-    uint32_t *split; /* [n_unused] bytes of the left part in the last merge seen; 0: none */
+    uint32_t *split;    /* [n_unused] bytes of the left part in the last merge seen; 0: none */
     cria_error *err;
 };
 
 /* Float order as unsigned order: all bits flipped for negative numbers, the sign bit for others. */
 static uint64_t score_order(float score) {
-    uint32_t u;
-    memcpy(&u, &score, sizeof u);
+    const uint32_t u = cria_f32_to_bits(score);
     return u & 0x80000000u ? ~u : u | 0x80000000u;
 }
 
@@ -154,7 +155,8 @@ static cria_status emit(const struct bpe *b, struct cria_spm_out *o, uint32_t st
                         unsigned depth) {
     const uint8_t *text = b->text + start;
     if (id < 0) return cria_spm_emit(o, b->v->unk, text, len, b->err);
-    if (b->v->type[id] != CRIA_PIECE_UNUSED || depth > SPLIT_DEPTH_MAX) return cria_spm_emit(o, id, text, len, b->err);
+    if (b->v->type[id] != CRIA_PIECE_UNUSED || depth > SPLIT_DEPTH_MAX)
+        return cria_spm_emit(o, id, text, len, b->err);
     const uint32_t left = b->split ? b->split[b->s->unused_rank[id]] : 0;
     if (left == 0) return cria_spm_emit(o, b->v->unk, text, len, b->err);
     const cria_status st = emit(b, o, start, left, find_piece(b, start, left), depth + 1);
@@ -170,12 +172,14 @@ static struct word *word_slot(const struct bpe *b, uint32_t start, uint32_t len)
 
 static cria_status repeat(struct cria_spm_out *o, const struct word *w, cria_error *err) {
     cria_status st = CRIA_OK;
-    for (size_t i = 0; i < w->n && st == CRIA_OK; i++) st = cria_ids_push(o->ids, o->ids->data[w->first + i], err);
+    for (size_t i = 0; i < w->n && st == CRIA_OK; i++)
+        st = cria_ids_push(o->ids, o->ids->data[w->first + i], err);
     o->after_unknown = false;
     return st;
 }
 
-/* Without byte fallback neighbouring unknown pieces are one id, also across words: such words are not remembered. */
+/* Without byte fallback neighbouring unknown pieces are one id, also across words: such words are not
+ * remembered. */
 static bool repeatable(const struct bpe *b, const struct cria_spm_out *o, size_t first) {
     if (b->v->byte_fallback) return true;
     for (size_t i = first; i < o->ids->n; i++)
@@ -231,7 +235,9 @@ static cria_status segment(struct bpe *b, size_t len, struct cria_spm_out *o) {
     for (size_t i = 0; i < len;) {
         const uint8_t *at = b->text + i;
         int32_t id = ID_UNKNOWN_YET;
-        size_t took = s->symbols.root[at[0]] ? cria_trie_longest(&s->symbols, at, len - i, CRIA_SPM_SYMBOLS_MAX, &id) : 0;
+        size_t took = s->symbols.root[at[0]]
+                          ? cria_trie_longest(&s->symbols, at, len - i, CRIA_SPM_SYMBOLS_MAX, &id)
+                          : 0;
         const bool frozen = took > 0;
         if (!frozen) took = cria_spm_char_length(at, len - i);
         const bool space = took == 3 && memcmp(at, "\xE2\x96\x81", 3) == 0;
@@ -245,8 +251,8 @@ static cria_status segment(struct bpe *b, size_t len, struct cria_spm_out *o) {
     return flush(b, o);
 }
 
-cria_status cria_spm_segment_bpe(const struct cria_spm *s, const uint8_t *text, size_t len, struct cria_spm_out *o,
-                                 cria_error *err) {
+cria_status cria_spm_segment_bpe(const struct cria_spm *s, const uint8_t *text, size_t len,
+                                 struct cria_spm_out *o, cria_error *err) {
     struct bpe b = {.s = s, .v = o->v, .text = text, .err = err};
     if (s->by_word && len >= WORDS_TEXT_MIN && !(b.words = cria_calloc(o->v->ctx, WORDS, sizeof *b.words)))
         return cria_fail_nomem(err, "tokenizing", WORDS * sizeof *b.words);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Unigram segmentation: the path of pieces with the highest sum of scores (Viterbi), as unigram::Model::EncodeOptimized
- * of SentencePiece 0.2.3, in the same float operations and the same order, so that near-ties fall alike. Positions are
- * bytes; a piece starts only where a character starts.
+ * Unigram segmentation: the path of pieces with the highest sum of scores (Viterbi), as
+ * unigram::Model::EncodeOptimized of SentencePiece 0.2.3, in the same float operations and the same order, so
+ * that near-ties fall alike. Positions are bytes; a piece starts only where a character starts.
  */
 #include "base/mem.h"
 #include "base/status.h"
@@ -38,7 +38,8 @@ static void rebase(struct lattice *l, size_t at) {
     l->best[at].score = 0.0f;
 }
 
-static void search(const struct cria_spm *s, const cria_vocab *v, const uint8_t *text, size_t len, struct lattice *l) {
+static void search(const struct cria_spm *s, const cria_vocab *v, const uint8_t *text, size_t len,
+                   struct lattice *l) {
     for (size_t start = 0; start < len;) {
         rebase(l, start);
         const size_t c = cria_spm_char_length(text + start, len - start);
@@ -61,8 +62,8 @@ static void search(const struct cria_spm *s, const cria_vocab *v, const uint8_t 
     }
 }
 
-/* The path is known from its end: turn its links around in place (start becomes the end of the piece that starts
- * there), then walk it forwards. */
+/* The path is known from its end: turn its links around in place (start becomes the end of the piece that
+ * starts there), then walk it forwards. */
 static cria_status give_out(const uint8_t *text, size_t len, struct node *best, struct cria_spm_out *o,
                             cria_error *err) {
     struct node link = best[len];
@@ -78,8 +79,8 @@ static cria_status give_out(const uint8_t *text, size_t len, struct node *best, 
     return st;
 }
 
-cria_status cria_spm_segment_unigram(const struct cria_spm *s, const uint8_t *text, size_t len, struct cria_spm_out *o,
-                                     cria_error *err) {
+cria_status cria_spm_segment_unigram(const struct cria_spm *s, const uint8_t *text, size_t len,
+                                     struct cria_spm_out *o, cria_error *err) {
     struct lattice l = {.best = cria_malloc_array(o->v->ctx, len + 1, sizeof *l.best)};
     if (!l.best) return cria_fail_nomem(err, "tokenizing", (len + 1) * sizeof *l.best);
     for (size_t i = 0; i <= len; i++) l.best[i] = (struct node){0.0f, NO_START, -1};

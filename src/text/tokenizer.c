@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The public tokenizer but for decoding (detok.c): opening, encoding, the getters. Special symbols written out in raw
- * text are cut out here, before the algorithm sees what lies between: the left-most, of those the longest. A stretch
- * between two symbols is encoded as a text of its own, as the reference encoders of chat models do.
+ * The public tokenizer but for decoding (detok.c): opening, encoding, the getters. Special symbols written
+ * out in raw text are cut out here, before the algorithm sees what lies between: the left-most, of those the
+ * longest. A stretch between two symbols is encoded as a text of its own, as the reference encoders of chat
+ * models do.
  */
 #include "text/tokenizer.h"
 #include "base/ctx.h"
@@ -129,15 +130,17 @@ static cria_status load_file(cria_ctx *ctx, const char *path, cria_vocab *out, c
 
 cria_status cria_tokenizer_open(cria_ctx *ctx, const char *path, cria_tokenizer **out, cria_error *err) {
     if (!ctx || !path || !out)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_tokenizer_open needs a context, a path and an out.");
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
+                         "cria_tokenizer_open needs a context, a path and an out.");
     char *joined = NULL;
     if (cria_path_kind(path) == CRIA_PATH_FOLDER) {
         joined = cria_path_join(ctx, path, "tokenizer.model");
         if (!joined) return cria_fail_nomem(err, "a path", strlen(path));
         if (cria_path_kind(joined) == CRIA_PATH_MISSING) {
             cria_free(ctx, joined);
-            return cria_fail(err, CRIA_EIO, CRIA_NOWHERE,
-                             "The folder %s has no tokenizer.model; copy the model's there, or name a .gguf file.", path);
+            return cria_fail(
+                err, CRIA_EIO, CRIA_NOWHERE,
+                "The folder %s has no tokenizer.model; copy the model's there, or name a .gguf file.", path);
         }
     }
     cria_vocab vocab;
@@ -178,16 +181,18 @@ static cria_status encode_part(const cria_tokenizer *t, const uint8_t *text, siz
                   : cria_spm_encode(t->spm, &t->vocab, text, len, ids, err);
 }
 
-static cria_status encode_all(const cria_tokenizer *t, const uint8_t *text, size_t len, unsigned flags, cria_ids *ids,
-                              cria_error *err) {
+static cria_status encode_all(const cria_tokenizer *t, const uint8_t *text, size_t len, unsigned flags,
+                              cria_ids *ids, cria_error *err) {
     const cria_trie *symbols = flags & CRIA_ENCODE_SPECIAL ? &t->specials->asked : &t->specials->always;
     cria_status st = CRIA_OK;
     if (flags & CRIA_ENCODE_BOS && t->vocab.bos >= 0) st = cria_ids_push(ids, t->vocab.bos, err);
-    if (st != CRIA_OK || cria_trie_empty(symbols)) return st != CRIA_OK ? st : encode_part(t, text, len, ids, err);
+    if (st != CRIA_OK || cria_trie_empty(symbols))
+        return st != CRIA_OK ? st : encode_part(t, text, len, ids, err);
     size_t from = 0;
     for (size_t i = 0; i < len;) {
         int32_t id;
-        const size_t took = symbols->root[text[i]] ? cria_trie_longest(symbols, text + i, len - i, UINT32_MAX, &id) : 0;
+        const size_t took =
+            symbols->root[text[i]] ? cria_trie_longest(symbols, text + i, len - i, UINT32_MAX, &id) : 0;
         if (took == 0) {
             i++;
             continue;
@@ -199,20 +204,22 @@ static cria_status encode_all(const cria_tokenizer *t, const uint8_t *text, size
     return encode_part(t, text + from, len - from, ids, err);
 }
 
-cria_status cria_encode(const cria_tokenizer *tokenizer, const char *text, size_t len, unsigned flags, int32_t **out,
-                        size_t *n, cria_error *err) {
+cria_status cria_encode(const cria_tokenizer *tokenizer, const char *text, size_t len, unsigned flags,
+                        int32_t **out, size_t *n, cria_error *err) {
     if (!tokenizer || (!text && len > 0) || !out || !n)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_encode needs a tokenizer, a text, an out and an n.");
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
+                         "cria_encode needs a tokenizer, a text, an out and an n.");
     if (flags & ~(unsigned)(CRIA_ENCODE_BOS | CRIA_ENCODE_SPECIAL))
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_encode does not know the flags 0x%x.", flags);
     if (len > TEXT_MAX)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "A text of %zu bytes is too long; encode %zu at most at a time.",
-                         len, TEXT_MAX);
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
+                         "A text of %zu bytes is too long; encode %zu at most at a time.", len, TEXT_MAX);
     cria_ids ids;
     cria_ids_init(&ids, tokenizer->ctx);
     cria_status st = encode_all(tokenizer, (const uint8_t *)text, len, flags, &ids, err);
     if (st == CRIA_OK && !ids.data && !(ids.data = cria_malloc(ids.ctx, sizeof *ids.data)))
-        st = cria_fail_nomem(err, "token ids", sizeof *ids.data); /* an empty list is still the caller's to free */
+        st = cria_fail_nomem(err, "token ids",
+                             sizeof *ids.data); /* an empty list is still the caller's to free */
     if (st != CRIA_OK) {
         cria_ids_fini(&ids);
         return st;

@@ -3,13 +3,16 @@
  * The tokenizer behind the public cria_encode / cria_decode / cria_detok: a vocabulary plus what its algorithm keeps
  * ready. Immutable once made; every call's working memory is its own, so any thread may use it.
  *
- * encode (tokenizer.c) cuts out user-defined and, where asked, control symbols, and hands what lies between to
- *   spm.c   normalize.c → BPE by scores (priority queue, O(n log n)) or unigram (Viterbi, O(n · longest piece))
+ * encode (tokenizer.c) cuts control symbols, where asked, out of the raw text (for byte-level BPE user-defined
+ * ones too) and hands what lies between to
+ *   spm.c   normalize.c, which keeps user-defined symbols whole → spm_bpe.c (merges by score, O(n log n)) or
+ *           spm_unigram.c (Viterbi, O(n · longest piece))
  *   bpe.c   pretok.c → byte-level BPE by merge ranks (priority queue; a run of one character stays O(n log n))
  * decode and the streaming detok share one state machine (detok.c).
  *
- * The oracles: PyPI sentencepiece for SentencePiece models, PyPI tokenizers for byte-level BPE; equal on any bytes. Where
- * the library takes text as str only (tokenizers), invalid UTF-8 is first replaced as Python's errors="replace" does.
+ * The oracles: PyPI sentencepiece for SentencePiece models, PyPI tokenizers for byte-level BPE; equal on any
+ * bytes. Where the library takes text as str only (tokenizers), invalid UTF-8 is first replaced as Python's
+ * errors="replace" does.
  */
 #ifndef CRIA_TEXT_TOKENIZER_H
 #define CRIA_TEXT_TOKENIZER_H
@@ -35,7 +38,7 @@ struct cria_tokenizer { /* the public opaque type */
     cria_vocab vocab;
     struct cria_spm *spm; /* one of the two, by vocab.model */
     struct cria_bpe *bpe;
-    /* special symbols found in raw text before anything else (user-defined; control ones when asked) … private to tokenizer.c */
+    /* symbols found in raw text before anything else; private to tokenizer.c */
     struct cria_specials *specials;
 };
 

@@ -28,8 +28,8 @@ static void put(cria_trie *t, uint32_t key, uint32_t child) {
 /* Doubles both tables: slots are at least twice the nodes. */
 static cria_status grow(cria_trie *t, cria_error *err) {
     if (t->cap_nodes >= NODES_MAX)
-        return cria_fail(err, CRIA_EUNSUPPORTED, CRIA_NOWHERE, "The vocabulary's pieces need more than %u trie nodes.",
-                         NODES_MAX);
+        return cria_fail(err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
+                         "The vocabulary's pieces need more than %u trie nodes.", NODES_MAX);
     const uint32_t cap = t->cap_nodes ? t->cap_nodes * 2 : 64;
     int32_t *value = cria_malloc_array(t->ctx, cap, sizeof *value);
     struct cria_trie_slot *slots = cria_calloc(t->ctx, (size_t)cap * 2, sizeof *slots);

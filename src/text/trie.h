@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A set of byte strings, each with an id, walked byte by byte: pieces of a unigram model, symbols cut out of raw text.
- * A node's children are found in one hash table of (node, byte) → child, so building is linear in the bytes added.
- * Owns its tables. Immutable after building; any thread may walk.
+ * A set of byte strings, each with an id, walked byte by byte: pieces of a unigram model, symbols cut out of
+ * raw text. A node's children are found in one hash table of (node, byte) → child, so building is linear in
+ * the bytes added. Owns its tables. Immutable after building; any thread may walk.
  */
 #ifndef CRIA_TEXT_TRIE_H
 #define CRIA_TEXT_TRIE_H
@@ -17,11 +17,11 @@ struct cria_trie_slot {
 typedef struct cria_trie {
     cria_ctx *ctx;
     struct cria_trie_slot *slots;
-    uint32_t shift;         /* 64 − log2 of the number of slots */
+    uint32_t shift; /* 64 − log2 of the number of slots */
     uint32_t mask;
-    int32_t *value;         /* [n_nodes]: id of the string that ends here, or −1; node 0 is the root */
+    int32_t *value; /* [n_nodes]: id of the string that ends here, or −1; node 0 is the root */
     uint32_t n_nodes, cap_nodes;
-    uint32_t root[256];     /* children of the root; 0: none */
+    uint32_t root[256]; /* children of the root; 0: none */
 } cria_trie;
 
 void cria_trie_init(cria_trie *t, cria_ctx *ctx);
@@ -40,8 +40,8 @@ static inline uint32_t cria_trie_step(const cria_trie *t, uint32_t node, uint8_t
     return t->slots[slot].child;
 }
 
-/* Length of the longest string of the set that s begins with, 0 for none; *id is its id. Of the strings that s begins
- * with only the most shortest ones count (SentencePiece looks at no more than 64). */
+/* Length of the longest string of the set that s begins with, 0 for none; *id is its id. Of the strings that
+ * s begins with only the shortest ones count, at most `most` (SentencePiece looks at no more than 64). */
 size_t cria_trie_longest(const cria_trie *t, const uint8_t *s, size_t len, unsigned most, int32_t *id);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The vocabulary's life and its index from piece to id. What the pieces mean is the loaders' business.
- * The hash is open addressing with linear probing at a load of at most one half, so a probe sequence always ends.
+ * The hash is open addressing with linear probing at a load of at most one half, so a probe sequence always
+ * ends.
  */
 #include "text/vocab.h"
 #include "base/mem.h"
@@ -90,8 +91,8 @@ cria_status cria_vocab_index(cria_vocab *v, const char *name, cria_error *err) {
             const int byte = cria_vocab_byte(piece, len);
             if (byte < 0)
                 return cria_fail(err, CRIA_EFORMAT, id,
-                                 "%s: piece %u is \"%.32s\", but a byte piece must be <0x00> to <0xFF>.", name, id,
-                                 piece);
+                                 "%s: piece %u is \"%.32s\", but a byte piece must be <0x00> to <0xFF>.",
+                                 name, id, piece);
             if (v->byte_id[byte] < 0) v->byte_id[byte] = (int32_t)id;
         }
         /* Converters have left a NUL piece in some files; SentencePiece never looks it up. */

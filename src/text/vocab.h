@@ -36,7 +36,8 @@ struct cria_vocab_normalizer { /* SentencePiece's NormalizerSpec; also its denor
     bool remove_extra_whitespaces;
     bool escape_whitespaces;        /* ' ' ↔ U+2581 */
     bool treat_whitespace_as_suffix;
-    const uint8_t *charsmap;        /* precompiled_charsmap: u32 trie bytes, darts double array, replacement strings; or NULL */
+    /* precompiled_charsmap: u32 bytes of the trie, darts double array, replacement strings; NULL: no rules */
+    const uint8_t *charsmap;
     size_t charsmap_len;
 };
 

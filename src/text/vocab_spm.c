@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tokenizer.model → cria_vocab. The file is one protobuf message (sentencepiece_model.proto, ModelProto); this reads
- * its wire format (protobuf.dev/programming-guides/encoding) by hand, because five messages of scalars need no library.
+ * tokenizer.model → cria_vocab. The file is one protobuf message (sentencepiece_model.proto, ModelProto);
+ * this reads its wire format (protobuf.dev/programming-guides/encoding) by hand, because five messages of
+ * scalars need no library.
  *
- * As protobuf does: unknown fields are skipped, the last of a repeated scalar counts, a repeated sub-message adds to
- * the first. Unlike it: groups, wrong wire types and piece types of the future are refused.
- * What a valid model is, is what SentencePiece 0.2.3 accepts (ModelInterface::InitializePieces, the model classes'
- * constructors, SentencePieceProcessor::Load); bos, eos and pad are found by their piece, as it does.
+ * As protobuf does: unknown fields are skipped, the last of a repeated scalar counts, a repeated sub-message
+ * adds to the first. Unlike it: groups, wrong wire types, piece types of the future and strings that are no
+ * UTF-8 are refused. What a valid model is, is what SentencePiece 0.2.3 accepts
+ * (ModelInterface::InitializePieces, the model classes' constructors, SentencePieceProcessor::Load); bos, eos
+ * and pad are found by their piece, as it does.
  */
+#include "base/half.h"
 #include "base/mem.h"
 #include "base/reader.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "text/vocab.h"
 
 #include <math.h>
@@ -26,6 +30,7 @@ struct bytes { /* borrowed from the file */
 };
 
 struct field {
+    const uint8_t *at; /* its tag in the file */
     uint32_t number;
     enum wire_type type;
     uint64_t value;     /* VARINT, FIXED32, FIXED64 */
@@ -42,7 +47,10 @@ struct model {
     uint64_t model_type;
     bool byte_fallback, suffix;
     struct bytes unk_surface, bos, eos, pad;
-    struct cria_vocab_normalizer normalizer, denormalizer;
+    struct normalizer {
+        bool add_dummy_prefix, remove_extra_whitespaces, escape_whitespaces;
+        struct bytes charsmap;
+    } normalizer, denormalizer;
 };
 
 struct piece {
@@ -77,6 +85,7 @@ static cria_status next_field(const struct model *m, cria_reader *r, struct fiel
     const uint8_t *at = r->base + r->pos;
     uint64_t tag, len;
     if (!read_varint(r, &tag) || tag > UINT32_MAX || tag >> 3 == 0) return damaged(m, at, "a bad field tag");
+    f->at = at;
     f->number = (uint32_t)tag >> 3;
     f->type = (enum wire_type)(tag & 7);
     uint32_t u32;
@@ -100,8 +109,41 @@ static cria_status next_field(const struct model *m, cria_reader *r, struct fiel
     }
 }
 
-static cria_status want(const struct model *m, const cria_reader *r, const struct field *f, enum wire_type type) {
-    return f->type == type ? CRIA_OK : damaged(m, r->base + r->pos, "a field of the wrong wire type before the one");
+static cria_status want(const struct model *m, const struct field *f, enum wire_type type) {
+    return f->type == type ? CRIA_OK : damaged(m, f->at, "a field of the wrong wire type");
+}
+
+static cria_status take_number(const struct model *m, const struct field *f, uint64_t *out) {
+    const cria_status st = want(m, f, WIRE_VARINT);
+    if (st == CRIA_OK) *out = f->value;
+    return st;
+}
+
+static cria_status take_flag(const struct model *m, const struct field *f, bool *out) {
+    const cria_status st = want(m, f, WIRE_VARINT);
+    if (st == CRIA_OK) *out = f->value != 0;
+    return st;
+}
+
+static cria_status take_float(const struct model *m, const struct field *f, float *out) {
+    const cria_status st = want(m, f, WIRE_FIXED32);
+    if (st == CRIA_OK) *out = cria_f32_from_bits((uint32_t)f->value);
+    return st;
+}
+
+static cria_status take_bytes(const struct model *m, const struct field *f, struct bytes *out) {
+    const cria_status st = want(m, f, WIRE_BYTES);
+    if (st == CRIA_OK) *out = f->bytes;
+    return st;
+}
+
+static cria_status piece_field(const struct model *m, const struct field *f, struct piece *out) {
+    switch (f->number) {
+    case 1: return take_bytes(m, f, &out->text);
+    case 2: return take_float(m, f, &out->score);
+    case 3: return take_number(m, f, &out->type);
+    default: return CRIA_OK;
+    }
 }
 
 static cria_status read_piece(const struct model *m, struct bytes msg, struct piece *out) {
@@ -109,86 +151,74 @@ static cria_status read_piece(const struct model *m, struct bytes msg, struct pi
     struct field f;
     cria_status st = CRIA_OK;
     *out = (struct piece){.type = CRIA_PIECE_NORMAL};
-    while (cria_reader_left(&r) > 0) {
-        if ((st = next_field(m, &r, &f)) != CRIA_OK) return st;
-        switch (f.number) {
-        case 1:
-            st = want(m, &r, &f, WIRE_BYTES);
-            out->text = f.bytes;
-            break;
-        case 2: {
-            st = want(m, &r, &f, WIRE_FIXED32);
-            const uint32_t bits = (uint32_t)f.value;
-            memcpy(&out->score, &bits, sizeof bits);
-            break;
-        }
-        case 3:
-            st = want(m, &r, &f, WIRE_VARINT);
-            out->type = f.value;
-            break;
-        default: break;
-        }
-        if (st != CRIA_OK) return st;
+    while (cria_reader_left(&r) > 0 && st == CRIA_OK) {
+        st = next_field(m, &r, &f);
+        if (st == CRIA_OK) st = piece_field(m, &f, out);
     }
-    return CRIA_OK;
+    return st;
+}
+
+static cria_status trainer_field(struct model *m, const struct field *f) {
+    switch (f->number) {
+    case 3: return take_number(m, f, &m->model_type);
+    case 24: return take_flag(m, f, &m->suffix);
+    case 35: return take_flag(m, f, &m->byte_fallback);
+    case 44: return take_bytes(m, f, &m->unk_surface);
+    case 46: return take_bytes(m, f, &m->bos);
+    case 47: return take_bytes(m, f, &m->eos);
+    case 48: return take_bytes(m, f, &m->pad);
+    default: return CRIA_OK;
+    }
 }
 
 static cria_status read_trainer(struct model *m, struct bytes msg) {
     cria_reader r = cria_reader_init(msg.data, msg.len);
     struct field f;
-    while (cria_reader_left(&r) > 0) {
-        cria_status st = next_field(m, &r, &f);
-        if (st != CRIA_OK) return st;
-        switch (f.number) {
-        case 3: st = want(m, &r, &f, WIRE_VARINT); m->model_type = f.value; break;
-        case 24: st = want(m, &r, &f, WIRE_VARINT); m->suffix = f.value != 0; break;
-        case 35: st = want(m, &r, &f, WIRE_VARINT); m->byte_fallback = f.value != 0; break;
-        case 44: st = want(m, &r, &f, WIRE_BYTES); m->unk_surface = f.bytes; break;
-        case 46: st = want(m, &r, &f, WIRE_BYTES); m->bos = f.bytes; break;
-        case 47: st = want(m, &r, &f, WIRE_BYTES); m->eos = f.bytes; break;
-        case 48: st = want(m, &r, &f, WIRE_BYTES); m->pad = f.bytes; break;
-        default: break;
-        }
-        if (st != CRIA_OK) return st;
+    cria_status st = CRIA_OK;
+    while (cria_reader_left(&r) > 0 && st == CRIA_OK) {
+        st = next_field(m, &r, &f);
+        if (st == CRIA_OK) st = trainer_field(m, &f);
     }
-    return CRIA_OK;
+    return st;
 }
 
-static cria_status read_normalizer(const struct model *m, struct bytes msg, struct cria_vocab_normalizer *out) {
+static cria_status normalizer_field(const struct model *m, const struct field *f, struct normalizer *out) {
+    switch (f->number) {
+    case 2: return take_bytes(m, f, &out->charsmap);
+    case 3: return take_flag(m, f, &out->add_dummy_prefix);
+    case 4: return take_flag(m, f, &out->remove_extra_whitespaces);
+    case 5: return take_flag(m, f, &out->escape_whitespaces);
+    default: return CRIA_OK;
+    }
+}
+
+static cria_status read_normalizer(const struct model *m, struct bytes msg, struct normalizer *out) {
     cria_reader r = cria_reader_init(msg.data, msg.len);
     struct field f;
-    while (cria_reader_left(&r) > 0) {
-        cria_status st = next_field(m, &r, &f);
-        if (st != CRIA_OK) return st;
-        switch (f.number) {
-        case 2:
-            st = want(m, &r, &f, WIRE_BYTES);
-            out->charsmap = f.bytes.data;
-            out->charsmap_len = f.bytes.len;
-            break;
-        case 3: st = want(m, &r, &f, WIRE_VARINT); out->add_dummy_prefix = f.value != 0; break;
-        case 4: st = want(m, &r, &f, WIRE_VARINT); out->remove_extra_whitespaces = f.value != 0; break;
-        case 5: st = want(m, &r, &f, WIRE_VARINT); out->escape_whitespaces = f.value != 0; break;
-        default: break;
-        }
-        if (st != CRIA_OK) return st;
+    cria_status st = CRIA_OK;
+    while (cria_reader_left(&r) > 0 && st == CRIA_OK) {
+        st = next_field(m, &r, &f);
+        if (st == CRIA_OK) st = normalizer_field(m, &f, out);
     }
-    return CRIA_OK;
+    return st;
 }
 
 static cria_status check_piece(const struct model *m, const struct piece *p) {
     if (p->text.len == 0)
         return cria_fail(m->err, CRIA_EFORMAT, m->n_pieces, "%s: piece %u is empty.", m->name, m->n_pieces);
     if (p->text.len >= SPM_PIECE_MAX)
-        return cria_fail(m->err, CRIA_EFORMAT, m->n_pieces, "%s: piece %u has %zu bytes; the most is %u.", m->name,
-                         m->n_pieces, p->text.len, SPM_PIECE_MAX - 1);
+        return cria_fail(m->err, CRIA_EFORMAT, m->n_pieces, "%s: piece %u has %zu bytes; the most is %u.",
+                         m->name, m->n_pieces, p->text.len, SPM_PIECE_MAX - 1);
+    if (!cria_utf8_valid(p->text.data, p->text.len))
+        return cria_fail(m->err, CRIA_EFORMAT, m->n_pieces, "%s: piece %u is not valid UTF-8.", m->name,
+                         m->n_pieces);
     if (p->type < CRIA_PIECE_NORMAL || p->type > CRIA_PIECE_BYTE)
         return cria_fail(m->err, CRIA_EUNSUPPORTED, m->n_pieces,
                          "%s: piece %u is of type %lld; this version knows 1 to 6.", m->name, m->n_pieces,
                          (long long)p->type);
     if (isnan(p->score))
-        return cria_fail(m->err, CRIA_EFORMAT, m->n_pieces, "%s: the score of piece %u is not a number.", m->name,
-                         m->n_pieces);
+        return cria_fail(m->err, CRIA_EFORMAT, m->n_pieces, "%s: the score of piece %u is not a number.",
+                         m->name, m->n_pieces);
     return CRIA_OK;
 }
 
@@ -200,13 +230,14 @@ static cria_status read_model(struct model *m, struct bytes msg) {
     while (cria_reader_left(&r) > 0) {
         cria_status st = next_field(m, &r, &f);
         if (st != CRIA_OK) return st;
-        if (f.number >= 1 && f.number <= 5 && (st = want(m, &r, &f, WIRE_BYTES)) != CRIA_OK) return st;
+        if (f.number >= 1 && f.number <= 5 && (st = want(m, &f, WIRE_BYTES)) != CRIA_OK) return st;
         switch (f.number) {
         case 1:
-            if ((st = read_piece(m, f.bytes, &p)) != CRIA_OK || (st = check_piece(m, &p)) != CRIA_OK) return st;
+            if ((st = read_piece(m, f.bytes, &p)) != CRIA_OK || (st = check_piece(m, &p)) != CRIA_OK)
+                return st;
             if (++m->n_pieces > CRIA_VOCAB_MAX)
-                return cria_fail(m->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE, "%s has more than %u pieces.", m->name,
-                                 CRIA_VOCAB_MAX);
+                return cria_fail(m->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE, "%s has more than %u pieces.",
+                                 m->name, CRIA_VOCAB_MAX);
             m->text_bytes += p.text.len + 1; /* below 2^22 · 2^13 */
             break;
         case 2: st = read_trainer(m, f.bytes); break;
@@ -217,11 +248,12 @@ static cria_status read_model(struct model *m, struct bytes msg) {
         if (st != CRIA_OK) return st;
     }
     if (m->n_pieces == 0)
-        return cria_fail(m->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s has no pieces; it is not a SentencePiece model.",
-                         m->name);
+        return cria_fail(m->err, CRIA_EFORMAT, CRIA_NOWHERE,
+                         "%s has no pieces; it is not a SentencePiece model.", m->name);
     if (m->text_bytes > UINT32_MAX)
-        return cria_fail(m->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE, "The pieces of %s have %zu bytes; the most is %u.",
-                         m->name, m->text_bytes, UINT32_MAX);
+        return cria_fail(m->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
+                         "The pieces of %s have %zu bytes; the most is %u.", m->name, m->text_bytes,
+                         UINT32_MAX);
     return CRIA_OK;
 }
 
@@ -260,7 +292,8 @@ static bool reserved(uint8_t type) {
     return type == CRIA_PIECE_UNKNOWN || type == CRIA_PIECE_CONTROL || type == CRIA_PIECE_BYTE;
 }
 
-/* Pieces are unique. Only a unigram model keeps reserved pieces apart, so that one of them may look like a normal one. */
+/* Pieces are unique. Only a unigram model keeps reserved pieces apart, so that one of them may look like a
+ * normal one. */
 static cria_status check_unique(const struct model *m, const cria_vocab *v) {
     uint8_t *twice = cria_calloc(v->ctx, v->n, 1); /* at the first of two: the other class has it as well */
     if (!twice) return cria_fail_nomem(m->err, "the vocabulary", v->n);
@@ -270,11 +303,12 @@ static cria_status check_unique(const struct model *m, const cria_vocab *v) {
         const char *text = cria_vocab_piece(v, id, &len);
         const int32_t first = cria_vocab_find(v, text, len);
         if (first < 0 || (uint32_t)first == id) continue; /* −1: the ignored NUL piece */
-        if (v->model == CRIA_VOCAB_SPM_UNIGRAM && reserved(v->type[first]) != reserved(v->type[id]) && !twice[first])
+        if (v->model == CRIA_VOCAB_SPM_UNIGRAM && reserved(v->type[first]) != reserved(v->type[id]) &&
+            !twice[first])
             twice[first] = 1;
         else
-            st = cria_fail(m->err, CRIA_EFORMAT, id, "%s: pieces %d and %u are both \"%.64s\".", m->name, (int)first, id,
-                           text);
+            st = cria_fail(m->err, CRIA_EFORMAT, id, "%s: pieces %d and %u are both \"%.64s\".", m->name,
+                           (int)first, id, text);
     }
     cria_free(v->ctx, twice);
     return st;
@@ -290,12 +324,12 @@ static cria_status check_types(const struct model *m, cria_vocab *v) {
             return cria_fail(m->err, CRIA_EFORMAT, id, "%s: piece %u contains a NUL.", m->name, id);
         normal = normal || (!ignored && !reserved(v->type[id]));
         if (v->type[id] == CRIA_PIECE_BYTE && !m->byte_fallback)
-            return cria_fail(m->err, CRIA_EFORMAT, id, "%s: piece %u is a byte, but the model has no byte fallback.",
-                             m->name, id);
+            return cria_fail(m->err, CRIA_EFORMAT, id,
+                             "%s: piece %u is a byte, but the model has no byte fallback.", m->name, id);
         if (v->type[id] == CRIA_PIECE_UNKNOWN) {
             if (v->unk >= 0)
-                return cria_fail(m->err, CRIA_EFORMAT, id, "%s: pieces %d and %u are both the unknown piece.", m->name,
-                                 (int)v->unk, id);
+                return cria_fail(m->err, CRIA_EFORMAT, id, "%s: pieces %d and %u are both the unknown piece.",
+                                 m->name, (int)v->unk, id);
             v->unk = (int32_t)id;
         }
         if (v->model == CRIA_VOCAB_SPM_UNIGRAM && isinf(v->score[id]))
@@ -305,17 +339,19 @@ static cria_status check_types(const struct model *m, cria_vocab *v) {
         return cria_fail(m->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s has no normal pieces.", m->name);
     if (!m->byte_fallback) {
         if (v->unk >= 0) return CRIA_OK;
-        return cria_fail(m->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s has neither an unknown piece nor byte fallback.",
-                         m->name);
+        return cria_fail(m->err, CRIA_EFORMAT, CRIA_NOWHERE,
+                         "%s has neither an unknown piece nor byte fallback.", m->name);
     }
     for (int b = 0; b < 256; b++)
         if (v->byte_id[b] < 0)
             return cria_fail(m->err, CRIA_EFORMAT, CRIA_NOWHERE,
-                             "%s has byte fallback, but no piece <0x%02X>; it needs all 256.", m->name, (unsigned)b);
+                             "%s has byte fallback, but no piece <0x%02X>; it needs all 256.", m->name,
+                             (unsigned)b);
     return CRIA_OK;
 }
 
-/* The control piece of that text; an empty name means the default one. The index may know a normal twin instead. */
+/* The control piece of that text; an empty name means the default one. The index may know a normal twin
+ * instead. */
 static int32_t find_control(const cria_vocab *v, struct bytes name, const char *otherwise) {
     if (name.len == 0) name = (struct bytes){(const uint8_t *)otherwise, strlen(otherwise)};
     for (uint32_t id = 0; id < v->n; id++) {
@@ -327,20 +363,29 @@ static int32_t find_control(const cria_vocab *v, struct bytes name, const char *
     return -1;
 }
 
+static struct cria_vocab_normalizer copy_normalizer(const struct normalizer *n, uint8_t *at) {
+    if (n->charsmap.len) memcpy(at, n->charsmap.data, n->charsmap.len);
+    return (struct cria_vocab_normalizer){.add_dummy_prefix = n->add_dummy_prefix,
+                                          .remove_extra_whitespaces = n->remove_extra_whitespaces,
+                                          .escape_whitespaces = n->escape_whitespaces,
+                                          .charsmap = n->charsmap.len ? at : NULL,
+                                          .charsmap_len = n->charsmap.len};
+}
+
 static cria_status copy_specs(const struct model *m, cria_vocab *v) {
+    if (!cria_utf8_valid(m->unk_surface.data, m->unk_surface.len))
+        return cria_fail(m->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s: unk_surface is not valid UTF-8.", m->name);
+    const size_t maps = m->normalizer.charsmap.len + m->denormalizer.charsmap.len; /* both lie in the file */
     v->unk_surface_len = m->unk_surface.len;
     v->unk_surface = cria_malloc(v->ctx, m->unk_surface.len + 1);
-    const size_t a = m->normalizer.charsmap_len, b = m->denormalizer.charsmap_len; /* both lie in the file */
-    v->normalizer_data = cria_malloc(v->ctx, a + b);
+    v->normalizer_data = cria_malloc(v->ctx, maps);
     if (!v->unk_surface || !v->normalizer_data)
-        return cria_fail_nomem(m->err, "the normalization rules", a + b + m->unk_surface.len);
+        return cria_fail_nomem(m->err, "the normalization rules", maps + m->unk_surface.len);
     if (m->unk_surface.len) memcpy(v->unk_surface, m->unk_surface.data, m->unk_surface.len);
     v->unk_surface[m->unk_surface.len] = '\0';
-    v->normalizer = m->normalizer;
-    v->denormalizer = m->denormalizer;
-    v->normalizer.treat_whitespace_as_suffix = m->suffix; /* the library does not pass it to the denormalizer */
-    v->normalizer.charsmap = a ? memcpy(v->normalizer_data, m->normalizer.charsmap, a) : NULL;
-    v->denormalizer.charsmap = b ? memcpy(v->normalizer_data + a, m->denormalizer.charsmap, b) : NULL;
+    v->normalizer = copy_normalizer(&m->normalizer, v->normalizer_data);
+    v->normalizer.treat_whitespace_as_suffix = m->suffix; /* not for the denormalizer, as in the library */
+    v->denormalizer = copy_normalizer(&m->denormalizer, v->normalizer_data + m->normalizer.charsmap.len);
     return CRIA_OK;
 }
 
@@ -350,14 +395,16 @@ static cria_status build(struct model *m, struct bytes msg, cria_vocab *v) {
     switch (m->model_type) {
     case 1: v->model = CRIA_VOCAB_SPM_UNIGRAM; break;
     case 2: v->model = CRIA_VOCAB_SPM_BPE; break;
-    case 3: case 4:
+    case 3:
+    case 4:
         return cria_fail(m->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
-                         "%s is a SentencePiece %s model; this version reads unigram and bpe models.", m->name,
-                         m->model_type == 3 ? "word" : "char");
+                         "%s is a SentencePiece %s model; this version reads unigram and bpe models.",
+                         m->name, m->model_type == 3 ? "word" : "char");
     default:
-        return cria_fail(m->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
-                         "%s is a SentencePiece model of type %lld; this version reads 1 (unigram) and 2 (bpe).",
-                         m->name, (long long)m->model_type);
+        return cria_fail(
+            m->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
+            "%s is a SentencePiece model of type %lld; this version reads 1 (unigram) and 2 (bpe).", m->name,
+            (long long)m->model_type);
     }
     v->byte_fallback = m->byte_fallback;
     if ((st = fill_pieces(m, msg, v)) != CRIA_OK) return st;
@@ -370,13 +417,12 @@ static cria_status build(struct model *m, struct bytes msg, cria_vocab *v) {
     return copy_specs(m, v);
 }
 
-cria_status cria_vocab_load_spm(cria_ctx *ctx, const uint8_t *data, size_t len, const char *name, cria_vocab *out,
-                                cria_error *err) {
+cria_status cria_vocab_load_spm(cria_ctx *ctx, const uint8_t *data, size_t len, const char *name,
+                                cria_vocab *out, cria_error *err) {
     static const char unk_surface[] = " \xE2\x81\x87 ";
-    const struct cria_vocab_normalizer defaults = {
-        .add_dummy_prefix = true, .remove_extra_whitespaces = true, .escape_whitespaces = true};
-    struct model m = {.file = data, .name = name, .err = err, .model_type = 1, .normalizer = defaults,
-                      .denormalizer = defaults};
+    const struct normalizer defaults = {true, true, true, {NULL, 0}};
+    struct model m = {.file = data, .name = name, .err = err, .model_type = 1};
+    m.normalizer = m.denormalizer = defaults;
     m.unk_surface = (struct bytes){(const uint8_t *)unk_surface, sizeof unk_surface - 1};
     cria_vocab v;
     cria_vocab_init(&v, ctx);

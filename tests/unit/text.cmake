@@ -2,3 +2,6 @@
 foreach(name unicode pretok bpe vocab_gguf detok)
     cria_unit_test(${name} LAYERS base format text)
 endforeach()
+foreach(name vocab_spm normalize spm tokenizer)
+    cria_unit_test(${name} LAYERS base format text)
+endforeach()
