@@ -285,4 +285,4 @@ def test_damaged_models(kind, trained, lines, tmp_path):
         library = spm.SentencePieceProcessor(model_file=str(path))
         assert not first_difference(texts, [library.encode(text) for text in texts], got), bad
         both += 1
-    assert both > 20
+    assert both > 5
