@@ -196,7 +196,7 @@ def spm_model(vocab, kind="bpe"):
     return _trained[key]
 
 
-def spm_model_of_pieces(pieces):
+def spm_model_of_pieces(pieces, byte_fallback=False):
     """Bytes of a BPE tokenizer.model made of (text, score, type) by hand; types as in SentencePiece's ModelProto."""
     def varint(n):
         out = bytearray()
@@ -212,7 +212,7 @@ def spm_model_of_pieces(pieces):
     out = bytearray()
     for text, score, kind in pieces:
         out += field(1, field(1, text.encode()) + b"\x15" + struct.pack("<f", score) + b"\x18" + varint(kind))
-    out += field(2, b"\x18\x02")  # trainer_spec { model_type: BPE }
+    out += field(2, b"\x18\x02" + b"\x98\x02\x01" * byte_fallback)  # trainer_spec { model_type: BPE … }
     out += field(3, field(1, b"identity") + b"\x18\x01\x20\x01\x28\x01")  # normalizer_spec
     return bytes(out)
 

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What generate writes where, when it stops, and what it exits with; on small models, in the words of the example."""
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from chain import write_chain
+from cria_ctypes import ENCODE_BOS, Sampler
+
+pytestmark = pytest.mark.quick
+
+PROMPT = "In the beginning the Universe was created."
+
+
+def reference(lib, path, prompt, n, temp=0.0, seed=0, ignore_eos=False):
+    """The same generation through the library: (text, ids)."""
+    model = lib.open(path)
+    sequence = model.engine().sequence()
+    sampler = Sampler(model.ctx, temp, seed)
+    bos = ENCODE_BOS if model.info.format == b"npz" or model.info.format == "npz" else 0
+    ids, rows = [], model.tokenizer.encode(prompt, bos)
+    while len(ids) < n:
+        token = sampler.sample(sequence.eval(rows, "last")[0])
+        if token == model.tokenizer.eos and not ignore_eos:
+            break
+        ids.append(token)
+        rows = [token]
+    return model.tokenizer.decode(ids), ids
+
+
+@pytest.fixture(scope="module")
+def talker(tmp_path_factory):
+    """Says the words below behind a '?'."""
+    return lambda *words: write_chain(tmp_path_factory.mktemp("chain") / "model", words)
+
+
+# ---- text ----
+
+@pytest.mark.parametrize("temp, seed", [(0, 0), (0.7, 1), (1.0, 42), (1.5, 2**63)])
+def test_stdout_is_the_decoded_tokens_and_a_newline(run, lib, small_model, temp, seed):
+    text, ids = reference(lib, small_model, PROMPT, 100, temp, seed)
+    r = run("--model-path", small_model, "--temp", temp, "--seed", seed, "-m", 100)
+    assert r.returncode == 0
+    assert r.stdout == text + b"\n"
+    assert len(ids) > 20
+
+
+def test_gguf_too(run, lib, small_gguf):
+    text, _ = reference(lib, small_gguf, "hello", 60, ignore_eos=True)
+    assert run("--model-path", small_gguf, "--prompt", "hello", "-m", 60, "--ignore-eos").stdout == text + b"\n"
+
+
+def test_write_every_changes_no_byte(run, small_model):
+    outputs = {run("--model-path", small_model, "--temp", 1, "--write-every", n).stdout for n in (1, 2, 7, 100, 1000)}
+    assert len(outputs) == 1
+
+
+def written_parts(cria, *arguments):
+    """What each write to stdout carried: a socket that keeps them apart."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        p = subprocess.Popen([cria, *map(str, arguments)], stdout=theirs, stderr=subprocess.DEVNULL)
+        theirs.close()
+        parts = list(iter(lambda: ours.recv(65536), b""))
+        assert p.wait() == 0
+    return parts
+
+
+def test_write_every_writes_that_often(cria, talker):
+    model = talker(*[f"<{i}>" for i in range(12)])
+    assert written_parts(cria, "--model-path", model, "--prompt", "?", "--write-every", 5) == [
+        b"<0><1><2><3><4>", b"<5><6><7><8><9>", b"<10><11>\n"]
+    assert written_parts(cria, "--model-path", model, "--prompt", "?", "-m", 2) == [b"<0>", b"<1>", b"\n"]
+
+
+def test_never_half_a_character(cria, talker):
+    parts = written_parts(cria, "--model-path", talker("so", *"🦙".encode(), "é", *"né".encode()), "--prompt", "?")
+    assert [part.decode() for part in parts] == ["so", "🦙", "é", "n", "é", "\n"]
+
+
+def test_an_incomplete_character_at_the_end_is_replaced(run, talker):
+    assert run("--model-path", talker("so", *"🦙".encode()), "--prompt", "?", "-m", 3).stdout.decode() == "so\ufffd\ufffd\n"
+
+
+def test_prompt_from_stdin(run, small_gguf):
+    def text(prompt):
+        return run("--model-path", small_gguf, "--prompt", "-", stdin=None, input=prompt).stdout
+
+    want = run("--model-path", small_gguf, "--prompt", "Hello there").stdout
+    assert text(b"Hello there") == text(b"Hello there\n") == text(b"Hello there\r\n") == want
+    assert text(b"Hello there\n\n") == run("--model-path", small_gguf, "--prompt", "Hello there\n").stdout != want
+
+
+def test_long_prompt_and_nul_bytes(run, small_model):
+    r = run("--model-path", small_model, "--prompt", "-", "-m", 3, stdin=None, input=b"one\0two " * 3000)
+    assert r.returncode == 0, r.stderr
+
+
+# ---- stderr ----
+
+def test_stderr_is_laid_out_as_in_the_example(run, small_model):
+    r = run("--model-path", small_model, "--prompt", "Two\nlines", "-m", 10)
+    assert re.fullmatch(
+        rf"\[INFO\] Loading model from {re.escape(str(small_model))}\.\n"
+        r"\[INFO\] llama \(npz\), .* parameters, 2 layers.*; loaded in \d+\.\d{3} s; \d+ threads?, \w+\.\n"
+        r"------\nTwo\nlines\n------\n"
+        r"\[INFO\] Prompt processing: \d+\.\d{3} s\n"
+        r"\[INFO\] Full generation: \d+\.\d{3} s\n"
+        r"\[INFO\] \d+ prompt tokens, \d+\.\d tokens/s; 10 generated, \d+\.\d tokens/s\n", r.stderr.decode())
+
+
+def test_quiet_says_nothing(run, small_model):
+    loud, quiet = (run("--model-path", small_model, "-m", 30, *q) for q in ([], ["--quiet"]))
+    assert quiet.stderr == b"" and quiet.stdout == loud.stdout
+
+
+# ---- ends ----
+
+def test_stops_at_the_end_of_text_unless_told_not_to(run, talker):
+    model = talker("all", " I", " say")
+    r = run("--model-path", model, "--prompt", "?")
+    assert (r.returncode, r.stdout) == (0, b"all I say\n")
+    assert b"; 4 generated" in r.stderr  # with the end itself
+    longer = run("--model-path", model, "--prompt", "?", "--ignore-eos", "-m", 9)
+    assert longer.stdout.startswith(b"all I say") and b"; 9 generated" in longer.stderr
+
+
+def test_max_tokens(run, talker):
+    model = talker("all", " I", " say")
+    assert run("--model-path", model, "--prompt", "?", "-m", 2).stdout == b"all I\n"
+    assert run("--model-path", model, "--prompt", "?", "--max-tokens=1").stdout == b"all\n"
+
+
+def test_full_context_ends_the_text(run, small_gguf):
+    r = run("--model-path", small_gguf, "--ignore-eos", "-m", 100000)
+    assert r.returncode == 0
+    assert b"context" in r.stderr and b"512" in r.stderr and b"Full generation" in r.stderr
+    assert r.stdout.endswith(b"\n")
+
+
+def test_prompt_longer_than_the_context(run, small_gguf):
+    r = run("--model-path", small_gguf, "--prompt", "q z " * 2000)
+    assert (r.returncode, r.stdout) == (1, b"")
+    assert b"512" in r.stderr.splitlines()[-1]
+
+
+def start(cria, *arguments, **options):
+    return subprocess.Popen([cria, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def test_interrupt_ends_the_text_cleanly(cria, small_model):
+    p = start(cria, "--model-path", small_model, "--ignore-eos", "-m", 10**9)
+    head = os.read(p.stdout.fileno(), 100)
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=30)
+    assert p.returncode == 0
+    assert (head + out).endswith(b"\n")
+    assert b"Interrupted" in err and b"Full generation" in err
+    (head + out).decode()
+
+
+def test_second_interrupt_kills(cria, small_model):
+    """With nobody reading, the program hangs in a write when the first one comes."""
+    p = start(cria, "--model-path", small_model, "--ignore-eos", "-m", 10**9)
+    os.read(p.stdout.fileno(), 1)
+    time.sleep(0.5)
+    for _ in range(100):
+        p.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+        if p.poll() is not None:
+            break
+    p.stdout.close()
+    assert p.wait(timeout=10) in (0, 1, -signal.SIGINT)
+    p.stderr.close()
+
+
+# ---- a stdout that fails ----
+
+def test_reader_that_goes_away(cria, small_model):
+    p = start(cria, "--model-path", small_model, "--ignore-eos", "-m", 10**9, "--quiet")
+    os.read(p.stdout.fileno(), 10)
+    p.stdout.close()
+    assert p.wait(timeout=30) == 1
+    assert p.stderr.read() == b""
+    p.stderr.close()
+
+
+def test_full_disk(cria, small_model):
+    with open("/dev/full", "wb") as full:
+        r = subprocess.run([cria, "--model-path", small_model, "--quiet"], stdout=full, stderr=subprocess.PIPE)
+    assert r.returncode == 1
+    assert r.stderr.startswith(b"cria: Cannot write to stdout") and r.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_descriptors(cria, small_model, closed):
+    r = subprocess.run(["sh", "-c", f'"$0" --model-path "$1" -m 5 {closed}', cria, small_model], capture_output=True)
+    assert r.returncode == (1 if ">&-" in closed.replace("2>&-", "") else 0)
+
+
+# ---- few-shot ----
+
+EXAMPLES = "\u3000\n[Instruction] Say A?\n[Answer] A\n\n[Instruction] {} {}?\n\u2003"
+
+
+@pytest.fixture
+def shots(tmp_path):
+    path = tmp_path / "shots.txt"
+    path.write_text(EXAMPLES)
+    return path
+
+
+def questions(run, model, shots, text, *more):
+    return run("--model-path", model, "--few-shot", shots, *more, stdin=None, input=text)
+
+
+def test_every_line_is_a_question(run, talker, shots):
+    r = questions(run, talker("yes", "!"), shots, b"one\ntwo\r\n\nfour")
+    assert (r.returncode, r.stdout) == (0, b"yes!\n" * 4)
+    assert b"few-shot examples from" in r.stderr and b"Ask a question" not in r.stderr
+    assert questions(run, talker("yes", "!"), shots, b"").stdout == b""
+    assert questions(run, talker("yes", "!"), shots, b"one\n", "--quiet").stderr == b""
+
+
+def test_the_question_is_put_in_once_and_the_file_stripped(run, lib, small_model, shots):
+    """Equal to the prompt that Python makes, on a model that looks at all of it; and to asking it alone."""
+    asked = ["What is {}?", "äöü", "What is {}? Again."]
+    r = questions(run, small_model, shots, "\n".join(asked).encode(), "-m", 12, "--ignore-eos")
+    want = b""
+    for q in asked:
+        text, _ = reference(lib, small_model, EXAMPLES.strip().replace("{}", q), 12, ignore_eos=True)
+        want += text + b"\n"
+    assert r.stdout == want
+
+
+@pytest.mark.parametrize("words, text", [
+    (["an answer\n", "[Instruction]", " next"], b"an answer\n"),
+    (["an answer\n", "[", "Inst", "ruction", "]", " next"], b"an answer\n"),
+    (["a ", "[Instruct", "ion] next"], b"a "),
+    (["a [Instruction] b", " c"], b"a "),
+    (["a", "[[Instruction]"], b"a["),
+    (["a ", "[Inst", "[Instruction", "]", "c"], b"a [Inst"),
+    (["a ", "[Instruct", "ed]", " b"], b"a [Instructed] b"),
+    (["a ", "[Instruction"], b"a [Instruction"),
+])
+def test_stops_at_the_mark_and_never_shows_it(run, talker, shots, words, text):
+    model = talker(*words)
+    assert questions(run, model, shots, b"x\nx\n").stdout == (text + b"\n") * 2
+    plain = run("--model-path", model, "--prompt", "?")
+    assert plain.stdout == "".join(words).encode() + b"\n"  # a plain prompt knows no mark
+
+
+def test_one_stream_of_random_numbers_for_all_questions(run, small_model, shots):
+    both = questions(run, small_model, shots, b"a\na\n", "--temp", 1, "-m", 8, "--ignore-eos").stdout
+    once = questions(run, small_model, shots, b"a\n", "--temp", 1, "-m", 8, "--ignore-eos").stdout
+    later = questions(run, small_model, shots, b"a\n", "--temp", 1, "-m", 8, "--ignore-eos", "--skip-draws", 8).stdout
+    assert once != later and both == once + later
+
+
+# ---- a terminal ----
+
+def in_terminal(cria, arguments, typed):
+    """Runs cria with a pseudo-terminal for all three descriptors; typed: (words to wait for, what is typed then)."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.environ["TERM"] = "xterm"
+        os.execv(cria, [str(cria), *map(str, arguments)])
+    seen, at = b"", 0
+    try:
+        for words, keys in typed + [(None, b"")]:
+            while words is None or words not in seen[at:]:
+                try:
+                    part = os.read(fd, 4096)
+                except OSError:
+                    part = b""
+                if not part:
+                    break
+                seen += part
+            at += seen[at:].find(words) + len(words) if words else 0
+            if keys:
+                os.write(fd, keys)
+    finally:
+        os.close(fd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen.replace(b"\r\n", b"\n").decode()
+
+
+def test_terminal_asks_until_end_of_input(cria, talker, shots):
+    code, seen = in_terminal(cria, ["--model-path", talker("yes", "!"), "--few-shot", shots],
+                             [(b"Ask a question: ", b"one\n"), (b"yes!\r\n", b"\x04")])
+    assert code == 0
+    assert seen.count("Ask a question: ") == 2 and "yes!\n" in seen
+
+
+def test_terminal_interrupt_at_the_question_ends(cria, talker, shots):
+    code, seen = in_terminal(cria, ["--model-path", talker("yes"), "--few-shot", shots], [(b"Ask a question: ", b"\x03")])
+    assert code == 0 and seen.endswith("\n")
+
+
+def test_terminal_interrupt_of_an_answer_asks_again(cria, talker, shots):
+    arguments = ["--model-path", talker("here", " I", " go"), "--few-shot", shots, "-m", 10**9, "--ignore-eos"]
+    code, seen = in_terminal(cria, arguments, [(b"Ask a question: ", b"one\n"), (b"here I go", b"\x03"),
+                                               (b"Interrupted.", b""), (b"Ask a question: ", b"\x04")])
+    assert code == 0 and seen.count("Ask a question: ") == 2

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line itself: help, bad usage, and failures before anything is computed."""
+import re
+import subprocess
+
+import pytest
+
+from conftest import ROOT
+
+pytestmark = pytest.mark.quick
+
+BAD = [
+    (["--modl-path", "x"], "did you mean --model-path?"),
+    (["--nonsense"], "no option --nonsense"),
+    (["--m", "3"], "several options"),
+    (["--prompt"], "--prompt needs a value"),
+    (["--few-shot"], "--few-shot needs a value"),
+    (["-m"], "--max-tokens needs a value"),
+    (["-m", "0"], "from 1 to 1000000000, not '0'"),
+    (["-m", "-5"], "not '-5'"),
+    (["-m", "12x"], "not '12x'"),
+    (["-m", ""], "not ''"),
+    (["-m", "1e3"], "not '1e3'"),
+    (["-m", "99999999999999999999999"], "whole number"),
+    (["--write-every", "0"], "--write-every takes"),
+    (["--temp", "hot"], "--temp takes"),
+    (["--temp", "-1"], "not '-1'"),
+    (["--temp", "nan"], "not 'nan'"),
+    (["--temp", "inf"], "not 'inf'"),
+    (["--temp", "0.5 "], "not '0.5 '"),
+    (["--seed", "-1"], "--seed takes"),
+    (["--seed", "18446744073709551616"], "--seed takes"),
+    (["--threads", "1025"], "from 0 to 1024"),
+    (["--isa", "sse9"], "auto, scalar, avx2, avx512 or neon"),
+    (["--activations", "int4"], "auto, int8, int16 or f32"),
+    (["--kv", "f64"], "f16 or f32"),
+    (["--quiet=yes"], "--quiet takes no value"),
+    (["--quiet", "-xy"], "no option -x"),
+    (["--", "hello"], "'hello' is not an option"),
+    (["--prompt", "hello", "world"], "'world' is not an option"),
+    (["hello world"], "no command 'hello world'"),
+    (["genrate"], "did you mean 'generate'?"),
+    (["help", "benhc"], "did you mean 'bench'?"),
+    (["bench", "-r", "0"], "--repeat takes"),
+    (["bench", "--prompt", "x"], "not 'x'"),  # short for --prompt-tokens
+]
+
+
+@pytest.mark.parametrize("arguments, words", BAD, ids=lambda a: " ".join(a) if isinstance(a, list) else "")
+def test_bad_usage_is_one_line_and_exit_2(run, arguments, words):
+    r = run(*arguments)
+    assert r.returncode == 2
+    assert r.stdout == b""
+    line = r.stderr.decode()
+    assert line.startswith("cria: ") and line.endswith("\n") and line.count("\n") == 1
+    assert words in line and "Try 'cria " in line
+
+
+def test_help_shows_every_option_with_its_default(run):
+    for arguments in (["--help"], ["-h"], ["help"], ["generate", "--help"], ["help", "generate"]):
+        r = run(*arguments)
+        assert r.returncode == 0 and r.stderr == b""
+        text = r.stdout.decode()
+        for name in ("model-path", "prompt", "few-shot", "max-tokens", "write-every", "temp", "seed", "threads", "isa",
+                     "activations", "kv", "quiet", "ignore-eos", "help", "version"):
+            assert f"--{name}" in text
+        assert "universe" in text.lower() and "(default: 100)" in text
+        assert "Examples" in text
+        assert all(len(line) <= 90 and line == line.rstrip() for line in text.splitlines())
+
+
+def test_defaults_in_help_are_the_defaults_of_the_example(run):
+    text = " ".join(run("--help").stdout.decode().split())
+    for name, default in (("--model-path PATH", '"mlx_model"'), ("--max-tokens N", "100"), ("--write-every N", "1"),
+                          ("--prompt TEXT", '"In the beginning the Universe was created."'), ("--temp T", "0"),
+                          ("--seed N", "0")):
+        assert re.search(re.escape(name) + r"(?:(?!--).)*\(default: " + re.escape(default) + r"\)", text), name
+
+
+def test_help_and_man_page_name_the_same_options(run):
+    man = (ROOT / "man" / "cria.1.scd").read_text()
+    in_man = set(re.findall(r"\*--([a-z-]+)\*", man))
+    in_help = set(re.findall(r"--([a-z][a-z-]+)", (run("help").stdout + run("help", "bench").stdout).decode()))
+    assert in_man == in_help
+
+
+def test_version(run):
+    for arguments in (["--version"], ["generate", "--version"], ["bench", "--version"]):
+        r = run(*arguments)
+        assert (r.returncode, r.stderr) == (0, b"")
+        assert re.fullmatch(rb"cria \d+\.\d+\.\d+\n", r.stdout)
+
+
+def test_options_can_be_abbreviated_like_the_examples(run):
+    assert run("--vers").stdout.startswith(b"cria ")
+
+
+def fails(r, *words):
+    assert r.returncode == 1
+    assert r.stdout == b""
+    lines = r.stderr.decode().splitlines()
+    errors = [line for line in lines if line.startswith("cria: ")]
+    assert len(errors) == 1 and lines[-1] == errors[0]
+    assert all(line.startswith("[INFO] ") for line in lines[:-1])
+    for word in words:
+        assert word in errors[0]
+
+
+def test_no_model(run, tmp_path):
+    fails(run(cwd=tmp_path), "mlx_model", "--model-path", "./quickstart")
+    fails(run("--model-path", "no/such.gguf", cwd=tmp_path), "no/such.gguf")
+    (tmp_path / "empty").mkdir()
+    fails(run("--model-path", "empty", cwd=tmp_path), "empty")
+    (tmp_path / "text.gguf").write_text("not a model\n")
+    fails(run("--model-path", "text.gguf", cwd=tmp_path), "text.gguf")
+
+
+def test_quiet_failures_are_exactly_one_line(run, tmp_path):
+    r = run("--quiet", "--model-path", "nowhere", cwd=tmp_path)
+    assert r.returncode == 1 and r.stderr.count(b"\n") == 1
+
+
+def test_isa_that_the_processor_lacks(run, small_gguf):
+    import platform
+    other = "neon" if platform.machine() == "x86_64" else "avx2"
+    fails(run("--model-path", small_gguf, "--isa", other), other)
+
+
+def test_few_shot_file_missing(run, small_gguf):
+    fails(run("--model-path", small_gguf, "--few-shot", "no such file"), "no such file")
+
+
+def test_help_into_a_full_disk_is_a_failure(cria):
+    with open("/dev/full", "wb") as full:
+        r = subprocess.run([cria, "--help"], stdout=full, stderr=subprocess.PIPE)
+    assert r.returncode == 1 and r.stderr.startswith(b"cria: ")
