@@ -48,8 +48,10 @@ struct work {
 
 /* ---- merges ---- */
 
+/* The table's address makes the order of slots another one in every run, so that no file can be made whose
+ * merges all fall on few of them. Nothing else depends on it. */
 static size_t slot_of(const struct cria_bpe *b, uint32_t left, uint32_t right) {
-    uint64_t h = ((uint64_t)left << 32 | right) * 0x9e3779b97f4a7c15u;
+    uint64_t h = (((uint64_t)left << 32 | right) ^ (uint64_t)(uintptr_t)b->merge) * 0x9e3779b97f4a7c15u;
     h ^= h >> 32;
     return (size_t)(h * 0xd6e8feb86659fd93u >> b->shift);
 }

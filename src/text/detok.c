@@ -6,8 +6,8 @@
  * characters only. What is not UTF-8 becomes U+FFFD exactly as the tokenizer's library does it.
  *
  * Byte-level BPE (tokenizers, ByteLevel decoder with skip_special_tokens): pieces are strings of bytes; one
- * U+FFFD per maximal ill-formed part, also across pieces. A piece with a character outside the alphabet stands
- * for its own text. Control, unknown and unused pieces print nothing.
+ * U+FFFD per maximal ill-formed part, also across pieces. A piece with a character outside the alphabet
+ * stands for its own text. Control, unknown and unused pieces print nothing.
  *
  * SentencePiece (sentencepiece_processor.cc, Decode): only byte pieces are gathered; one U+FFFD per bad byte;
  * any other piece ends the gathering. U+2581 becomes a space, but the one that add_dummy_prefix put at the
@@ -200,6 +200,9 @@ static cria_status denormalize(const cria_vocab *v, cria_buf *text, cria_error *
 
 cria_status cria_decode(const cria_tokenizer *t, const int32_t *ids, size_t n, char **out, size_t *len,
                         cria_error *err) {
+    if (t == NULL || (ids == NULL && n > 0) || out == NULL || len == NULL)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
+                         "cria_decode needs a tokenizer, ids, an out and a len.");
     struct machine m;
     cria_buf text;
     uint8_t *data;
@@ -218,6 +221,8 @@ cria_status cria_decode(const cria_tokenizer *t, const int32_t *ids, size_t n, c
 void cria_text_free(const cria_tokenizer *t, char *text) { cria_free(t->ctx, text); }
 
 cria_status cria_detok_new(const cria_tokenizer *t, cria_detok **out, cria_error *err) {
+    if (t == NULL || out == NULL)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_detok_new needs a tokenizer and an out.");
     cria_detok *d = cria_malloc(t->ctx, sizeof *d);
     if (d == NULL) return cria_fail_nomem(err, "a stream of decoded text", sizeof *d);
     d->ctx = cria_ctx_ref(t->ctx);

@@ -10,6 +10,9 @@
  *              \s*[\r\n]+|\s+(?!\S)|\s+
  *   qwen2      as llama-bpe, with \p{N} instead of \p{N}{1,3}
  *
+ * Qwen2's tokenizer.json also composes the text first (NFC), which a GGUF does not say and llama.cpp does not
+ * do; nor is it done here, so only composed text (nearly all there is) gives the same ids.
+ *
  * Source: the tokenizer.json of gpt2, SmolLM2, Llama 3 and Qwen2; the names are those of llama.cpp's
  * converter. The same expression under another name (mpt, dbrx, …) is not accepted unless the tokenizer.json
  * is known to agree in everything else too (normalizer, ignore_merges).
