@@ -22,7 +22,8 @@
  * Ownership
  *   Every *_new / *_open has one *_free, which accepts NULL. Objects keep alive what they need: a
  *   model holds a reference on its context, an engine on its model, a sequence on its engine; free
- *   them in any order. Pointers returned by getters are borrowed and live as long as their object.
+ *   them in any order. Pointers returned by getters are borrowed and live as long as their object; a
+ *   detok and arrays of ids borrow their tokenizer, so use them while the model is there.
  *
  * Threads
  *   cria_ctx and cria_model may be used by several threads at once. An engine, its sequences, a
@@ -179,7 +180,8 @@ CRIA_API int32_t cria_tokenizer_bos(const cria_tokenizer *tokenizer);
 CRIA_API int32_t cria_tokenizer_eos(const cria_tokenizer *tokenizer);
 /* True where a prompt is to begin with bos: always for a tokenizer.model that has one, as the file says for a .gguf. */
 CRIA_API bool cria_tokenizer_add_bos(const cria_tokenizer *tokenizer);
-/* True for every id that ends a generation (eos, and eot / eom where the file names them). */
+/* True for every id that ends a generation: eos, and the ends of turn and message (eot, eom) that the file names or, in
+ * a GGUF that names none, the well-known symbols for them ("<|eot_id|>", "<|endoftext|>"), as llama.cpp does. */
 CRIA_API bool cria_tokenizer_is_eog(const cria_tokenizer *tokenizer, int32_t id);
 /* The piece as stored in the vocabulary; NULL when id is out of range. *len may be NULL. */
 CRIA_API const char *cria_tokenizer_piece(const cria_tokenizer *tokenizer, int32_t id, size_t *len);
