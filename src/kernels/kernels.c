@@ -39,8 +39,8 @@ static const struct cria_kernels avx2 = {
 
 static const struct cria_kernels avx512 = {
     .name = "avx512",
-    .matmul_f = cria_matmul_f_avx2,
-    .matmul_q = cria_matmul_q_avx2,
+    .matmul_f = cria_matmul_f_avx512,
+    .matmul_q = cria_matmul_q_avx512,
     .quantize = cria_quantize_avx512,
     .rmsnorm = cria_rmsnorm_avx512,
     .add = cria_add_avx512,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Packed codes and scales (matrix.h) in AVX2 registers. Half h (0, 1) of a 64-byte vector is the rows 8h..8h+7. */
+/* Packed codes and scales (matrix.h) in AVX2 registers. Half h (0, 1) of a 64-byte vector is the rows
+ * 8h..8h+7. */
 #ifndef CRIA_KERNELS_X86_UNPACK_AVX2_H
 #define CRIA_KERNELS_X86_UNPACK_AVX2_H
 
@@ -15,9 +16,21 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
+/* Keeps a running sum in its register: GCC takes integer sums apart to add in another order, and then runs
+ * out of registers. */
+INLINE void hold(__m256i *sum) { __asm__("" : "+x"(*sum)); }
+
 INLINE __m256i load256(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 
-INLINE __m256i shift_left(__m256i v, int n) { return n >= 0 ? _mm256_slli_epi16(v, n) : _mm256_srli_epi16(v, -n); }
+/* Lanes of the i-th eight rows that lie within the first `rows` rows. */
+INLINE __m256i row_mask(uint32_t rows, int i) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)rows - 8 * i), lane);
+}
+
+INLINE __m256i shift_left(__m256i v, int n) {
+    return n >= 0 ? _mm256_slli_epi16(v, n) : _mm256_srli_epi16(v, -n);
+}
 
 /* Bits [from, from + w) of each byte, moved to bit `to`. Constant arguments. */
 INLINE __m256i byte_bits(__m256i v, int from, int w, int to) {
@@ -29,16 +42,28 @@ INLINE __m256i step_codes(const uint8_t *chunk, int bits, int h, int s) {
     const uint8_t *p = chunk + 32 * h;
     __m256i low, high;
     switch (bits) {
-    case 8: return load256(p + 64 * s);
+    case 8:
+        return load256(p + 64 * s);
     case 2:
-    case 3: low = byte_bits(load256(p + 64 * (s % 2)), 2 * (s / 2), 2, 0); break;
-    default: low = byte_bits(load256(p + 64 * (s % 4)), 4 * (s / 4), 4, 0); break;
+    case 3:
+        low = byte_bits(load256(p + 64 * (s % 2)), 2 * (s / 2), 2, 0);
+        break;
+    default:
+        low = byte_bits(load256(p + 64 * (s % 4)), 4 * (s / 4), 4, 0);
+        break;
     }
     switch (bits) {
-    case 3: high = byte_bits(load256(p + 128), s, 1, 2); break;
-    case 5: high = byte_bits(load256(p + 256), s, 1, 4); break;
-    case 6: high = byte_bits(load256(p + 256 + 64 * (s % 2)), 2 * (s / 2), 2, 4); break;
-    default: return low;
+    case 3:
+        high = byte_bits(load256(p + 128), s, 1, 2);
+        break;
+    case 5:
+        high = byte_bits(load256(p + 256), s, 1, 4);
+        break;
+    case 6:
+        high = byte_bits(load256(p + 256 + 64 * (s % 2)), 2 * (s / 2), 2, 4);
+        break;
+    default:
+        return low;
     }
     return _mm256_or_si256(low, high);
 }
@@ -61,20 +86,33 @@ INLINE void unpack_chunks_bits(const cria_matrix *m, const uint8_t *src, uint32_
     }
 }
 
-/* n chunks of codes to levels (codes, where there are no levels), laid out as 8-bit codes. dst 32-byte aligned. */
+/* n chunks of codes to levels (codes, where there are no levels), laid out as 8-bit codes. dst 32-byte
+ * aligned. */
 static inline void unpack_chunks(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst) {
     switch (m->spec.bits) {
-    case 2: unpack_chunks_bits(m, src, n, dst, 2); break;
-    case 3: unpack_chunks_bits(m, src, n, dst, 3); break;
-    case 4: unpack_chunks_bits(m, src, n, dst, 4); break;
-    case 5: unpack_chunks_bits(m, src, n, dst, 5); break;
-    case 6: unpack_chunks_bits(m, src, n, dst, 6); break;
-    default: memcpy(dst, src, (size_t)n * 512); break;
+    case 2:
+        unpack_chunks_bits(m, src, n, dst, 2);
+        break;
+    case 3:
+        unpack_chunks_bits(m, src, n, dst, 3);
+        break;
+    case 4:
+        unpack_chunks_bits(m, src, n, dst, 4);
+        break;
+    case 5:
+        unpack_chunks_bits(m, src, n, dst, 5);
+        break;
+    case 6:
+        unpack_chunks_bits(m, src, n, dst, 6);
+        break;
+    default:
+        memcpy(dst, src, (size_t)n * 512);
+        break;
     }
 }
 
-/* Eight 8-bit floats in 32-bit lanes, zero-extended, to float32: the value bits moved to where float32 has them make a
- * number 2^120 too small (half.h). */
+/* Eight 8-bit floats in 32-bit lanes, zero-extended, to float32: the value bits moved to where float32 has
+ * them make a number 2^120 too small (half.h). */
 INLINE __m256 e4m3_floats(__m256i v) {
     const __m256i sign = _mm256_slli_epi32(_mm256_and_si256(v, _mm256_set1_epi32(0x80)), 24);
     const __m256i mag = _mm256_slli_epi32(_mm256_and_si256(v, _mm256_set1_epi32(0x7f)), 20);
@@ -84,8 +122,8 @@ INLINE __m256 e4m3_floats(__m256i v) {
 
 /* 2^(e−127), e = 0 being the subnormal 2^−127. */
 INLINE __m256 e8m0_floats(__m256i v) {
-    const __m256i subnormal = _mm256_and_si256(_mm256_cmpeq_epi32(v, _mm256_setzero_si256()),
-                                               _mm256_set1_epi32(0x00400000));
+    const __m256i subnormal =
+        _mm256_and_si256(_mm256_cmpeq_epi32(v, _mm256_setzero_si256()), _mm256_set1_epi32(0x00400000));
     return _mm256_castsi256_ps(_mm256_or_si256(_mm256_slli_epi32(v, 23), subnormal));
 }
 
@@ -102,28 +140,45 @@ INLINE __m256i bytes_to_lanes(const uint8_t *p) {
 
 INLINE __m256 eight_floats(enum cria_scale_type type, const uint8_t *p, size_t i) {
     switch (type) {
-    case CRIA_SCALE_F32: return _mm256_loadu_ps((const float *)p + i);
-    case CRIA_SCALE_F16: return f16_floats((const uint16_t *)p + i);
-    case CRIA_SCALE_BF16: return bf16_floats((const uint16_t *)p + i);
-    case CRIA_SCALE_E8M0: return e8m0_floats(bytes_to_lanes(p + i));
-    case CRIA_SCALE_E4M3: break;
+    case CRIA_SCALE_F32:
+        return _mm256_loadu_ps((const float *)p + i);
+    case CRIA_SCALE_F16:
+        return f16_floats((const uint16_t *)p + i);
+    case CRIA_SCALE_BF16:
+        return bf16_floats((const uint16_t *)p + i);
+    case CRIA_SCALE_E8M0:
+        return e8m0_floats(bytes_to_lanes(p + i));
+    case CRIA_SCALE_E4M3:
+        break;
     }
     return e4m3_floats(bytes_to_lanes(p + i));
 }
 
-INLINE void scales_of_type(enum cria_scale_type type, const uint8_t *src, size_t n, float factor, float *dst) {
+INLINE void scales_of_type(enum cria_scale_type type, const uint8_t *src, size_t n, float factor,
+                           float *dst) {
     const __m256 f = _mm256_set1_ps(factor);
     for (size_t i = 0; i < n; i += 8) _mm256_store_ps(dst + i, _mm256_mul_ps(eight_floats(type, src, i), f));
 }
 
 /* n (a multiple of 8) scales or biases as float32, times factor. dst 32-byte aligned. */
-static inline void unpack_scales(enum cria_scale_type type, const uint8_t *src, size_t n, float factor, float *dst) {
+static inline void unpack_scales(enum cria_scale_type type, const uint8_t *src, size_t n, float factor,
+                                 float *dst) {
     switch (type) {
-    case CRIA_SCALE_F32: scales_of_type(CRIA_SCALE_F32, src, n, factor, dst); break;
-    case CRIA_SCALE_F16: scales_of_type(CRIA_SCALE_F16, src, n, factor, dst); break;
-    case CRIA_SCALE_BF16: scales_of_type(CRIA_SCALE_BF16, src, n, factor, dst); break;
-    case CRIA_SCALE_E8M0: scales_of_type(CRIA_SCALE_E8M0, src, n, factor, dst); break;
-    default: scales_of_type(CRIA_SCALE_E4M3, src, n, factor, dst); break;
+    case CRIA_SCALE_F32:
+        scales_of_type(CRIA_SCALE_F32, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_F16:
+        scales_of_type(CRIA_SCALE_F16, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_BF16:
+        scales_of_type(CRIA_SCALE_BF16, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_E8M0:
+        scales_of_type(CRIA_SCALE_E8M0, src, n, factor, dst);
+        break;
+    default:
+        scales_of_type(CRIA_SCALE_E4M3, src, n, factor, dst);
+        break;
     }
 }
 

@@ -54,6 +54,29 @@ static inline __m512i extra_srai_epi32(__m512i a, unsigned n) {
     return simde_mm512_loadu_si512(v);
 }
 
+static inline __m512i extra_cvtepu8_epi32(__m128i a) {
+    uint32_t v[16];
+    _mm256_storeu_si256((__m256i *)v, _mm256_cvtepu8_epi32(a));
+    _mm256_storeu_si256((__m256i *)(v + 8), _mm256_cvtepu8_epi32(_mm_srli_si128(a, 8)));
+    return simde_mm512_loadu_si512(v);
+}
+static inline __m512i extra_cvtepu16_epi32(__m256i a) {
+    uint32_t v[16];
+    _mm256_storeu_si256((__m256i *)v, _mm256_cvtepu16_epi32(_mm256_castsi256_si128(a)));
+    _mm256_storeu_si256((__m256i *)(v + 8), _mm256_cvtepu16_epi32(_mm256_extracti128_si256(a, 1)));
+    return simde_mm512_loadu_si512(v);
+}
+static inline __m512 extra_cvtepi32_ps(__m512i a) {
+    int32_t v[16];
+    float f[16];
+    simde_mm512_storeu_si512(v, a);
+    for (int i = 0; i < 16; i++) f[i] = (float)v[i];
+    return simde_mm512_loadu_ps(f);
+}
+
+#define _mm512_cvtepu8_epi32(a) extra_cvtepu8_epi32(a)
+#define _mm512_cvtepu16_epi32(a) extra_cvtepu16_epi32(a)
+#define _mm512_cvtepi32_ps(a) extra_cvtepi32_ps(a)
 #define _mm512_maskz_loadu_ps(k, p) extra_maskz_loadu_ps(k, p)
 #define _mm512_mask_storeu_ps(p, k, a) extra_mask_storeu_ps(p, k, a)
 #define _mm256_maskz_loadu_epi16(k, p) extra_maskz_loadu_epi16(k, p)

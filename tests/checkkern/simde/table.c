@@ -7,8 +7,8 @@
 extern const struct cria_kernels check_avx512_simde;
 const struct cria_kernels check_avx512_simde = {
     .name = "avx512-simde",
-    .matmul_f = cria_matmul_f_ref,
-    .matmul_q = cria_matmul_q_ref,
+    .matmul_f = cria_matmul_f_avx512,
+    .matmul_q = cria_matmul_q_avx512,
     .quantize = cria_quantize_avx512,
     .rmsnorm = cria_rmsnorm_avx512,
     .add = cria_add_avx512,
