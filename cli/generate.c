@@ -292,10 +292,13 @@ static int generate_once(struct generator *g) {
 /* Ctrl-C ends the answer at hand; at the question, or when nobody sits at a terminal, it ends the program. */
 static int answer_questions(struct generator *g, const struct text *examples) {
     const bool asks = term_stdin_is_terminal();
+    struct line_reader lines = {0};
     for (;;) {
         if (asks) fputs("Ask a question: ", stderr);
         struct text question;
-        if (!input_read_line(&question)) {
+        const enum line_result read = input_read_line(&lines, &question);
+        if (read == LINE_FAILED) return EXIT_FAILED;
+        if (read == LINE_NONE) {
             if (asks) fputc('\n', stderr);
             return EXIT_DONE;
         }

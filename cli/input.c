@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { LARGEST = 256 << 20 }; /* bytes; far beyond any context */
 
@@ -70,18 +71,49 @@ bool input_read_all(const char *path, struct text *out) {
     return ok;
 }
 
-bool input_read_line(struct text *out) {
-    char *line = NULL;
-    size_t room = 0;
-    const ssize_t n = getline(&line, &room, stdin);
-    if (n < 0 || term_interrupted()) {
-        free(line);
-        return false;
+/* More bytes into the empty buffer. */
+static enum line_result fill(struct line_reader *r) {
+    r->at = r->n = 0;
+    if (!term_wait_for_input()) return LINE_NONE;
+    const ssize_t n = read(STDIN_FILENO, r->buffer, sizeof r->buffer);
+    if (n > 0) {
+        r->n = (size_t)n;
+        return LINE_READ;
     }
-    size_t len = (size_t)n;
-    if (len > 0 && line[len - 1] == '\n') len--;
-    if (len > 0 && len < (size_t)n && line[len - 1] == '\r') len--;
-    line[len] = '\0';
-    *out = (struct text){line, len};
-    return true;
+    if (n == 0 || term_interrupted()) return LINE_NONE;
+    complain("Cannot read stdin: %s.", strerror(errno));
+    return LINE_FAILED;
+}
+
+static enum line_result append(struct text *line, const char *bytes, size_t n) {
+    char *more = n < LARGEST - line->len ? realloc(line->data, line->len + n + 1) : NULL;
+    if (!more) {
+        complain("A line of stdin is too long (%zu bytes and more).", line->len);
+        return LINE_FAILED;
+    }
+    line->data = more;
+    memcpy(line->data + line->len, bytes, n);
+    line->data[line->len += n] = '\0';
+    return LINE_READ;
+}
+
+enum line_result input_read_line(struct line_reader *r, struct text *out) {
+    struct text line = {NULL, 0};
+    enum line_result result = LINE_READ;
+    for (bool ended = false; !ended && result == LINE_READ;) {
+        if (r->at == r->n && (result = fill(r)) != LINE_READ) break;
+        const char *from = r->buffer + r->at, *end = memchr(from, '\n', r->n - r->at);
+        const size_t n = end ? (size_t)(end - from) : r->n - r->at;
+        result = append(&line, from, n);
+        ended = end != NULL;
+        r->at += n + ended;
+    }
+    /* A last line may lack its end. */
+    if (result == LINE_FAILED || !line.data || term_interrupted()) {
+        text_free(&line);
+        return result == LINE_FAILED ? LINE_FAILED : LINE_NONE;
+    }
+    if (result == LINE_READ && line.len > 0 && line.data[line.len - 1] == '\r') line.data[--line.len] = '\0';
+    *out = line;
+    return LINE_READ;
 }

@@ -15,7 +15,17 @@ void text_free(struct text *t);
 /* Everything until the end of the file, line ends made "\n" as Python's text mode does ("\r\n" and "\r" too).
  * path NULL: stdin. False after one line on stderr. */
 bool input_read_all(const char *path, struct text *out);
-/* One line of stdin without its end ("\n" or "\r\n"). False at the end of input or when Ctrl-C was pressed. */
-bool input_read_line(struct text *out);
+/* Lines of stdin, read as they come. Start with {0}. */
+struct line_reader {
+    size_t at, n; /* bytes [at, n) of buffer are still to be given out */
+    char buffer[4096];
+};
+enum line_result {
+    LINE_READ,
+    LINE_NONE,  /* the end of input, or Ctrl-C */
+    LINE_FAILED /* one line is on stderr */
+};
+/* The next line, without its end ("\n" or "\r\n"). *out is set for LINE_READ only. */
+enum line_result input_read_line(struct line_reader *r, struct text *out);
 
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "term.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,8 +43,21 @@ void term_catch_interrupt(void) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = note_interrupt;
-    action.sa_flags = (int)SA_RESETHAND; /* and no SA_RESTART: a read that waits for a question is to return */
+    action.sa_flags = (int)SA_RESETHAND; /* and no SA_RESTART: what waits is to return */
     sigaction(SIGINT, &action, NULL);
 }
 
 bool term_interrupted(void) { return interrupted != 0; }
+
+/* A signal just before a plain read() would be noted and the read block all the same; ppoll lets it in only while it
+ * waits. */
+bool term_wait_for_input(void) {
+    sigset_t block, before;
+    sigemptyset(&block);
+    sigaddset(&block, SIGINT);
+    sigprocmask(SIG_BLOCK, &block, &before);
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    while (!interrupted && ppoll(&input, 1, NULL, &before) < 0 && errno == EINTR) continue;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return interrupted == 0;
+}

@@ -18,5 +18,7 @@ size_t term_width(void); /* of stderr, in columns */
 /* From now on the first Ctrl-C (SIGINT) is only noted; the second ends the process, as it would have. */
 void term_catch_interrupt(void);
 bool term_interrupted(void);
+/* Blocks until stdin has something to read (its end included) or Ctrl-C comes; false for the latter. */
+bool term_wait_for_input(void);
 
 #endif

@@ -104,6 +104,8 @@ cria_sampler_opts cria_sampler_opts_default(void) {
 }
 
 cria_status cria_sampler_new(cria_ctx *ctx, const cria_sampler_opts *opts, cria_sampler **out, cria_error *err) {
+    if (!ctx || !out)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_sampler_new: a required argument is NULL.");
     const cria_sampler_opts o = opts ? *opts : cria_sampler_opts_default();
     if (o.size != sizeof o)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
@@ -153,6 +155,8 @@ static cria_status check_logits(const float *logits, size_t n, cria_error *err) 
 
 cria_status cria_sampler_sample(cria_sampler *s, const float *logits, size_t vocab_size, int32_t *id,
                                 cria_error *err) {
+    if (!s || !logits || !id)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_sampler_sample: a required argument is NULL.");
     if (vocab_size == 0 || vocab_size > INT32_MAX)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
                          "A token is to be chosen among %zu; there have to be 1 to %d.", vocab_size, INT32_MAX);

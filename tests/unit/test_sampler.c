@@ -204,6 +204,8 @@ static void bad_options_are_errors(void **state) {
     cria_sampler_opts o = cria_sampler_opts_default();
     o.size--;
     assert_int_equal(cria_sampler_new(ctx, &o, &s, &err), CRIA_EINVAL);
+    assert_int_equal(cria_sampler_new(NULL, NULL, &s, &err), CRIA_EINVAL);
+    assert_int_equal(cria_sampler_new(ctx, NULL, NULL, &err), CRIA_EINVAL);
     assert_null(s);
     cria_sampler_free(NULL);
     cria_ctx_unref(ctx);
