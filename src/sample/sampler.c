@@ -106,11 +106,12 @@ cria_sampler_opts cria_sampler_opts_default(void) {
 cria_status cria_sampler_new(cria_ctx *ctx, const cria_sampler_opts *opts, cria_sampler **out, cria_error *err) {
     if (!ctx || !out)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_sampler_new: a required argument is NULL.");
-    const cria_sampler_opts o = opts ? *opts : cria_sampler_opts_default();
-    if (o.size != sizeof o)
+    if (opts && opts->size != sizeof *opts)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                         "The size field of cria_sampler_opts is %zu and should be %zu: start from "
-                         "cria_sampler_opts_default().", o.size, sizeof o);
+                         "cria_sampler_new: the options are %zu bytes where this library's are %zu; start from the "
+                         "_default() function and build against the header of this version.",
+                         opts->size, sizeof *opts);
+    const cria_sampler_opts o = opts ? *opts : cria_sampler_opts_default();
     if (!(o.temp >= 0.0) || isinf(o.temp))
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
                          "The temperature is %g; it has to be 0 (the likeliest token) or a positive number.", o.temp);
