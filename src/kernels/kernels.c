@@ -53,8 +53,8 @@ static const struct cria_kernels avx512 = {
 #elif defined(__aarch64__)
 static const struct cria_kernels neon = {
     .name = "neon",
-    .matmul_f = cria_matmul_f_ref,
-    .matmul_q = cria_matmul_q_ref,
+    .matmul_f = cria_matmul_f_neon,
+    .matmul_q = cria_matmul_q_neon,
     .quantize = cria_quantize_neon,
     .rmsnorm = cria_rmsnorm_neon,
     .add = cria_add_neon,
