@@ -106,7 +106,8 @@ static bool summarize(const struct bench *b, struct summary *out) {
 static void print_table(const struct bench *b, const struct summary *s) {
     const struct bench_options *o = b->options;
     printf("model                 %s\n", o->session.model_path);
-    printf("computed with         %" PRIu32 " threads, %s, activations %s, kv %s\n", cria_ctx_threads(b->session.ctx),
+    const uint32_t threads = cria_ctx_threads(b->session.ctx);
+    printf("computed with         %" PRIu32 " thread%s, %s, activations %s, kv %s\n", threads, threads == 1 ? "" : "s",
            cria_ctx_isa(b->session.ctx), o->session.activations, o->session.kv);
     printf("load                  %10.3f s\n", b->session.load_seconds);
     printf("peak memory           %10.1f MiB\n", s->peak_mib);

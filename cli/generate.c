@@ -151,19 +151,25 @@ static cria_status take_prompt(struct generator *g, const struct text *prompt, s
     return CRIA_OK;
 }
 
-/* Runs the model over the prompt, a part at a time so that a bar can be drawn and Ctrl-C heard. */
+/* Runs the model over the prompt, a part at a time so that a bar can be drawn and Ctrl-C heard: parts as large as take
+ * about a second. */
 static enum ending eval_prompt(struct generator *g, cria_error *err) {
-    enum { PART = 512 };
-    cria_row rows[PART];
+    enum { LARGEST = 512, SMALLEST = 16 };
+    cria_row rows[LARGEST];
+    size_t part = LARGEST / 2;
     struct progress bar;
     progress_start(&bar, "Prompt", g->session->quiet);
     cria_status st = CRIA_OK;
     const size_t begin = g->n_known;
     while (g->n_known < g->n_ids && st == CRIA_OK && !term_interrupted()) {
-        const size_t at = g->n_known, left = g->n_ids - at, n = left < PART ? left : PART;
+        const size_t at = g->n_known, left = g->n_ids - at, n = left < part ? left : part;
+        const double start = clock_now();
         for (size_t i = 0; i < n; i++) rows[i] = (cria_row){g->sequence, g->ids[at + i], at + i + 1 == g->n_ids};
         st = cria_engine_eval(g->session->engine, rows, n, g->logits, err);
         if (st == CRIA_OK) g->n_known += n;
+        const double seconds = clock_now() - start;
+        if (seconds < 0.4 && part < LARGEST) part *= 2;
+        if (seconds > 1.0 && part > SMALLEST) part /= 2;
         progress_update(&bar, g->n_known - begin, g->n_ids - begin);
     }
     progress_end(&bar);
@@ -217,7 +223,10 @@ static bool finish_text(struct generator *g, struct answer *a, enum ending endin
 static void say_timing(const struct generator *g, const struct answer *a) {
     const bool quiet = g->session->quiet;
     const size_t n_prompt = g->n_ids - a->n_reused;
-    if (a->n_generated == 0) return;
+    if (a->n_generated == 0) {
+        say(quiet, "[INFO] Prompt processing: %.3f s, %zu of %zu tokens\n", a->seconds, g->n_known, g->n_ids);
+        return;
+    }
     say(quiet, "[INFO] Prompt processing: %.3f s\n[INFO] Full generation: %.3f s\n", a->prompt_seconds, a->seconds);
     say(quiet, "[INFO] %zu prompt token%s", n_prompt, n_prompt == 1 ? "" : "s");
     if (a->prompt_seconds > 0) say(quiet, ", %.1f tokens/s", (double)n_prompt / a->prompt_seconds);

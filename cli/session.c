@@ -106,11 +106,12 @@ static cria_status open_all(struct session *s, const struct session_options *o, 
 
 static void say_model(const struct session *s) {
     const cria_model_info *m = &s->info;
-    say(s->quiet, "[INFO] %s (%s), %.1f M parameters, %" PRIu32 " layers", m->architecture, m->format,
-        (double)m->n_params * 1e-6, m->n_layers);
+    const uint32_t threads = cria_ctx_threads(s->ctx);
+    say(s->quiet, "[INFO] %s, %.1f M parameters, %" PRIu32 " layers", m->architecture, (double)m->n_params * 1e-6,
+        m->n_layers);
     if (m->context) say(s->quiet, ", context %" PRIu32, m->context);
-    say(s->quiet, "; loaded in %.3f s; %" PRIu32 " thread%s, %s.\n", s->load_seconds, cria_ctx_threads(s->ctx),
-        cria_ctx_threads(s->ctx) == 1 ? "" : "s", cria_ctx_isa(s->ctx));
+    say(s->quiet, ".\n[INFO] Loaded in %.3f s; %" PRIu32 " thread%s, %s.\n", s->load_seconds, threads,
+        threads == 1 ? "" : "s", cria_ctx_isa(s->ctx));
 }
 
 bool session_open(struct session *s, const struct session_options *o) {

@@ -108,7 +108,8 @@ def test_stderr_is_laid_out_as_in_the_example(run, small_model):
     r = run("--model-path", small_model, "--prompt", "Two\nlines", "-m", 10)
     assert re.fullmatch(
         rf"\[INFO\] Loading model from {re.escape(str(small_model))}\.\n"
-        r"\[INFO\] llama \(npz\), .* parameters, 2 layers.*; loaded in \d+\.\d{3} s; \d+ threads?, \w+\.\n"
+        r"\[INFO\] llama, \d+\.\d M parameters, 2 layers\.\n"
+        r"\[INFO\] Loaded in \d+\.\d{3} s; \d+ threads?, \w+\.\n"
         r"------\nTwo\nlines\n------\n"
         r"\[INFO\] Prompt processing: \d+\.\d{3} s\n"
         r"\[INFO\] Full generation: \d+\.\d{3} s\n"
