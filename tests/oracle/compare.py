@@ -78,7 +78,7 @@ def compare_text(engine, reference, prompts, n, temp=0.0, seed=0, tally=None):
 
 def compare_model(model, reference, prompts, n=200, sampled=4):
     """Greedy text of all prompts and sampled text of some, at all of DRAWS. Returns the tally."""
-    engine = model.engine(kv="f32")
+    engine = model.engine(kv="f32", kv_bytes=256 << 20)  # all prompts at once, where the default is one context
     tally = compare_text(engine, reference, prompts, n)
     for temp, seed in DRAWS:
         compare_text(engine, reference, prompts[:sampled], n, temp, seed, tally)

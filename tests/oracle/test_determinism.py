@@ -12,55 +12,72 @@ MODELS = ["f32", "f16", "bf16", "q2g32", "q3g64", "q4g64", "q5g128", "q6g64", "q
 PRECISIONS = [(a, kv) for a in ("default", "int8", "int16", "f32") for kv in ("f16", "f32")]
 
 
-@pytest.fixture(scope="module", params=MODELS)
-def path(request, tmp_path_factory):
-    kind, folder = request.param, tmp_path_factory.mktemp(request.param)
-    weights, config = models.random_weights(SHAPE), SHAPE.config()
-    if kind in models.GGUF_TYPES:
-        return models.write_gguf(folder / "m.gguf", SHAPE, weights, kind)
-    if kind in models.DTYPES:
-        stored = models.cast(weights, kind)
-    else:
-        stored, config["quantization"] = models.quantize(weights, kind)
-    return models.write_folder(folder / "m", config, stored, models.spm_model(SHAPE.vocab))
+# A float matrix meets float32 activations whatever is asked for.
+CASES = [(kind, p) for kind in MODELS for p in (PRECISIONS if kind not in models.DTYPES else PRECISIONS[:2])]
 
 
-@pytest.fixture(params=PRECISIONS, ids=lambda p: "-".join(p))
-def precision(request, path):
-    if request.param[0] != "default" and path.name == "m" and path.parent.name.rstrip("0").startswith(("f", "bf")):
-        pytest.skip("float weights always meet float32 activations")
-    return request.param
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """stored(kind): path of the model, written once."""
+    paths = {}
+
+    def get(kind):
+        if kind not in paths:
+            folder = tmp_path_factory.mktemp("model")
+            weights, config = models.random_weights(SHAPE), SHAPE.config()
+            if kind in models.GGUF_TYPES:
+                paths[kind] = models.write_gguf(folder / "m.gguf", SHAPE, weights, kind)
+                return paths[kind]
+            if kind in models.DTYPES:
+                weights = models.cast(weights, kind)
+            else:
+                weights, config["quantization"] = models.quantize(weights, kind)
+            paths[kind] = models.write_folder(folder / "m", config, weights, models.spm_model(SHAPE.vocab))
+        return paths[kind]
+    return get
+
+
+@pytest.fixture(params=CASES, ids=lambda c: f"{c[0]}-{c[1][0]}-{c[1][1]}")
+def case(request, stored):
+    """(path, (activations, kv))"""
+    return stored(request.param[0]), request.param[1]
 
 
 def same(a, b):
     return np.array_equal(a.view(np.uint32), b.view(np.uint32))
 
 
-def all_logits(lib, path, precision, tokens=TOKENS, **how):
+def all_logits(lib, case, tokens=TOKENS, **how):
+    path, precision = case
     return lib.open(path, activations=precision[0], **how).engine(kv=precision[1]).sequence().eval(tokens)
 
 
-def test_threads(lib, path, precision):
-    one = all_logits(lib, path, precision, threads=1)
+def engine_of(lib, case):
+    path, (activations, kv) = case
+    return lib.open(path, activations=activations).engine(kv=kv)
+
+
+def test_threads(lib, case):
+    one = all_logits(lib, case, threads=1)
     for threads in (2, 3, 5):
-        assert same(one, all_logits(lib, path, precision, threads=threads)), f"{threads} threads"
+        assert same(one, all_logits(lib, case, threads=threads)), f"{threads} threads"
 
 
-def test_prompt_in_pieces(lib, path, precision):
-    engine = lib.open(path, activations=precision[0]).engine(kv=precision[1])
+def test_prompt_in_pieces(lib, case):
+    engine = engine_of(lib, case)
     whole = engine.sequence().eval(TOKENS)
     for piece in (1, 7, 64):
         sequence = engine.sequence()
         parts = [sequence.eval(TOKENS[i:i + piece]) for i in range(0, len(TOKENS), piece)]
         assert same(whole, np.concatenate(parts)), f"pieces of {piece}"
-    small = engine.model.engine(kv=precision[1], batch_rows=5)
+    small = engine.model.engine(kv=case[1][1], batch_rows=5)
     assert same(whole, small.sequence().eval(TOKENS)), "batch_rows 5"
     assert same(whole[-1:], engine.sequence().eval(TOKENS, want="last")), "only the last row's logits"
 
 
-def test_company(lib, path, precision):
+def test_company(lib, case):
     """Several sequences in one call, rows interleaved, against each alone."""
-    engine = lib.open(path, activations=precision[0]).engine(kv=precision[1])
+    engine = engine_of(lib, case)
     texts = [TOKENS[:90], TOKENS[40:47], TOKENS[60:131], TOKENS[5:6]]
     alone = [engine.sequence().eval(t) for t in texts]
     sequences = [engine.sequence() for _ in texts]
@@ -70,8 +87,8 @@ def test_company(lib, path, precision):
         assert same(logits, together[[r for r, (j, _) in enumerate(rows) if j == i]]), f"sequence {i}"
 
 
-def test_truncate(lib, path, precision):
-    engine = lib.open(path, activations=precision[0]).engine(kv=precision[1])
+def test_truncate(lib, case):
+    engine = engine_of(lib, case)
     whole = engine.sequence().eval(TOKENS)
     sequence = engine.sequence()
     sequence.eval(TOKENS[:70] + [9] * 75)
@@ -81,9 +98,9 @@ def test_truncate(lib, path, precision):
         assert same(whole[n:], sequence.eval(TOKENS[n:])), f"truncated to {n}"
 
 
-def test_refused_rows_leave_no_trace(lib, path):
+def test_refused_rows_leave_no_trace(lib, stored):
     """A failing call grows no sequence."""
-    engine = lib.open(path).engine()
+    engine = lib.open(stored("q4g64")).engine()
     whole = engine.sequence().eval(TOKENS[:20])
     sequence = engine.sequence()
     sequence.eval(TOKENS[:10])
@@ -106,10 +123,10 @@ def isas(lib):
     return out
 
 
-def test_instruction_sets(lib, path, precision):
-    scalar = all_logits(lib, path, precision, isa="scalar")
+def test_instruction_sets(lib, case):
+    scalar = all_logits(lib, case, isa="scalar")
     for isa in isas(lib)[1:]:
-        assert same(scalar, all_logits(lib, path, precision, isa=isa)), isa
+        assert same(scalar, all_logits(lib, case, isa=isa)), isa
 
 
 def test_auto_is_the_best_table(lib, tally):
@@ -124,7 +141,7 @@ def test_auto_is_the_best_table(lib, tally):
 def test_smollm2(lib, smollm2, activations, kv):
     tokens = lib.open(smollm2).tokenizer.encode("In the beginning the Universe was created. This has made a lot of "
                                                 "people very angry and been widely regarded as a bad move.")
-    want = all_logits(lib, smollm2, (activations, kv), tokens, threads=1, isa="scalar")
+    want = all_logits(lib, (smollm2, (activations, kv)), tokens, threads=1, isa="scalar")
     for isa in isas(lib)[1:]:
         for threads in (1, 2, 3, 5):
             engine = lib.open(smollm2, activations=activations, isa=isa, threads=threads).engine(kv=kv)

@@ -6,6 +6,7 @@ import mlx.core as mx
 import models
 import numpy as np
 import pytest
+import reference as ref
 import sentencepiece
 from models import Shape
 from reference import Reference
@@ -55,29 +56,33 @@ def test_float_weights(lib, tmp_path, tally, name, dtype):
     compare_folder(lib, folder, shape, tally, f"{dtype} {name}")
 
 
-@pytest.mark.parametrize("name", SHAPES)
-def test_mlx_generates_the_same_text(lib, tmp_path, tally, name):
-    """Not along cria's text: MLX's own loop, one token at a time with its cache, greedy and sampled."""
-    shape = SHAPES[name]
-    folder = write(tmp_path / "m", shape, models.cast(models.random_weights(shape, seed=2), "f32"))
-    model, reference = lib.open(folder, activations="f32"), Reference.load(folder)
-    engine = model.engine(kv="f32")
-    texts = prompts(shape, model)[:20 if name == "base" else 3]
-    for temp, seed in [(0.0, 0), *compare.DRAWS]:
-        some = texts if temp == 0 else texts[:2]
-        ours, logits = cria_ctypes.generate(engine, some, 200, temp, seed)
-        result = compare.Tally()
-        for prompt, tokens, rows in zip(some, ours, logits):
-            mx.random.seed(seed)
-            theirs = np.array(reference.generate(prompt, 200, temp))
-            result.tokens += 200
-            if (theirs != tokens).any():  # only a tie may part the two; from there on they are different texts
-                result.ties += 1
-                at = int(np.flatnonzero(theirs != tokens)[0])
-                if temp == 0:
-                    assert rows[at].max() - rows[at][theirs[at]] < compare.TIE
-        result.finish()
-        tally.append(f"live {name}, temperature {temp}: {result.tokens} tokens, {result.ties} ties")
+def test_mlx_generates_the_same_text(lib, tmp_path, tally):
+    """Not along cria's text: MLX's own loop, one token at a time with its cache, greedy and sampled. Only a tie may part
+    two texts; from there on they are different texts."""
+    result = compare.Tally()
+    for name, shape in SHAPES.items():
+        folder = write(tmp_path / name, shape, models.cast(models.random_weights(shape, seed=2), "f32"))
+        model, reference = lib.open(folder, activations="f32"), Reference.load(folder)
+        engine, texts = model.engine(kv="f32"), prompts(shape, model)
+        for temp, seed in [(0.0, 0), *compare.DRAWS]:
+            some = texts[:2 if temp else 20 if name == "base" else 3]
+            for prompt, ours in zip(some, cria_ctypes.generate(engine, some, 200, temp, seed)[0].tolist()):
+                mx.random.seed(seed)
+                theirs = reference.generate(prompt, 200, temp)
+                result.tokens += 200
+                if theirs != ours:
+                    assert_parted_by_a_tie(reference, prompt, theirs, ours, temp, seed)
+                    result.ties += 1
+    result.finish()
+    tally.append(f"MLX's own generation: {result.tokens} tokens, {result.ties} ties")
+
+
+def assert_parted_by_a_tie(reference, prompt, theirs, ours, temp, seed):
+    at = next(i for i, (a, b) in enumerate(zip(theirs, ours)) if a != b)
+    logits = reference.logits(prompt + ours[:at])[len(prompt) - 1:]
+    miss = ref.draw_all(logits, temp, seed)[1][at] if temp else logits[at].max() - logits[at]
+    assert miss[ours[at]] < compare.TIE, (f"token {at}, temperature {temp}: MLX takes {theirs[at]}, cria {ours[at]}, "
+                                          f"{miss[ours[at]]:.2e} away")
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -171,7 +176,7 @@ def test_quantization_defaults(lib, tmp_path, tally):
 # ---- other precisions: not parity, but near ----
 
 # activations: largest mean Kullback-Leibler divergence from float32, in nats (kv is float16 in all of them)
-NEAR = {"f32": 1e-6, "int16": 1e-6, "default": 1e-2, "int8": 2e-2}
+NEAR = {"f32": 2e-5, "int16": 2e-5, "default": 1e-2, "int8": 2e-2}
 
 
 @pytest.mark.parametrize("activations", NEAR)
