@@ -17,6 +17,8 @@ struct parser {
     const struct arg_option *rows[MAX_OPTIONS];
     void *targets[MAX_OPTIONS];
     size_t n;
+    const struct arg_option *operand; /* NULL: none */
+    const char **operand_target;
     struct option longs[MAX_OPTIONS + 3];
     char shorts[2 * MAX_OPTIONS + 4];
 };
@@ -33,6 +35,11 @@ static void parser_init(struct parser *p, const struct arg_command *command, con
     for (size_t g = 0; g < n_groups; g++) {
         for (size_t i = 0; i < groups[g].n && p->n < MAX_OPTIONS; i++) {
             const struct arg_option *o = &groups[g].options[i];
+            if (o->kind == ARG_OPERAND) {
+                p->operand = o;
+                p->operand_target = (const char **)((char *)groups[g].target + o->offset);
+                continue;
+            }
             const bool has_value = o->kind != ARG_FLAG;
             p->rows[p->n] = o;
             p->targets[p->n] = (char *)groups[g].target + o->offset;
@@ -90,7 +97,8 @@ static bool set_value(const struct arg_option *o, void *target, const char *text
     case ARG_CHOICE:
         if (!is_choice(text, o->choices)) return false;
         break;
-    case ARG_TEXT: break;
+    case ARG_TEXT:
+    case ARG_OPERAND: break;
     }
     *(const char **)target = text;
     return true;
@@ -208,6 +216,13 @@ enum arg_result args_parse(const struct arg_command *command, const struct arg_g
         }
         if (!set_value(o, p.targets[row_of(&p, value)], optarg)) return bad_value(&p, o, optarg);
     }
+    if (p.operand) {
+        if (optind >= argc) {
+            fprintf(stderr, "cria: %s is missing.", p.operand->name);
+            return bad_hint(&p);
+        }
+        *p.operand_target = argv[optind++];
+    }
     if (optind < argc) {
         fprintf(stderr, "cria: '%s' is not an option; a text with spaces needs quotes.", argv[optind]);
         return bad_hint(&p);
@@ -236,12 +251,8 @@ static void print_wrapped(const char *text) {
     putchar('\n');
 }
 
-static void print_option(const char *name, char letter, const char *metavar, const char *help) {
-    char left[64];
-    const char letters[] = {'-', letter, ',', ' ', '\0'};
-    const int n = snprintf(left, sizeof left, "  %s--%s%s%s", letter ? letters : "", name, metavar ? " " : "",
-                           metavar ? metavar : "");
-    printf("%s", left);
+static void print_described(const char *left, const char *help) {
+    const int n = printf("  %s", left);
     if (n < HELP_COLUMN - 1)
         printf("%*s", HELP_COLUMN - n, "");
     else
@@ -249,8 +260,19 @@ static void print_option(const char *name, char letter, const char *metavar, con
     print_wrapped(help);
 }
 
+static void print_option(const char *name, char letter, const char *metavar, const char *help) {
+    char left[64];
+    const char letters[] = {'-', letter, ',', ' ', '\0'};
+    snprintf(left, sizeof left, "%s--%s%s%s", letter ? letters : "", name, metavar ? " " : "", metavar ? metavar : "");
+    print_described(left, help);
+}
+
 static void print_row(const struct arg_option *o) {
     char help[512];
+    if (o->kind == ARG_OPERAND) {
+        print_described(o->name, o->help);
+        return;
+    }
     const char *quote = o->kind == ARG_TEXT ? "\"" : "";
     if (o->def)
         snprintf(help, sizeof help, "%s (default: %s%s%s)", o->help, quote, o->def, quote);

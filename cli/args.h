@@ -15,11 +15,12 @@ enum arg_kind {
     ARG_WHOLE,  /* uint64_t in [min, max] */
     ARG_REAL,   /* double, at least 0 and finite */
     ARG_TEXT,   /* const char *, NULL where def is NULL */
-    ARG_CHOICE  /* const char *, one of choices */
+    ARG_CHOICE, /* const char *, one of choices */
+    ARG_OPERAND /* const char *, the argument that is no option; at most one row, and then it must be given */
 };
 
 struct arg_option {
-    const char *name; /* without the dashes */
+    const char *name; /* without the dashes; of an operand, what --help calls it */
     char letter;      /* 0: none */
     enum arg_kind kind;
     const char *metavar;        /* what --help calls the value; NULL for a flag */
