@@ -136,8 +136,9 @@ static void print_json(const struct bench *b, const struct summary *s) {
            ", \"isa\": \"%s\", \"activations\": \"%s\", \"kv\": \"%s\"",
            cria_version(), b->session.info.format, b->session.info.n_params, cria_ctx_threads(b->session.ctx),
            cria_ctx_isa(b->session.ctx), o->session.activations, o->session.kv);
-    printf(", \"load_seconds\": %.6f, \"peak_memory_mib\": %.1f, \"prompt_tokens\": %" PRIu64 ", \"new_tokens\": %" PRIu64
-           ", \"prompt_tokens_per_second\": %.2f, \"new_tokens_per_second\": %.2f, \"runs\": [",
+    printf(", \"load_seconds\": %.6f, \"peak_memory_mib\": %.1f, \"prompt_tokens\": %" PRIu64
+           ", \"new_tokens\": %" PRIu64 ", \"prompt_tokens_per_second\": %.2f, \"new_tokens_per_second\": %.2f"
+           ", \"runs\": [",
            b->session.load_seconds, s->peak_mib, o->prompt_tokens, o->new_tokens, s->prompt_rate, s->new_rate);
     for (size_t i = 0; i < o->repeat; i++)
         printf("%s{\"prompt_seconds\": %.6f, \"new_seconds\": %.6f}", i ? ", " : "", b->runs[i].prompt_seconds,

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Its first character occurs only once, so a partial match that fails can only begin anew with the character at hand. */
+/* Its first character occurs only once, so a match that fails can only begin anew with the character at hand. */
 static const char mark[] = "[Instruction]";
 enum { MARK = sizeof mark - 1 };
 

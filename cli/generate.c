@@ -49,8 +49,8 @@ static const struct arg_option sampling_rows[] = {
      .help = "start of the random numbers; the same seed gives the same text, here and in MLX"},
     {.name = "skip-draws", .kind = ARG_WHOLE, .metavar = "N", .def = "0", .offset = FIELD(skip_draws),
      .max = COUNT_MAX,
-     .help = "leave out the first N random keys; 7 x layers + 2 (twice that when quantized) gives the tokens of the MLX "
-             "example run as a script, which draws these for first weights"},
+     .help = "leave out the first N random keys; 7 x layers + 2 (twice that when quantized) gives the tokens of the "
+             "MLX example run as a script, which draws these for first weights"},
 };
 
 static const struct arg_command command = {

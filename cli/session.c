@@ -27,7 +27,8 @@ const size_t n_session_model_rows = sizeof session_model_rows / sizeof *session_
 
 const struct arg_option session_speed_rows[] = {
     {.name = "threads", .kind = ARG_WHOLE, .metavar = "N", .def = "0", .offset = FIELD(threads), .max = 1024,
-     .help = "how many threads compute; 0 takes what the processor and its quota allow. The text does not depend on it"},
+     .help = "how many threads compute; 0 takes what the processor and its quota allow. The text does not depend "
+             "on it"},
     {.name = "isa", .kind = ARG_CHOICE, .metavar = "NAME", .def = "auto", .offset = FIELD(isa), .choices = isa_names,
      .help = "instruction set: auto, scalar, avx2, avx512 or neon. The text does not depend on it"},
     {.name = "activations", .kind = ARG_CHOICE, .metavar = "TYPE", .def = "auto", .offset = FIELD(activations),

@@ -19,7 +19,7 @@ static void note_interrupt(int sig) {
 }
 
 void term_init(void) {
-    /* open() takes the lowest free descriptor; a closed stdout must fail when written to, hence O_RDONLY for 1 and 2. */
+    /* open() takes the lowest free descriptor. A closed stdout must fail when written to: O_RDONLY for 1 and 2. */
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) _exit(1);
     signal(SIGPIPE, SIG_IGN);

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Descriptors 0, 1 and 2 exist from here on, so that no file opened later takes the place of a closed stdout. SIGPIPE is
- * ignored: a reader that went away is seen as a failed write. */
+/* Descriptors 0, 1 and 2 exist from here on, so that no file opened later takes the place of a closed stdout. SIGPIPE
+ * is ignored: a reader that went away is seen as a failed write. */
 void term_init(void);
 
 bool term_stdin_is_terminal(void);

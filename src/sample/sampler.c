@@ -11,8 +11,8 @@
  *     id = (number of cdf[i] <= u) - 1
  *
  * in float32, all sums from left to right, with exp as in mlx/backend/cpu/simd/math.h. Every step is an IEEE operation
- * or one of ours, none is libm's approximation, so the token is also the same on every machine. The weights are not stored:
- * the search computes again the few that it walks over, so drawing needs no memory.
+ * or one of ours, none is libm's approximation, so the token is also the same on every machine. The weights are not
+ * stored: the search computes again the few that it walks over, so drawing needs no memory.
  */
 #include "sample/sampler.h"
 
