@@ -14,10 +14,12 @@ static const struct command {
 } commands[] = {
     {"generate", "go on from a prompt, or answer questions (the default)", generate_main},
     {"bench", "measure loading, prompt processing and generation", bench_main},
+    {"perplexity", "measure how well a text is foretold, and what a precision changes", perplexity_main},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
-static const char *const names[N_COMMANDS + 2] = {"generate", "bench", "help", NULL}; /* for spelling hints */
+/* For spelling hints. */
+static const char *const names[N_COMMANDS + 2] = {"generate", "bench", "perplexity", "help", NULL};
 
 int print_version(void) {
     printf("cria %s\n", cria_version());
