@@ -28,8 +28,7 @@ static cria_status map_fd(int fd, const char *path, cria_mapfile *out, cria_erro
     if (st.st_size < 0 || (uint64_t)st.st_size > SIZE_MAX)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%s has %lld bytes, more than can be mapped (%zu).",
                          path, (long long)st.st_size, SIZE_MAX);
-    const cria_mapfile empty = {NULL, 0};
-    *out = empty;
+    *out = (cria_mapfile){.mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec};
     if (st.st_size == 0) return CRIA_OK; /* mmap refuses an empty range */
     const size_t len = (size_t)st.st_size;
     void *p = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -45,15 +44,34 @@ static cria_status map_fd(int fd, const char *path, cria_mapfile *out, cria_erro
     return CRIA_OK;
 }
 
-cria_status cria_mapfile_open(const char *path, cria_mapfile *out, cria_error *err) {
+static cria_status check_owner(int fd, const char *path, cria_error *err) {
+    struct stat st;
+    if (fstat(fd, &st) != 0) return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot look at %s: %m.", path);
+    if ((st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
+                         "%s belongs to user %lu or others may write to it (mode %o), so it is not used.", path,
+                         (unsigned long)st.st_uid, (unsigned)st.st_mode & 07777u);
+    return CRIA_OK;
+}
+
+static cria_status open_and_map(const char *path, bool own, cria_mapfile *out, cria_error *err) {
     /* O_NONBLOCK: a pipe must be refused, not waited for. It means nothing for regular files. */
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (own ? O_NOFOLLOW : 0));
     if (fd < 0) return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot open %s: %m.", path);
     cria_mapfile map;
-    const cria_status status = map_fd(fd, path, &map, err);
+    cria_status status = own ? check_owner(fd, path, err) : CRIA_OK;
+    if (status == CRIA_OK) status = map_fd(fd, path, &map, err);
     close(fd); /* the mapping stays */
     if (status == CRIA_OK) *out = map;
     return status;
+}
+
+cria_status cria_mapfile_open(const char *path, cria_mapfile *out, cria_error *err) {
+    return open_and_map(path, false, out, err);
+}
+
+cria_status cria_mapfile_open_own(const char *path, cria_mapfile *out, cria_error *err) {
+    return open_and_map(path, true, out, err);
 }
 
 void cria_mapfile_close(cria_mapfile *map) {

@@ -8,10 +8,14 @@
 typedef struct cria_mapfile {
     const uint8_t *data; /* NULL when len is 0 */
     size_t len;
+    int64_t mtime_ns; /* when the file was last written, since 1970 */
 } cria_mapfile;
 
 /* CRIA_EIO with the path and the system's reason; CRIA_EINVAL for a folder or a device. */
 cria_status cria_mapfile_open(const char *path, cria_mapfile *out, cria_error *err);
+/* The same for a file whose bytes nobody else may have chosen: not through a link, owned by this user or root, writable
+ * by no one else. CRIA_EINVAL otherwise. */
+cria_status cria_mapfile_open_own(const char *path, cria_mapfile *out, cria_error *err);
 void cria_mapfile_close(cria_mapfile *map); /* a zeroed one is legal */
 /* Tells the kernel that [data, data+len) will be read soon, or will not be needed again. Never fails. */
 void cria_mapfile_willneed(const void *data, size_t len);

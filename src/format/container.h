@@ -35,6 +35,19 @@ const cria_tensor *cria_container_at(const cria_container *c, size_t i); /* i < 
 /* NULL when there is none; a binary search over the sorted names. */
 const cria_tensor *cria_container_find(const cria_container *c, const char *name);
 
+/* ---- the same files as before? ---- */
+
+/* content: hash of every byte of the files that is not a tensor's (headers, metadata, names, shapes; the checksums of a
+ * ZIP's directory), and of the first 4 KiB of each tensor, so that another training of the same shape differs. stamp:
+ * hash of the files' sizes and times of writing. Neither knows paths. They notice changes, not forgeries. */
+typedef struct cria_identity {
+    uint64_t content, stamp;
+    uint64_t n_bytes; /* of the files together */
+} cria_identity;
+
+/* Reads what it hashes. Only CRIA_ENOMEM. */
+cria_status cria_container_identify(const cria_container *c, cria_identity *out, cria_error *err);
+
 /* ---- metadata (GGUF; an npz has none) ---- */
 
 enum cria_meta_type {

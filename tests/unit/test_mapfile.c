@@ -43,7 +43,7 @@ static void maps_whole_files(void **state) {
 static void refuses_what_is_no_regular_file(void **state) {
     (void)state;
     char path[512];
-    cria_mapfile map = {NULL, 99};
+    cria_mapfile map = {.len = 99};
     cria_error err;
     assert_int_equal(cria_mapfile_open(scratch_path(&scratch, "missing", path), &map, &err), CRIA_EIO);
     assert_non_null(strstr(err.msg, path));
