@@ -5,8 +5,8 @@
 enum { PANEL_BLOCKS = CRIA_TILE_F_BLOCKS, PIECE = 1024 /* columns of codes in the scratch memory */ };
 
 /* Chunks chunk0 .. chunk0+n−1 of a row block to out[32·n][16]. */
-static void dequantize(const struct cria_matmul_f_ops *ops, const cria_matrix *m, const uint8_t *block, uint32_t chunk0,
-                       uint32_t n, float *out) {
+static void dequantize(const struct cria_matmul_f_ops *ops, const cria_matrix *m, const uint8_t *block,
+                       uint32_t chunk0, uint32_t n, float *out) {
     const cria_matrix_spec *s = &m->spec;
     const uint8_t *codes = block + m->codes_offset + chunk0 * m->chunk_bytes;
     const size_t group_bytes = m->bias_offset / m->n_groups;
@@ -24,7 +24,8 @@ static void dequantize(const struct cria_matmul_f_ops *ops, const cria_matrix *m
 }
 
 /* The row blocks of a panel against all n tokens. */
-static void panel_product(const struct cria_tile_f *panel, const cria_tiles_f *tiles, uint32_t n_blocks, uint32_t n) {
+static void panel_product(const struct cria_tile_f *panel, const cria_tiles_f *tiles, uint32_t n_blocks,
+                          uint32_t n) {
     for (uint32_t t = 0, take; t < n; t += take) {
         take = n - t < CRIA_TILE_F_TOKENS ? n - t : CRIA_TILE_F_TOKENS;
         for (uint32_t b = 0, blocks; b < n_blocks; b += blocks) {
@@ -43,7 +44,8 @@ static void panel_product(const struct cria_tile_f *panel, const cria_tiles_f *t
 
 void cria_matmul_f_run(const struct cria_matmul_f_ops *ops, const cria_matrix *w, const cria_act *x, float *y,
                        size_t ldy, uint32_t block0, uint32_t block1, void *scratch) {
-    _Static_assert(sizeof(float) * CRIA_ROWS * PIECE * PANEL_BLOCKS <= CRIA_MATMUL_SCRATCH, "scratch is too small");
+    _Static_assert(sizeof(float) * CRIA_ROWS * PIECE * PANEL_BLOCKS <= CRIA_MATMUL_SCRATCH,
+                   "scratch is too small");
     const bool codes = w->n_chunks != 0;
     const cria_tiles_f *tiles = w->spec.kind == CRIA_MATRIX_F16    ? ops->f16
                                 : w->spec.kind == CRIA_MATRIX_BF16 ? ops->bf16

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the vector kernels of the product with float32 activations (matmul_f of kernels.h) share: the loops around their
- * tiles.
+ * What the vector kernels of the product with float32 activations (matmul_f of kernels.h) share: the loops
+ * around their tiles.
  *
- * A tile is one to four row blocks against some tokens, a chain of fused multiply-adds per output in a register lane. Codes
- * are turned into float32 weights in the scratch memory, a piece of the columns of some row blocks at a time; between
- * pieces the running sums rest in y.
+ * A tile is one to four row blocks against some tokens, a chain of fused multiply-adds per output in a
+ * register lane. Codes are turned into float32 weights in the scratch memory, a piece of the columns of some
+ * row blocks at a time; between pieces the running sums rest in y.
  */
 #ifndef CRIA_KERNELS_MATMUL_F_H
 #define CRIA_KERNELS_MATMUL_F_H
@@ -36,10 +36,10 @@ struct cria_matmul_f_ops {
     /* As in matmul_q.h. */
     void (*unpack_scales)(enum cria_scale_type type, const uint8_t *src, size_t n, float factor, float *dst);
     void (*unpack_chunks)(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst);
-    /* Four inputs of 16 rows, a step of levels as bytes, with 16 scales and biases to weights out[4][16]; all 64-byte
-     * aligned. */
-    void (*dequantize_step)(const cria_matrix_spec *s, const uint8_t *levels, const float *scales, const float *biases,
-                            float *out);
+    /* Four inputs of 16 rows, a step of levels as bytes, with 16 scales and biases to weights out[4][16]; all
+     * 64-byte aligned. */
+    void (*dequantize_step)(const cria_matrix_spec *s, const uint8_t *levels, const float *scales,
+                            const float *biases, float *out);
 };
 
 void cria_matmul_f_run(const struct cria_matmul_f_ops *ops, const cria_matrix *w, const cria_act *x, float *y,

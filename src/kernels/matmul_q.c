@@ -30,15 +30,7 @@ struct job {
     uint32_t panel_blocks;
 };
 
-uint32_t cria_max_level(const cria_matrix_spec *s) {
-    uint32_t max = 0;
-    if (!s->levels) return (1u << s->bits) - 1;
-    for (uint32_t c = 0; c < 1u << s->bits; c++) max = s->levels[c] > max ? s->levels[c] : max;
-    return max;
-}
-
-/* ---- Activations of a tile
- * -------------------------------------------------------------------------------------- */
+/* ---- Activations of a tile ---- */
 
 static void make_pairs(const cria_act *x, uint32_t t, size_t k, uint32_t n_chunks, int16_t *pairs) {
     const int8_t *lo = x->q + (size_t)t * x->planes * x->ldq + k;
@@ -102,8 +94,7 @@ static struct cria_tile tokens_tile(const struct job *j, uint32_t t0, uint32_t n
     return s;
 }
 
-/* ---- Row blocks of a panel
- * -------------------------------------------------------------------------------------- */
+/* ---- Row blocks of a panel ---- */
 
 static void start_piece(struct job *j, uint32_t chunk0, uint32_t n_chunks) {
     const cria_matrix_spec *spec = &j->w->spec;

@@ -71,7 +71,4 @@ struct cria_matmul_q_ops {
 void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w, const cria_act *x, float *y,
                        size_t ldy, uint32_t block0, uint32_t block1, void *scratch);
 
-/* The largest level that a code of the matrix can stand for. */
-uint32_t cria_max_level(const cria_matrix_spec *s);
-
 #endif

@@ -242,11 +242,9 @@ static void pack_scales(const cria_matrix *m, const cria_source *src, uint32_t r
  * monotone in the level, so the two ends tell. */
 static uint32_t check_scales(const cria_matrix *m, uint32_t n_rows, const uint8_t *block) {
     const cria_matrix_spec *s = &m->spec;
-    const float max_level = s->kind == CRIA_MATRIX_E4M3 ? 448.0f
-                            : s->levels                 ? 255.0f
-                                                        : (float)((1u << s->bits) - 1);
-    const float low = s->kind == CRIA_MATRIX_E4M3 ? -448.0f : (float)-s->zero;
-    const float high = max_level - (float)s->zero;
+    const bool fp8 = s->kind == CRIA_MATRIX_E4M3;
+    const float low = fp8 ? -448.0f : (float)-s->zero;
+    const float high = fp8 ? 448.0f : (float)cria_max_level(s) - (float)s->zero;
     uint32_t bad = 0;
     for (size_t g = 0; g < s->cols / s->group; g++)
         for (uint32_t r = 0; r < n_rows; r++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Matrix products: every kind of matrix, number of tokens and range of row blocks, on random and extreme weights and
- * activations. Weights are made in their packed form; tests/unit/test_pack.c is about packing. */
+/* Matrix products: every kind of matrix, number of tokens and range of row blocks, on random and extreme
+ * weights and activations. Weights are made in their packed form; tests/unit/test_pack.c is about packing. */
 #include "checkkern.h"
 #include "base/half.h"
 #include <stdio.h>
@@ -8,11 +8,12 @@
 
 #define PICK(c, list) (list)[check_below(c, sizeof(list) / sizeof(list)[0])]
 
-/* ---- weights ------------------------------------------------------------------------------- */
+/* ---- weights ---- */
 
 static const uint8_t fp4_levels[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
 static const uint8_t levels_to_63[16] = {0, 63, 1, 62, 2, 61, 3, 60, 31, 32, 33, 15, 16, 17, 7, 8};
-static const uint8_t levels_to_255[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
+static const uint8_t levels_to_255[16] = {1,   24,  45,  63,  79,  93,  106, 118,
+                                          129, 141, 153, 166, 181, 197, 217, 241};
 
 static void random_codes_spec(struct check *c, cria_matrix_spec *s) {
     static const uint32_t bits[] = {2, 3, 4, 4, 5, 6, 8}, groups[] = {16, 32, 32, 64, 128};
@@ -44,14 +45,18 @@ static uint32_t random_scale(struct check *c, enum cria_scale_type type, uint32_
     if (mode == 2) check_data(c, &f, 1);
     const uint32_t bits = cria_f32_to_bits(f);
     switch (type) {
-    case CRIA_SCALE_F32: return bits;
+    case CRIA_SCALE_F32:
+        return bits;
     case CRIA_SCALE_F16: {
         const uint32_t half = mode == 2 ? any & 0xffff : cria_f32_to_f16(f);
         return (half & 0x7c00) == 0x7c00 ? half & ~0x4000u : half;
     }
-    case CRIA_SCALE_BF16: return bits >> 16;
-    case CRIA_SCALE_E8M0: return mode == 2 ? any % 255 : mode == 1 ? 0 : 115 + any % 20;
-    default: return mode == 1 ? 0 : (any & 0x7f) == 0x7f ? 0x70 : any & 0xff;
+    case CRIA_SCALE_BF16:
+        return bits >> 16;
+    case CRIA_SCALE_E8M0:
+        return mode == 2 ? any % 255 : mode == 1 ? 0 : 115 + any % 20;
+    default:
+        return mode == 1 ? 0 : (any & 0x7f) == 0x7f ? 0x70 : any & 0xff;
     }
 }
 
@@ -60,7 +65,8 @@ static void fill_scales(struct check *c, const cria_matrix *m, uint8_t *scales) 
     const uint32_t mode = check_below(c, 8); /* the same for all; 3 and up are small */
     for (size_t i = 0; i < (size_t)m->spec.cols / m->spec.group * CRIA_ROWS; i++) {
         const uint32_t bits = random_scale(c, m->spec.scale_type, mode);
-        memcpy(scales + i * size, &bits, size); /* low bytes first; a little-endian processor, as packed data needs */
+        memcpy(scales + i * size, &bits,
+               size); /* low bytes first; a little-endian processor, as packed data needs */
     }
 }
 
@@ -96,7 +102,7 @@ static void fill_matrix(struct check *c, cria_matrix *m) {
     m->data = data;
 }
 
-/* ---- activations --------------------------------------------------------------------------- */
+/* ---- activations ---- */
 
 static void fill_planes(struct check *c, const cria_act *a, int8_t *q) {
     const uint32_t mode = check_below(c, 6);
@@ -141,7 +147,7 @@ static cria_act random_act(struct check *c, uint32_t n, uint32_t k, uint32_t pla
     return a;
 }
 
-/* ---- products ------------------------------------------------------------------------------ */
+/* ---- products ---- */
 
 struct shape {
     uint32_t n, block0, block1;
@@ -149,7 +155,8 @@ struct shape {
 };
 
 static struct shape random_shape(struct check *c, cria_matrix_spec *s, bool codes) {
-    static const uint32_t rows[] = {1, 15, 16, 17, 33, 48, 100}, tokens[] = {0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 33};
+    static const uint32_t rows[] = {1, 15, 16, 17, 33, 48, 100},
+                          tokens[] = {0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 33};
     struct shape p = {.n = PICK(c, tokens)};
     s->rows = PICK(c, rows);
     s->cols = codes ? s->group * (1 + check_below(c, 7)) : 1 + check_below(c, 300);
@@ -168,7 +175,8 @@ static struct shape random_shape(struct check *c, cria_matrix_spec *s, bool code
     return p;
 }
 
-static void compare(struct check *c, const cria_matrix *m, const cria_act *x, const struct shape *p, bool floats) {
+static void compare(struct check *c, const cria_matrix *m, const cria_act *x, const struct shape *p,
+                    bool floats) {
     const size_t n_y = x->n == 0 ? 1 : (x->n - 1) * p->ldy + m->spec.rows;
     const struct check_pair y = check_pair(c, n_y * sizeof(float), sizeof(float));
     void *scratch = check_buf(c, CRIA_MATMUL_SCRATCH, 64);
@@ -183,11 +191,15 @@ static void compare(struct check *c, const cria_matrix *m, const cria_act *x, co
 }
 
 static void name_case(struct check *c, const cria_matrix_spec *s, const struct shape *p, uint32_t planes) {
-    check_case(c, "kind %d, %u x %u, bits %u, group %u, scale type %d, affine %d, zero %d, levels to %d; "
-                  "n %u, planes %u, blocks %u..%u, ldy %zu",
+    check_case(c,
+               "kind %d, %u x %u, bits %u, group %u, scale type %d, affine %d, zero %d, levels to %d; "
+               "n %u, planes %u, blocks %u..%u, ldy %zu",
                (int)s->kind, s->rows, s->cols, s->bits, s->group, (int)s->scale_type, s->affine, (int)s->zero,
-               !s->levels ? 0 : s->levels == fp4_levels ? 24 : s->levels == levels_to_63 ? 63 : 255, p->n, planes,
-               p->block0, p->block1, p->ldy);
+               !s->levels                  ? 0
+               : s->levels == fp4_levels   ? 24
+               : s->levels == levels_to_63 ? 63
+                                           : 255,
+               p->n, planes, p->block0, p->block1, p->ldy);
 }
 
 static void run_matmul_q(struct check *c) {
@@ -226,11 +238,12 @@ static void run_matmul_f(struct check *c) {
     }
 }
 
-/* ---- the reference against doubles --------------------------------------------------------- */
+/* ---- the reference against doubles ---- */
 
 static double difference(double a, double b) { return a > b ? a - b : b - a; }
 
-/* Σ over k of row r's weights, as cria_matrix_row has them, times x_k; bound grows by the terms' magnitudes. */
+/* Σ over k of row r's weights, as cria_matrix_row has them, times x_k; bound grows by the terms' magnitudes.
+ */
 static double plain_product(const cria_matrix *m, uint32_t r, const double *x, float *row, double *bound) {
     double sum = 0;
     cria_matrix_row(m, r, row);
@@ -258,7 +271,8 @@ static void self_matmul(struct check *c) {
         name_case(c, &s, &p, 2);
         if (!cria_matrix_init(&s, &m)) check_fail(c, "the spec was refused");
         fill_matrix(c, &m);
-        float *x = check_buf(c, COLS * sizeof *x, sizeof *x), *y = check_buf(c, 2 * ROWS * sizeof *y, sizeof *y);
+        float *x = check_buf(c, COLS * sizeof *x, sizeof *x),
+              *y = check_buf(c, 2 * ROWS * sizeof *y, sizeof *y);
         float row[COLS];
         double xs[COLS];
         check_normal(c, x, COLS, 1);
@@ -281,7 +295,7 @@ static void self_matmul(struct check *c) {
     }
 }
 
-/* ---- timing -------------------------------------------------------------------------------- */
+/* ---- timing ---- */
 
 struct bench {
     const char *name;
@@ -316,8 +330,11 @@ static void bench_product(struct check *c, const struct bench *b, uint32_t rows,
         for (uint64_t i = 0; i < timer.calls; i++)
             (planes ? c->k->matmul_q : c->k->matmul_f)(&m, &x, y, rows, 0, m.n_blocks, scratch);
     printf("%-8s %-10s x %-6s %5u x %u, n %3u: %10.0f ns  %7.2f GB/s  %8.1f Gop/s\n", c->k->name, b->name,
-           planes == 0 ? "float" : planes == 1 ? "int8" : "int16", rows, cols, n, timer.best,
-           (double)cria_matrix_bytes(&m) / timer.best, 2.0 * rows * cols * n / timer.best);
+           planes == 0   ? "float"
+           : planes == 1 ? "int8"
+                         : "int16",
+           rows, cols, n, timer.best, (double)cria_matrix_bytes(&m) / timer.best,
+           2.0 * rows * cols * n / timer.best);
 }
 
 static const struct bench benches[] = {
@@ -326,7 +343,9 @@ static const struct bench benches[] = {
     {"mlx 4", CRIA_SOURCE_MLX, 4}, {"mlx 6", CRIA_SOURCE_MLX, 6}, {"mlx 8", CRIA_SOURCE_MLX, 8},
 };
 static const struct bench float_benches[] = {
-    {"f32", CRIA_SOURCE_F32, 0}, {"f16", CRIA_SOURCE_F16, 0}, {"bf16", CRIA_SOURCE_BF16, 0},
+    {"f32", CRIA_SOURCE_F32, 0},
+    {"f16", CRIA_SOURCE_F16, 0},
+    {"bf16", CRIA_SOURCE_BF16, 0},
     {"q4_1", CRIA_SOURCE_Q4_1, 0},
 };
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+cria_unit_test(pack LAYERS base kernels)
 cria_unit_test(sampler LAYERS base sample)
 cria_unit_test(dmath LAYERS base)
 cria_unit_test(kv LAYERS base kernels format model)

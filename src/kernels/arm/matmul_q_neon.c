@@ -2,8 +2,9 @@
 /*
  * Quantized matrix product for baseline AArch64 (matmul_q of kernels.h; the loops around: matmul_q.h).
  *
- * Without the dot product instructions: levels as bytes, split into the even and odd inputs of each row as 16-bit numbers,
- * times 16-bit activations (both planes at once), added up in 32 bits. A row's sum is in two lanes until the end of a unit.
+ * Without the dot product instructions: levels as bytes, split into the even and odd inputs of each row as
+ * 16-bit numbers, times 16-bit activations (both planes at once), added up in 32 bits. A row's sum is in two
+ * lanes until the end of a unit.
  */
 #include "kernels/arm/kernels_arm.h"
 #include "kernels/arm/unpack_neon.h"
@@ -42,8 +43,8 @@ INLINE void dot_words(const struct cria_tile *s, const uint8_t *codes, const int
 INLINE void tile(const struct cria_tile *s, int steps, int n) {
     float32x4_t acc[MAX_TOKENS][4], sum[MAX_TOKENS][4];
     UNROLL for (int t = 0; t < n; t++) {
-        UNROLL for (int i = 0; i < 4; i++)
-            acc[t][i] = s->first ? vdupq_n_f32(0) : load_rows(s->y + (size_t)t * s->ldy, s->rows, i);
+        UNROLL for (int i = 0; i < 4; i++) acc[t][i] =
+            s->first ? vdupq_n_f32(0) : load_rows(s->y + (size_t)t * s->ldy, s->rows, i);
     }
     size_t unit = 0;
     for (size_t g = 0; g < s->n_groups; g++) {
@@ -57,8 +58,11 @@ INLINE void tile(const struct cria_tile *s, int steps, int n) {
                 int32x4_t dot[MAX_TOKENS];
                 dot_words(s, codes + 16 * i, s->pairs + 32 * chunk + 8 * half, steps, n, dot);
                 UNROLL for (int t = 0; t < n; t++) {
-                    if (!s->biases) dot[t] = vmlsq_n_s32(dot[t], vdupq_n_s32(s->sums[(size_t)t * s->lds + unit]), s->zero);
-                    sum[t][i] = vfmaq_n_f32(sum[t][i], vcvtq_f32_s32(dot[t]), s->d[(size_t)t * s->ldd + chunk]);
+                    if (!s->biases)
+                        dot[t] =
+                            vmlsq_n_s32(dot[t], vdupq_n_s32(s->sums[(size_t)t * s->lds + unit]), s->zero);
+                    sum[t][i] =
+                        vfmaq_n_f32(sum[t][i], vcvtq_f32_s32(dot[t]), s->d[(size_t)t * s->ldd + chunk]);
                 }
             }
         }
@@ -66,7 +70,8 @@ INLINE void tile(const struct cria_tile *s, int steps, int n) {
             UNROLL for (int i = 0; i < 4; i++) {
                 acc[t][i] = vfmaq_f32(acc[t][i], vld1q_f32(s->scales + 16 * g + 4 * i), sum[t][i]);
                 if (s->biases)
-                    acc[t][i] = vfmaq_n_f32(acc[t][i], vld1q_f32(s->biases + 16 * g + 4 * i), s->u[(size_t)t * s->ldu + g]);
+                    acc[t][i] = vfmaq_n_f32(acc[t][i], vld1q_f32(s->biases + 16 * g + 4 * i),
+                                            s->u[(size_t)t * s->ldu + g]);
             }
         }
     }
@@ -75,14 +80,14 @@ INLINE void tile(const struct cria_tile *s, int steps, int n) {
     }
 }
 
-#define TILE(name, steps, n) \
+#define TILE(name, steps, n)                                                                                 \
     static void name(const struct cria_tile *s) { tile(s, steps, n); }
 
-#define TILES(name, steps)   \
-    TILE(name##_1, steps, 1) \
-    TILE(name##_2, steps, 2) \
-    TILE(name##_3, steps, 3) \
-    TILE(name##_4, steps, 4) \
+#define TILES(name, steps)                                                                                   \
+    TILE(name##_1, steps, 1)                                                                                 \
+    TILE(name##_2, steps, 2)                                                                                 \
+    TILE(name##_3, steps, 3)                                                                                 \
+    TILE(name##_4, steps, 4)                                                                                 \
     static const cria_tile_fn name[MAX_TOKENS] = {name##_1, name##_2, name##_3, name##_4};
 
 TILES(units_of_32, 8)
@@ -99,7 +104,7 @@ static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, ui
 
 static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales, unpack_chunks};
 
-void cria_matmul_q_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0, uint32_t block1,
-                        void *scratch) {
+void cria_matmul_q_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                        uint32_t block1, void *scratch) {
     cria_matmul_q_run(&ops, w, x, y, ldy, block0, block1, scratch);
 }

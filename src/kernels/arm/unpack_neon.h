@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Packed codes and scales (matrix.h) in NEON registers. Quarter i (0..3) of a 64-byte vector is the rows 4i..4i+3. */
+/* Packed codes and scales (matrix.h) in NEON registers. Quarter i (0..3) of a 64-byte vector is the rows
+ * 4i..4i+3. */
 #ifndef CRIA_KERNELS_ARM_UNPACK_NEON_H
 #define CRIA_KERNELS_ARM_UNPACK_NEON_H
 
@@ -27,16 +28,28 @@ INLINE uint8x16_t step_codes(const uint8_t *chunk, int bits, int i, int s) {
     const uint8_t *p = chunk + 16 * i;
     uint8x16_t low, high;
     switch (bits) {
-    case 8: return vld1q_u8(p + 64 * s);
+    case 8:
+        return vld1q_u8(p + 64 * s);
     case 2:
-    case 3: low = byte_bits(vld1q_u8(p + 64 * (s % 2)), 2 * (s / 2), 2, 0); break;
-    default: low = byte_bits(vld1q_u8(p + 64 * (s % 4)), 4 * (s / 4), 4, 0); break;
+    case 3:
+        low = byte_bits(vld1q_u8(p + 64 * (s % 2)), 2 * (s / 2), 2, 0);
+        break;
+    default:
+        low = byte_bits(vld1q_u8(p + 64 * (s % 4)), 4 * (s / 4), 4, 0);
+        break;
     }
     switch (bits) {
-    case 3: high = byte_bits(vld1q_u8(p + 128), s, 1, 2); break;
-    case 5: high = byte_bits(vld1q_u8(p + 256), s, 1, 4); break;
-    case 6: high = byte_bits(vld1q_u8(p + 256 + 64 * (s % 2)), 2 * (s / 2), 2, 4); break;
-    default: return low;
+    case 3:
+        high = byte_bits(vld1q_u8(p + 128), s, 1, 2);
+        break;
+    case 5:
+        high = byte_bits(vld1q_u8(p + 256), s, 1, 4);
+        break;
+    case 6:
+        high = byte_bits(vld1q_u8(p + 256 + 64 * (s % 2)), 2 * (s / 2), 2, 4);
+        break;
+    default:
+        return low;
     }
     return vorrq_u8(low, high);
 }
@@ -57,17 +70,29 @@ INLINE void unpack_chunks_bits(const cria_matrix *m, const uint8_t *src, uint32_
 /* unpack_chunks of matmul_q.h */
 static inline void unpack_chunks(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst) {
     switch (m->spec.bits) {
-    case 2: unpack_chunks_bits(m, src, n, dst, 2); break;
-    case 3: unpack_chunks_bits(m, src, n, dst, 3); break;
-    case 4: unpack_chunks_bits(m, src, n, dst, 4); break;
-    case 5: unpack_chunks_bits(m, src, n, dst, 5); break;
-    case 6: unpack_chunks_bits(m, src, n, dst, 6); break;
-    default: memcpy(dst, src, (size_t)n * 512); break;
+    case 2:
+        unpack_chunks_bits(m, src, n, dst, 2);
+        break;
+    case 3:
+        unpack_chunks_bits(m, src, n, dst, 3);
+        break;
+    case 4:
+        unpack_chunks_bits(m, src, n, dst, 4);
+        break;
+    case 5:
+        unpack_chunks_bits(m, src, n, dst, 5);
+        break;
+    case 6:
+        unpack_chunks_bits(m, src, n, dst, 6);
+        break;
+    default:
+        memcpy(dst, src, (size_t)n * 512);
+        break;
     }
 }
 
-/* 8-bit floats in 32-bit lanes, zero-extended, to float32: the value bits moved to where float32 has them make a number
- * 2^120 too small (half.h). */
+/* 8-bit floats in 32-bit lanes, zero-extended, to float32: the value bits moved to where float32 has them
+ * make a number 2^120 too small (half.h). */
 INLINE float32x4_t e4m3_floats(uint32x4_t v) {
     const uint32x4_t sign = vshlq_n_u32(vandq_u32(v, vdupq_n_u32(0x80)), 24);
     const uint32x4_t mag = vshlq_n_u32(vandq_u32(v, vdupq_n_u32(0x7f)), 20);
@@ -94,26 +119,43 @@ INLINE uint32x4_t bytes_to_lanes(const uint8_t *p) {
 
 INLINE float32x4_t four_floats(enum cria_scale_type type, const uint8_t *p, size_t i) {
     switch (type) {
-    case CRIA_SCALE_F32: return vld1q_f32((const float *)p + i);
-    case CRIA_SCALE_F16: return f16_floats((const uint16_t *)p + i);
-    case CRIA_SCALE_BF16: return bf16_floats((const uint16_t *)p + i);
-    case CRIA_SCALE_E8M0: return e8m0_floats(bytes_to_lanes(p + i));
-    default: return e4m3_floats(bytes_to_lanes(p + i));
+    case CRIA_SCALE_F32:
+        return vld1q_f32((const float *)p + i);
+    case CRIA_SCALE_F16:
+        return f16_floats((const uint16_t *)p + i);
+    case CRIA_SCALE_BF16:
+        return bf16_floats((const uint16_t *)p + i);
+    case CRIA_SCALE_E8M0:
+        return e8m0_floats(bytes_to_lanes(p + i));
+    default:
+        return e4m3_floats(bytes_to_lanes(p + i));
     }
 }
 
-INLINE void scales_of_type(enum cria_scale_type type, const uint8_t *src, size_t n, float factor, float *dst) {
+INLINE void scales_of_type(enum cria_scale_type type, const uint8_t *src, size_t n, float factor,
+                           float *dst) {
     for (size_t i = 0; i < n; i += 4) vst1q_f32(dst + i, vmulq_n_f32(four_floats(type, src, i), factor));
 }
 
 /* unpack_scales of matmul_q.h */
-static inline void unpack_scales(enum cria_scale_type type, const uint8_t *src, size_t n, float factor, float *dst) {
+static inline void unpack_scales(enum cria_scale_type type, const uint8_t *src, size_t n, float factor,
+                                 float *dst) {
     switch (type) {
-    case CRIA_SCALE_F32: scales_of_type(CRIA_SCALE_F32, src, n, factor, dst); break;
-    case CRIA_SCALE_F16: scales_of_type(CRIA_SCALE_F16, src, n, factor, dst); break;
-    case CRIA_SCALE_BF16: scales_of_type(CRIA_SCALE_BF16, src, n, factor, dst); break;
-    case CRIA_SCALE_E8M0: scales_of_type(CRIA_SCALE_E8M0, src, n, factor, dst); break;
-    default: scales_of_type(CRIA_SCALE_E4M3, src, n, factor, dst); break;
+    case CRIA_SCALE_F32:
+        scales_of_type(CRIA_SCALE_F32, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_F16:
+        scales_of_type(CRIA_SCALE_F16, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_BF16:
+        scales_of_type(CRIA_SCALE_BF16, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_E8M0:
+        scales_of_type(CRIA_SCALE_E8M0, src, n, factor, dst);
+        break;
+    default:
+        scales_of_type(CRIA_SCALE_E4M3, src, n, factor, dst);
+        break;
     }
 }
 

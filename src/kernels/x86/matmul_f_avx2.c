@@ -2,9 +2,9 @@
 /*
  * Matrix product with float32 activations for AVX2 (matmul_f of kernels.h; the loops around: matmul_f.h).
  *
- * A fused multiply-add takes four cycles and two can start in each, so eight chains are the least that keep the units
- * busy: four row blocks for one token, one block and up to six tokens for many. F16 and BF16 weights are widened as they
- * are loaded.
+ * A fused multiply-add takes four cycles and two can start in each, so eight chains are the least that keep
+ * the units busy: four row blocks for one token, one block and up to six tokens for many. F16 and BF16
+ * weights are widened as they are loaded.
  */
 #include <immintrin.h>
 
@@ -29,8 +29,8 @@ INLINE void tile(const struct cria_tile_f *s, enum cria_matrix_kind kind, int n_
     }
     for (size_t k = 0; k < s->n_k; k++) {
         __m256 w[2 * CRIA_TILE_F_BLOCKS];
-        UNROLL for (int i = 0; i < n_w; i++)
-            w[i] = eight_weights(kind, s->w + (size_t)(i / 2) * s->block_stride, 16 * k + 8 * (size_t)(i % 2));
+        UNROLL for (int i = 0; i < n_w; i++) w[i] =
+            eight_weights(kind, s->w + (size_t)(i / 2) * s->block_stride, 16 * k + 8 * (size_t)(i % 2));
         UNROLL for (int t = 0; t < n; t++) {
             const __m256 x = _mm256_broadcast_ss(s->x + (size_t)t * s->ldx + k);
             UNROLL for (int i = 0; i < n_w; i++) acc[t][i] = _mm256_fmadd_ps(x, w[i], acc[t][i]);
@@ -47,23 +47,23 @@ INLINE void tile(const struct cria_tile_f *s, enum cria_matrix_kind kind, int n_
     }
 }
 
-#define TILE(name, kind, n_w, n) \
+#define TILE(name, kind, n_w, n)                                                                             \
     static void name(const struct cria_tile_f *s) { tile(s, kind, n_w, n); }
 
-#define TILES(name, kind)                                                               \
-    TILE(name##_11, kind, 2, 1)                                                         \
-    TILE(name##_12, kind, 2, 2)                                                         \
-    TILE(name##_13, kind, 2, 3)                                                         \
-    TILE(name##_14, kind, 2, 4)                                                         \
-    TILE(name##_15, kind, 2, 5)                                                         \
-    TILE(name##_16, kind, 2, 6)                                                         \
-    TILE(name##_22, kind, 4, 2)                                                         \
-    TILE(name##_23, kind, 4, 3)                                                         \
-    TILE(name##_41, kind, 8, 1)                                                         \
-    static const cria_tiles_f name = {                                                  \
-        [1] = {NULL, name##_11, name##_12, name##_13, name##_14, name##_15, name##_16}, \
-        [2] = {NULL, NULL, name##_22, name##_23},                                       \
-        [4] = {NULL, name##_41},                                                        \
+#define TILES(name, kind)                                                                                    \
+    TILE(name##_11, kind, 2, 1)                                                                              \
+    TILE(name##_12, kind, 2, 2)                                                                              \
+    TILE(name##_13, kind, 2, 3)                                                                              \
+    TILE(name##_14, kind, 2, 4)                                                                              \
+    TILE(name##_15, kind, 2, 5)                                                                              \
+    TILE(name##_16, kind, 2, 6)                                                                              \
+    TILE(name##_22, kind, 4, 2)                                                                              \
+    TILE(name##_23, kind, 4, 3)                                                                              \
+    TILE(name##_41, kind, 8, 1)                                                                              \
+    static const cria_tiles_f name = {                                                                       \
+        [1] = {NULL, name##_11, name##_12, name##_13, name##_14, name##_15, name##_16},                      \
+        [2] = {NULL, NULL, name##_22, name##_23},                                                            \
+        [4] = {NULL, name##_41},                                                                             \
     };
 
 TILES(tiles_f32, CRIA_MATRIX_F32)
@@ -77,8 +77,8 @@ INLINE __m256 weights_of(const cria_matrix_spec *s, __m256i level, __m256 scale,
     return _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_sub_epi32(level, _mm256_set1_epi32(s->zero))));
 }
 
-static void dequantize_step(const cria_matrix_spec *s, const uint8_t *levels, const float *scales, const float *biases,
-                            float *out) {
+static void dequantize_step(const cria_matrix_spec *s, const uint8_t *levels, const float *scales,
+                            const float *biases, float *out) {
     for (int h = 0; h < 2; h++) {
         const __m256i four = load256(levels + 32 * h);
         const __m256 scale = _mm256_load_ps(scales + 8 * h), bias = _mm256_load_ps(biases + 8 * h);
@@ -92,7 +92,7 @@ static void dequantize_step(const cria_matrix_spec *s, const uint8_t *levels, co
 static const struct cria_matmul_f_ops ops = {&tiles_f32,    &tiles_f16,    &tiles_bf16,
                                              unpack_scales, unpack_chunks, dequantize_step};
 
-void cria_matmul_f_avx2(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0, uint32_t block1,
-                        void *scratch) {
+void cria_matmul_f_avx2(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                        uint32_t block1, void *scratch) {
     cria_matmul_f_run(&ops, w, x, y, ldy, block0, block1, scratch);
 }

@@ -3,25 +3,27 @@
  * Quantized matrix product for AVX2 (matmul_q of kernels.h).
  *
  * A tile is one row block (two registers of eight rows) against up to six tokens: twelve accumulators, two
- * weights and an activation fill the sixteen registers. Three ways to an exact I_j, told by the largest level
- * of the matrix:
+ * weights and an activation fill the sixteen registers. The largest level of the matrix tells how I_j is had
+ * exactly.
  *
- *     up to 63   vpmaddubsw, levels unsigned by activations signed. Its 16-bit sums of two products may be
- * added up over `depth` steps without overflow: 2·128·15·8, 2·128·31·4 and 2·128·63·2 stay below 2^15. Two
- * planes of activations are two products, 256·hi + lo. above      vpmaddwd, with levels and (both planes of)
- * activations as 16-bit numbers: even inputs of a lane, then odd ones.
+ * Up to 63: vpmaddubsw, unsigned levels by signed activations. Its 16-bit sums of two products may be added
+ * up over `depth` steps without overflow, since 2·128·15·8, 2·128·31·4 and 2·128·63·2 are below 2^15. Two
+ * planes of activations are two products, 256·hi + lo.
+ *
+ * Above: vpmaddwd, with levels and activations (both planes at once) as 16-bit numbers, the even inputs of a
+ * lane and then the odd ones.
  */
 #include <immintrin.h>
 #include <string.h>
 
+#include "kernels/codes.h"
 #include "kernels/matmul_q.h"
 #include "kernels/x86/kernels_x86.h"
 #include "kernels/x86/unpack_avx2.h"
 
 enum { MAX_TOKENS = CRIA_TILE_TOKENS, WORD_TOKENS = 4 };
 
-/* ---- One unit: I_j of 16 rows and T tokens
- * ---------------------------------------------------------------------- */
+/* ---- One unit: I_j of 16 rows and T tokens ---- */
 
 INLINE __m256i broadcast4(const void *p) {
     int32_t v;
@@ -83,8 +85,7 @@ INLINE void dot_words(const struct cria_tile *s, const uint8_t *chunk, const int
     }
 }
 
-/* ---- Tiles
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Tiles ---- */
 
 INLINE void store_y(const struct cria_tile *s, int n, __m256 acc[][2]) {
     UNROLL for (int t = 0; t < n; t++) {
@@ -108,8 +109,8 @@ INLINE void load_y(const struct cria_tile *s, int n, __m256 acc[][2]) {
 }
 
 /* I_j of the chosen unit of n tokens as floats. All arguments but s, chunk and half are constants. */
-INLINE void unit_dots(const struct cria_tile *s, size_t chunk, size_t half, int bits, bool levels, int depth, int steps,
-                      int planes, int n, __m256 f[][2]) {
+INLINE void unit_dots(const struct cria_tile *s, size_t chunk, size_t half, int bits, bool levels, int depth,
+                      int steps, int planes, int n, __m256 f[][2]) {
     const uint8_t *codes = s->codes + chunk * s->chunk_bytes + half * 256;
     __m256i dot[MAX_TOKENS][2];
     if (bits == 0)
@@ -121,7 +122,8 @@ INLINE void unit_dots(const struct cria_tile *s, size_t chunk, size_t half, int 
             __m256i whole = dot[planes * t][h];
             if (planes == 2) whole = _mm256_add_epi32(whole, _mm256_slli_epi32(dot[2 * t + 1][h], 8));
             if (!s->biases) {
-                const __m256i sum = broadcast4(s->sums + (size_t)t * s->lds + chunk * 8 / (size_t)steps + half);
+                const __m256i sum =
+                    broadcast4(s->sums + (size_t)t * s->lds + chunk * 8 / (size_t)steps + half);
                 whole = _mm256_sub_epi32(whole, _mm256_mullo_epi32(sum, _mm256_set1_epi32(s->zero)));
             }
             f[t][h] = _mm256_cvtepi32_ps(whole);
@@ -153,8 +155,8 @@ INLINE void tile(const struct cria_tile *s, int bits, bool levels, int depth, in
         if (!s->biases) continue;
         UNROLL for (int t = 0; t < n; t++) {
             const __m256 u = _mm256_broadcast_ss(s->u + (size_t)t * s->ldu + g);
-            UNROLL for (int h = 0; h < 2; h++)
-                acc[t][h] = _mm256_fmadd_ps(_mm256_load_ps(s->biases + 16 * g + 8 * h), u, acc[t][h]);
+            UNROLL for (int h = 0; h < 2; h++) acc[t][h] =
+                _mm256_fmadd_ps(_mm256_load_ps(s->biases + 16 * g + 8 * h), u, acc[t][h]);
         }
     }
     store_y(s, n, acc);
@@ -213,8 +215,7 @@ BYTES(halves_depth2, 2, 4)
 WORDS(words, 8)
 WORDS(halves_words, 4)
 
-/* ---- Choosing
- * --------------------------------------------------------------------------------------------------- */
+/* ---- Choosing ---- */
 
 static const cria_tile_fn *direct_tiles(const cria_matrix_spec *s, uint32_t top, uint32_t planes) {
     if (s->levels) return s->bits == 4 && top <= 31 ? direct4_levels[planes - 1] : NULL;

@@ -2,10 +2,11 @@
 /*
  * Quantized matrix product for AVX-512 with VNNI (matmul_q of kernels.h; the loops around: matmul_q.h).
  *
- * A tile is one or two row blocks, a register each, against up to six tokens: two blocks and six tokens take twelve
- * integer sums, twelve float sums, two weights and an activation of the thirty-two registers. vpdpbusd adds four products
- * of an unsigned level and a signed activation to 32 bits, exactly for every level. Two planes of activations are two
- * products, 256·hi + lo. The zero of a symmetric matrix enters as the sum's start, −zero·Σa.
+ * A tile is one or two row blocks, a register each, against up to six tokens: two blocks and six tokens take
+ * twelve integer sums, twelve float sums, two weights and an activation of the thirty-two registers. vpdpbusd
+ * adds four products of an unsigned level and a signed activation to 32 bits, exactly for every level. Two
+ * planes of activations are two products, 256·hi + lo. The zero of a symmetric matrix enters as the sum's
+ * start, −zero·Σa.
  */
 #include <immintrin.h>
 #include <string.h>
@@ -19,9 +20,10 @@ enum { MAX_TOKENS = CRIA_TILE_TOKENS, MAX_BLOCKS = 2 };
 /* Steps are taken in an order that uses a loaded vector of nibbles up before the next one. */
 INLINE int nth_step(int i, int steps) { return steps == 8 ? i % 2 * 4 + i / 2 : i; }
 
-/* dot[v][b] += n vectors q of 8-bit activations (tokens' planes) times the levels of the first `steps` steps. */
-INLINE void dot_bytes(const struct cria_tile *s, const uint8_t *codes, const int8_t *q, int bits, bool levels, int steps,
-                      int n_blocks, int n, __m512i dot[][MAX_BLOCKS]) {
+/* dot[v][b] += n vectors q of 8-bit activations (tokens' planes) times the levels of the first `steps` steps.
+ */
+INLINE void dot_bytes(const struct cria_tile *s, const uint8_t *codes, const int8_t *q, int bits, bool levels,
+                      int steps, int n_blocks, int n, __m512i dot[][MAX_BLOCKS]) {
     const __m512i table = levels ? load_levels(s->levels) : _mm512_setzero_si512();
     UNROLL for (int i = 0; i < steps; i++) {
         const int step = nth_step(i, steps);
@@ -52,7 +54,8 @@ INLINE void start_dot(const struct cria_tile *s, size_t unit, int planes, int n_
 }
 
 /* All arguments but s are constants. */
-INLINE void tile(const struct cria_tile *s, int bits, bool levels, int steps, int planes, int n_blocks, int n) {
+INLINE void tile(const struct cria_tile *s, int bits, bool levels, int steps, int planes, int n_blocks,
+                 int n) {
     __m512 acc[MAX_TOKENS][MAX_BLOCKS], sum[MAX_TOKENS][MAX_BLOCKS];
     UNROLL for (int t = 0; t < n; t++) {
         UNROLL for (int b = 0; b < n_blocks; b++) {
@@ -62,15 +65,16 @@ INLINE void tile(const struct cria_tile *s, int bits, bool levels, int steps, in
     }
     size_t unit = 0;
     for (size_t g = 0; g < s->n_groups; g++) {
-        UNROLL for (int t = 0; t < n; t++)
-            UNROLL for (int b = 0; b < n_blocks; b++) sum[t][b] = _mm512_set1_ps(-0.0f); /* −0 + a·b is a·b rounded */
+        UNROLL for (int t = 0; t < n; t++) UNROLL for (int b = 0; b < n_blocks; b++) sum[t][b] =
+            _mm512_set1_ps(-0.0f); /* −0 + a·b is a·b rounded */
         for (uint32_t j = 0; j < s->units; j++, unit++) {
             /* Only bytes come in units of half a chunk: 4 steps of 64 bytes. */
             const size_t chunk = unit * (size_t)steps / 8, half = unit * (size_t)steps % 8 / 4;
             const uint8_t *codes = s->codes + chunk * s->chunk_bytes + half * 256;
             __m512i dot[MAX_TOKENS][MAX_BLOCKS];
             start_dot(s, unit, planes, n_blocks, n, dot);
-            dot_bytes(s, codes, s->q + 32 * chunk + 16 * half, bits, levels, steps, n_blocks, n * planes, dot);
+            dot_bytes(s, codes, s->q + 32 * chunk + 16 * half, bits, levels, steps, n_blocks, n * planes,
+                      dot);
             UNROLL for (int t = 0; t < n; t++) {
                 const __m512 d = _mm512_set1_ps(s->d[(size_t)t * s->ldd + chunk]);
                 UNROLL for (int b = 0; b < n_blocks; b++) {
@@ -88,8 +92,8 @@ INLINE void tile(const struct cria_tile *s, int bits, bool levels, int steps, in
         if (!s->biases) continue;
         UNROLL for (int b = 0; b < n_blocks; b++) {
             const __m512 bias = _mm512_loadu_ps(s->biases + (size_t)b * s->scales_stride + 16 * g);
-            UNROLL for (int t = 0; t < n; t++)
-                acc[t][b] = _mm512_fmadd_ps(bias, _mm512_set1_ps(s->u[(size_t)t * s->ldu + g]), acc[t][b]);
+            UNROLL for (int t = 0; t < n; t++) acc[t][b] =
+                _mm512_fmadd_ps(bias, _mm512_set1_ps(s->u[(size_t)t * s->ldu + g]), acc[t][b]);
         }
     }
     UNROLL for (int t = 0; t < n; t++) {
@@ -98,18 +102,19 @@ INLINE void tile(const struct cria_tile *s, int bits, bool levels, int steps, in
     }
 }
 
-#define TILE(name, bits, levels, steps, planes, n_blocks, n) \
+#define TILE(name, bits, levels, steps, planes, n_blocks, n)                                                 \
     static void name(const struct cria_tile *s) { tile(s, bits, levels, steps, planes, n_blocks, n); }
 
 /* One row block, codes unpacked in registers, units of 32: [planes − 1][tokens − 1] up to four vectors. */
-#define DIRECT(name, bits, levels)         \
-    TILE(name##_11, bits, levels, 8, 1, 1, 1) \
-    TILE(name##_12, bits, levels, 8, 1, 1, 2) \
-    TILE(name##_13, bits, levels, 8, 1, 1, 3) \
-    TILE(name##_14, bits, levels, 8, 1, 1, 4) \
-    TILE(name##_21, bits, levels, 8, 2, 1, 1) \
-    TILE(name##_22, bits, levels, 8, 2, 1, 2) \
-    static const cria_tile_fn name[2][4] = {{name##_11, name##_12, name##_13, name##_14}, {name##_21, name##_22}};
+#define DIRECT(name, bits, levels)                                                                           \
+    TILE(name##_11, bits, levels, 8, 1, 1, 1)                                                                \
+    TILE(name##_12, bits, levels, 8, 1, 1, 2)                                                                \
+    TILE(name##_13, bits, levels, 8, 1, 1, 3)                                                                \
+    TILE(name##_14, bits, levels, 8, 1, 1, 4)                                                                \
+    TILE(name##_21, bits, levels, 8, 2, 1, 1)                                                                \
+    TILE(name##_22, bits, levels, 8, 2, 1, 2)                                                                \
+    static const cria_tile_fn name[2][4] = {{name##_11, name##_12, name##_13, name##_14},                    \
+                                            {name##_21, name##_22}};
 
 DIRECT(direct2, 2, false)
 DIRECT(direct3, 3, false)
@@ -119,18 +124,19 @@ DIRECT(direct5, 5, false)
 DIRECT(direct6, 6, false)
 
 /* Levels as bytes: [planes − 1][tokens − 1] up to six vectors. */
-#define BYTES(name, steps, n_blocks)            \
-    TILE(name##_11, 8, false, steps, 1, n_blocks, 1) \
-    TILE(name##_12, 8, false, steps, 1, n_blocks, 2) \
-    TILE(name##_13, 8, false, steps, 1, n_blocks, 3) \
-    TILE(name##_14, 8, false, steps, 1, n_blocks, 4) \
-    TILE(name##_15, 8, false, steps, 1, n_blocks, 5) \
-    TILE(name##_16, 8, false, steps, 1, n_blocks, 6) \
-    TILE(name##_21, 8, false, steps, 2, n_blocks, 1) \
-    TILE(name##_22, 8, false, steps, 2, n_blocks, 2) \
-    TILE(name##_23, 8, false, steps, 2, n_blocks, 3) \
-    static const cria_tile_fn name[2][6] = {         \
-        {name##_11, name##_12, name##_13, name##_14, name##_15, name##_16}, {name##_21, name##_22, name##_23}};
+#define BYTES(name, steps, n_blocks)                                                                         \
+    TILE(name##_11, 8, false, steps, 1, n_blocks, 1)                                                         \
+    TILE(name##_12, 8, false, steps, 1, n_blocks, 2)                                                         \
+    TILE(name##_13, 8, false, steps, 1, n_blocks, 3)                                                         \
+    TILE(name##_14, 8, false, steps, 1, n_blocks, 4)                                                         \
+    TILE(name##_15, 8, false, steps, 1, n_blocks, 5)                                                         \
+    TILE(name##_16, 8, false, steps, 1, n_blocks, 6)                                                         \
+    TILE(name##_21, 8, false, steps, 2, n_blocks, 1)                                                         \
+    TILE(name##_22, 8, false, steps, 2, n_blocks, 2)                                                         \
+    TILE(name##_23, 8, false, steps, 2, n_blocks, 3)                                                         \
+    static const cria_tile_fn name[2][6] = {                                                                 \
+        {name##_11, name##_12, name##_13, name##_14, name##_15, name##_16},                                  \
+        {name##_21, name##_22, name##_23}};
 
 BYTES(bytes_one, 8, 1)
 BYTES(bytes_two, 8, 2)
@@ -140,12 +146,18 @@ BYTES(halves_two, 4, 2)
 static const cria_tile_fn *direct_tiles(const cria_matrix_spec *s, uint32_t planes) {
     if (s->levels) return s->bits == 4 ? direct4_levels[planes - 1] : NULL;
     switch (s->bits) {
-    case 2: return direct2[planes - 1];
-    case 3: return direct3[planes - 1];
-    case 4: return direct4[planes - 1];
-    case 5: return direct5[planes - 1];
-    case 6: return direct6[planes - 1];
-    default: return NULL;
+    case 2:
+        return direct2[planes - 1];
+    case 3:
+        return direct3[planes - 1];
+    case 4:
+        return direct4[planes - 1];
+    case 5:
+        return direct5[planes - 1];
+    case 6:
+        return direct6[planes - 1];
+    default:
+        return NULL;
     }
 }
 

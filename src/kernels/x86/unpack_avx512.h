@@ -7,8 +7,8 @@
 
 #include "kernels/matrix.h"
 
-/* Loops over registers must be unrolled, or the registers would live in memory. Emulated (tests/checkkern/simde) they do
- * anyway. */
+/* Loops over registers must be unrolled, or the registers would live in memory. Emulated
+ * (tests/checkkern/simde) they do anyway. */
 #if !defined(__AVX512F__)
 #define UNROLL
 #elif defined(__clang__)
@@ -36,16 +36,28 @@ INLINE __m512i byte_bits(__m512i v, int from, int w, int to) {
 INLINE __m512i step_codes(const uint8_t *p, int bits, int s) {
     __m512i low, high;
     switch (bits) {
-    case 8: return _mm512_loadu_si512(p + 64 * s);
+    case 8:
+        return _mm512_loadu_si512(p + 64 * s);
     case 2:
-    case 3: low = byte_bits(_mm512_loadu_si512(p + 64 * (s % 2)), 2 * (s / 2), 2, 0); break;
-    default: low = byte_bits(_mm512_loadu_si512(p + 64 * (s % 4)), 4 * (s / 4), 4, 0); break;
+    case 3:
+        low = byte_bits(_mm512_loadu_si512(p + 64 * (s % 2)), 2 * (s / 2), 2, 0);
+        break;
+    default:
+        low = byte_bits(_mm512_loadu_si512(p + 64 * (s % 4)), 4 * (s / 4), 4, 0);
+        break;
     }
     switch (bits) {
-    case 3: high = byte_bits(_mm512_loadu_si512(p + 128), s, 1, 2); break;
-    case 5: high = byte_bits(_mm512_loadu_si512(p + 256), s, 1, 4); break;
-    case 6: high = byte_bits(_mm512_loadu_si512(p + 256 + 64 * (s % 2)), 2 * (s / 2), 2, 4); break;
-    default: return low;
+    case 3:
+        high = byte_bits(_mm512_loadu_si512(p + 128), s, 1, 2);
+        break;
+    case 5:
+        high = byte_bits(_mm512_loadu_si512(p + 256), s, 1, 4);
+        break;
+    case 6:
+        high = byte_bits(_mm512_loadu_si512(p + 256 + 64 * (s % 2)), 2 * (s / 2), 2, 4);
+        break;
+    default:
+        return low;
     }
     return _mm512_or_si512(low, high);
 }
@@ -69,17 +81,29 @@ INLINE void unpack_chunks_bits(const cria_matrix *m, const uint8_t *src, uint32_
 /* unpack_chunks of matmul_q.h */
 static inline void unpack_chunks(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst) {
     switch (m->spec.bits) {
-    case 2: unpack_chunks_bits(m, src, n, dst, 2); break;
-    case 3: unpack_chunks_bits(m, src, n, dst, 3); break;
-    case 4: unpack_chunks_bits(m, src, n, dst, 4); break;
-    case 5: unpack_chunks_bits(m, src, n, dst, 5); break;
-    case 6: unpack_chunks_bits(m, src, n, dst, 6); break;
-    default: unpack_chunks_bits(m, src, n, dst, 8); break;
+    case 2:
+        unpack_chunks_bits(m, src, n, dst, 2);
+        break;
+    case 3:
+        unpack_chunks_bits(m, src, n, dst, 3);
+        break;
+    case 4:
+        unpack_chunks_bits(m, src, n, dst, 4);
+        break;
+    case 5:
+        unpack_chunks_bits(m, src, n, dst, 5);
+        break;
+    case 6:
+        unpack_chunks_bits(m, src, n, dst, 6);
+        break;
+    default:
+        unpack_chunks_bits(m, src, n, dst, 8);
+        break;
     }
 }
 
-/* 8-bit floats in 32-bit lanes, zero-extended, to float32: the value bits moved to where float32 has them make a number
- * 2^120 too small (half.h). */
+/* 8-bit floats in 32-bit lanes, zero-extended, to float32: the value bits moved to where float32 has them
+ * make a number 2^120 too small (half.h). */
 INLINE __m512 e4m3_floats(__m512i v) {
     const __m512i sign = _mm512_slli_epi32(_mm512_and_si512(v, _mm512_set1_epi32(0x80)), 24);
     const __m512i mag = _mm512_slli_epi32(_mm512_and_si512(v, _mm512_set1_epi32(0x7f)), 20);
@@ -93,7 +117,9 @@ INLINE __m512 e8m0_floats(__m512i v) {
     return _mm512_castsi512_ps(_mm512_mask_set1_epi32(_mm512_slli_epi32(v, 23), zero, 0x00400000));
 }
 
-INLINE __m512 f16_floats(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+INLINE __m512 f16_floats(const uint16_t *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
 
 INLINE __m512 bf16_floats(const uint16_t *p) {
     const __m512i v = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
@@ -106,27 +132,45 @@ INLINE __m512i bytes_to_lanes(const uint8_t *p) {
 
 INLINE __m512 sixteen_floats(enum cria_scale_type type, const uint8_t *p, size_t i) {
     switch (type) {
-    case CRIA_SCALE_F32: return _mm512_loadu_ps((const float *)p + i);
-    case CRIA_SCALE_F16: return f16_floats((const uint16_t *)p + i);
-    case CRIA_SCALE_BF16: return bf16_floats((const uint16_t *)p + i);
-    case CRIA_SCALE_E8M0: return e8m0_floats(bytes_to_lanes(p + i));
-    default: return e4m3_floats(bytes_to_lanes(p + i));
+    case CRIA_SCALE_F32:
+        return _mm512_loadu_ps((const float *)p + i);
+    case CRIA_SCALE_F16:
+        return f16_floats((const uint16_t *)p + i);
+    case CRIA_SCALE_BF16:
+        return bf16_floats((const uint16_t *)p + i);
+    case CRIA_SCALE_E8M0:
+        return e8m0_floats(bytes_to_lanes(p + i));
+    default:
+        return e4m3_floats(bytes_to_lanes(p + i));
     }
 }
 
-INLINE void scales_of_type(enum cria_scale_type type, const uint8_t *src, size_t n, float factor, float *dst) {
+INLINE void scales_of_type(enum cria_scale_type type, const uint8_t *src, size_t n, float factor,
+                           float *dst) {
     const __m512 f = _mm512_set1_ps(factor);
-    for (size_t i = 0; i < n; i += 16) _mm512_storeu_ps(dst + i, _mm512_mul_ps(sixteen_floats(type, src, i), f));
+    for (size_t i = 0; i < n; i += 16)
+        _mm512_storeu_ps(dst + i, _mm512_mul_ps(sixteen_floats(type, src, i), f));
 }
 
 /* unpack_scales of matmul_q.h */
-static inline void unpack_scales(enum cria_scale_type type, const uint8_t *src, size_t n, float factor, float *dst) {
+static inline void unpack_scales(enum cria_scale_type type, const uint8_t *src, size_t n, float factor,
+                                 float *dst) {
     switch (type) {
-    case CRIA_SCALE_F32: scales_of_type(CRIA_SCALE_F32, src, n, factor, dst); break;
-    case CRIA_SCALE_F16: scales_of_type(CRIA_SCALE_F16, src, n, factor, dst); break;
-    case CRIA_SCALE_BF16: scales_of_type(CRIA_SCALE_BF16, src, n, factor, dst); break;
-    case CRIA_SCALE_E8M0: scales_of_type(CRIA_SCALE_E8M0, src, n, factor, dst); break;
-    default: scales_of_type(CRIA_SCALE_E4M3, src, n, factor, dst); break;
+    case CRIA_SCALE_F32:
+        scales_of_type(CRIA_SCALE_F32, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_F16:
+        scales_of_type(CRIA_SCALE_F16, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_BF16:
+        scales_of_type(CRIA_SCALE_BF16, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_E8M0:
+        scales_of_type(CRIA_SCALE_E8M0, src, n, factor, dst);
+        break;
+    default:
+        scales_of_type(CRIA_SCALE_E4M3, src, n, factor, dst);
+        break;
     }
 }
 
