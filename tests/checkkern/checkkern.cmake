@@ -16,9 +16,9 @@ elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
 endif()
 
 # The AVX-512 kernels once more, emulated with AVX2, as a table that machines without AVX-512 can run. simde/immintrin.h
-# takes the place of the compiler's.
+# takes the place of the compiler's. Not with sanitizers: emulated and instrumented code takes compilers many minutes.
 find_path(SIMDE_INCLUDE simde/x86/avx512.h)
-if(SIMDE_INCLUDE AND NOT CHECKKERN_NO_SIMDE AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+if(SIMDE_INCLUDE AND NOT CHECKKERN_NO_SIMDE AND NOT CRIA_SANITIZE AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
     get_property(avx512_sources GLOBAL PROPERTY CRIA_AVX512_SOURCES)
     add_library(checkkern_simde OBJECT ${here}/simde/table.c ${avx512_sources})
     target_link_libraries(checkkern_simde PRIVATE cria_flags)

@@ -41,6 +41,8 @@ BAD = [
     (["hello world"], "no command 'hello world'"),
     (["genrate"], "did you mean 'generate'?"),
     (["help", "benhc"], "did you mean 'bench'?"),
+    (["perplexity"], "FILE is missing"),
+    (["perplexity", "a.txt", "b.txt"], "'b.txt' is not an option"),
     (["bench", "-r", "0"], "--repeat takes"),
     (["bench", "--prompt", "x"], "not 'x'"),  # short for --prompt-tokens
 ]
@@ -80,7 +82,8 @@ def test_defaults_in_help_are_the_defaults_of_the_example(run):
 def test_help_and_man_page_name_the_same_options(run):
     man = (ROOT / "man" / "cria.1.scd").read_text()
     in_man = set(re.findall(r"\*--([a-z-]+)\*", man))
-    in_help = set(re.findall(r"--([a-z][a-z-]+)", (run("help").stdout + run("help", "bench").stdout).decode()))
+    help_texts = [run("help", *command).stdout.decode() for command in ((), ("bench",), ("perplexity",))]
+    in_help = set(re.findall(r"--([a-z][a-z-]+)", "".join(help_texts)))
     assert in_man == in_help
 
 

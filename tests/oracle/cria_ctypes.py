@@ -32,7 +32,8 @@ class CtxOpts(C.Structure):
 
 
 class ModelOpts(C.Structure):
-    _fields_ = [("size", C.c_size_t), ("activations", C.c_int), ("progress", P), ("progress_user", P)]
+    _fields_ = [("size", C.c_size_t), ("activations", C.c_int), ("progress", P), ("progress_user", P),
+                ("cache_folder", C.c_char_p), ("cache_least_bytes", C.c_uint64), ("cache_required", C.c_bool)]
 
 
 class EngineOpts(C.Structure):
@@ -48,7 +49,7 @@ class ModelInfo(C.Structure):
         (f, C.c_uint32) for f in ("dim", "n_layers", "n_heads", "n_kv_heads", "head_dim", "hidden_dim", "vocab_size",
                                   "context")] + [
         ("norm_eps", C.c_float), ("rope_theta", C.c_float), ("rope_traditional", C.c_bool),
-        ("n_params", C.c_uint64), ("weight_bytes", C.c_uint64)]
+        ("n_params", C.c_uint64), ("weight_bytes", C.c_uint64), ("weights_mapped", C.c_bool)]
 
 
 ROW = np.dtype([("sequence", np.uintp), ("token", np.int32), ("want_logits", np.bool_), ("pad", "V3")])

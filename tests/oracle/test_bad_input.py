@@ -19,7 +19,7 @@ import models
 import numpy as np
 import pytest
 
-SHAPE = models.Shape(dim=64, heads=4, kv_heads=2, head_dim=16, hidden=96, vocab=300)
+SHAPE = models.Shape(dim=64, heads=4, kv_heads=2, head_dim=16, hidden=96, vocab=400)
 SANITIZER = 99
 LARGEST_MB = 16  # the good models are under 1 MB
 CUTS = 64
@@ -274,7 +274,7 @@ tensor_case("extra layer", lambda w: w.update({"layers.7.attention_norm.weight":
 tensor_case("strange name", lambda w: w.update({"evil\x1b[31m\n": mx.ones((64,))}))
 tensor_case("none", lambda w: w.clear())
 tensor_case("names of another library", lambda w: w.update({"model.embed_tokens.weight": w.pop("tok_embeddings.weight")}))
-tensor_case("scales of a float matrix", lambda w: w.update({"output.scales": mx.ones((300, 1))}))
+tensor_case("scales of a float matrix", lambda w: w.update({"output.scales": mx.ones((SHAPE.vocab, 1))}))
 
 W = "layers.0.attention.wq."
 for _kind in ("q4g64", "q3g32", "q8g32", "mxfp4", "nvfp4", "mxfp8"):
@@ -401,7 +401,7 @@ def npz_columns_first(folder):
     weights = dict(mx.load(str(folder / "weights.npz")))
     weights["output.weight"] = mx.contiguous(weights["output.weight"].T).T
     models.write_npz_mlx(folder / "weights.npz", weights)
-    assert b"'fortran_order': True, 'shape': (300, 64" in (folder / "weights.npz").read_bytes()
+    assert b"'fortran_order': True, 'shape': (400, 64" in (folder / "weights.npz").read_bytes()
 
 
 def npy_case(name, header, data=None):
