@@ -14,7 +14,7 @@ static const struct command {
 } commands[] = {
     {"generate", "go on from a prompt, or answer questions (the default)", generate_main},
     {"bench", "measure loading, prompt processing and generation", bench_main},
-    {"perplexity", "measure how well a text is foretold, and what a precision changes", perplexity_main},
+    {"perplexity", "measure how well a model foretells a text", perplexity_main},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

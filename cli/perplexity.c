@@ -91,20 +91,28 @@ static size_t likeliest(const float *logits, size_t n) {
     return best;
 }
 
-/* log Σ exp(logit): a logit minus this is the log of its probability. */
-static double log_sum_exp(const float *logits, size_t n) {
+/* Turns logits into logs of probabilities. In two steps, since their sum would lose digits to a large logit. */
+struct softmax {
+    double most;    /* the largest logit */
+    double log_sum; /* log Σ exp(logit − most) */
+};
+
+static struct softmax softmax_of(const float *logits, size_t n) {
     const double most = logits[likeliest(logits, n)];
     double sum = 0;
     for (size_t i = 0; i < n; i++) sum += exp(logits[i] - most);
-    return most + log(sum);
+    return (struct softmax){most, log(sum)};
 }
 
+static double log_p(const struct softmax *s, float logit) { return (logit - s->most) - s->log_sum; }
+
 /* Σ p·(log p − log q) for the probabilities p of the saved logits and q of ours; exactly 0 for equal logits. */
-static double divergence(const float *saved, double saved_sum, const float *ours, double our_sum, size_t n) {
+static double divergence(const float *saved, const struct softmax *p, const float *ours, const struct softmax *q,
+                         size_t n) {
     double kl = 0;
     for (size_t i = 0; i < n; i++) {
-        const double log_p = saved[i] - saved_sum;
-        kl += exp(log_p) * (log_p - (ours[i] - our_sum));
+        const double log_saved = log_p(p, saved[i]);
+        kl += exp(log_saved) * (log_saved - log_p(q, ours[i]));
     }
     return kl;
 }
@@ -143,24 +151,25 @@ struct scorer {
     size_t n_same;        /* tokens where both find the same token likeliest */
 };
 
-static bool compare_row(struct scorer *s, const float *logits, double our_sum, int32_t target) {
+static bool compare_row(struct scorer *s, const float *logits, const struct softmax *here, int32_t target) {
     const size_t vocab = s->text.vocab;
+    const float *saved = s->saved_logits;
     if (!kl_read_row(&s->saved, s->saved_logits)) return false;
-    const double saved_sum = log_sum_exp(s->saved_logits, vocab);
-    const double kl = divergence(s->saved_logits, saved_sum, logits, our_sum, vocab);
+    const struct softmax there = softmax_of(saved, vocab);
+    const double kl = divergence(saved, &there, logits, here, vocab);
     s->kl[s->kl_tally.n] = kl;
     tally_add(&s->kl_tally, kl);
-    tally_add(&s->delta_p, exp(logits[target] - our_sum) - exp(s->saved_logits[target] - saved_sum));
-    s->n_same += likeliest(logits, vocab) == likeliest(s->saved_logits, vocab);
+    tally_add(&s->delta_p, exp(log_p(here, logits[target])) - exp(log_p(&there, saved[target])));
+    s->n_same += likeliest(logits, vocab) == likeliest(saved, vocab);
     return true;
 }
 
 /* logits: [vocab], those behind which target came. */
 static bool score_row(struct scorer *s, const float *logits, int32_t target) {
-    const double sum = log_sum_exp(logits, s->text.vocab);
-    tally_add(&s->nll, sum - logits[target]);
+    const struct softmax here = softmax_of(logits, s->text.vocab);
+    tally_add(&s->nll, -log_p(&here, logits[target]));
     if (s->base.f && !kl_write_row(&s->base, logits)) return false;
-    return !s->saved.f || compare_row(s, logits, sum, target);
+    return !s->saved.f || compare_row(s, logits, &here, target);
 }
 
 /* The tokens window[0..n): each but the last is evaluated, each but the first scored. */
@@ -208,8 +217,8 @@ static bool score_text(struct scorer *s) {
     }
     progress_end(&bar);
     s->seconds = clock_now() - start;
-    if (ok && s->base.f) ok = kl_finish_writing(&s->base);
     if (ok && s->saved.f) ok = kl_finish_reading(&s->saved);
+    if (ok && s->base.f) ok = kl_finish_writing(&s->base); /* last: it may take the place of the file just read */
     if (ok && s->kl) qsort(s->kl, s->kl_tally.n, sizeof *s->kl, by_value);
     return ok;
 }
