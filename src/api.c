@@ -98,6 +98,7 @@ void cria_model_get_info(const cria_model *model, cria_model_info *out) {
         .rope_traditional = c->rope_traditional,
         .n_params = model->weights.n_params,
         .weight_bytes = model->weights.n_bytes,
+        .weights_mapped = model->weights.map.data != NULL,
     };
 }
 

@@ -141,6 +141,13 @@ typedef struct cria_model_opts {
     cria_activations activations;
     cria_progress_fn *progress; /* NULL: none */
     void *progress_user;
+    /* Folder where packed weights are kept, to be mapped the next time instead of packed again; made where it is
+     * missing, with files that only this user may read. NULL: none. Its files (one a model, as large as the packed
+     * weights) may be deleted at any time, but not written to. Where it cannot be used (read-only, full) the
+     * weights are packed in memory and one line is logged as a warning. The logits are the same either way. */
+    const char *cache_folder;
+    uint64_t cache_least_bytes; /* models with fewer bytes of packed weights are not kept; 0: 256 MiB */
+    bool cache_required;        /* fail where the folder cannot be used */
 } cria_model_opts;
 
 CRIA_API cria_model_opts cria_model_opts_default(void);
@@ -158,7 +165,8 @@ typedef struct cria_model_info {
     float norm_eps, rope_theta;
     bool rope_traditional;
     uint64_t n_params;        /* logical weights */
-    uint64_t weight_bytes;    /* bytes of packed weights held in memory */
+    uint64_t weight_bytes;    /* bytes of packed weights */
+    bool weights_mapped;      /* they are a file of the cache folder, mapped */
 } cria_model_info;
 /* Borrowed strings live as long as the model. */
 CRIA_API void cria_model_get_info(const cria_model *model, cria_model_info *out);

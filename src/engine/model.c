@@ -66,7 +66,7 @@ static cria_status load(cria_model *m, const cria_container *file, const char *p
         return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE,
                          "%s: the tokenizer has %u pieces, but the model's vocabulary is %u; they are not of one model.",
                          path, pieces, m->config.V);
-    return cria_weights_load(m->ctx, file, &m->config, opts->progress, opts->progress_user, &m->weights, err);
+    return cria_weights_load(m->ctx, file, &m->config, opts, &m->weights, err);
 }
 
 cria_status cria_model_load(cria_ctx *ctx, const char *path, const cria_model_opts *opts, cria_model **out,

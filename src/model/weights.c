@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Loading weights in three passes over the same list of slots: bind (find each tensor, check type and shape, decide its
- * packed form), place (sum the sizes with overflow checks, allocate once), pack (in parallel over row blocks, dropping
- * each source's pages as it is done, so that file and packed copy are never both resident in whole).
+ * packed form), place (sum the sizes with overflow checks), pack (in parallel over row blocks, dropping each source's
+ * pages as it is done, so that file and packed copy are never both resident in whole). Packed is into memory or, for a
+ * model that is worth it, straight into a new entry of the cache; where there is an entry already it is mapped instead.
  */
 #include "model/weights.h"
 
@@ -14,6 +15,7 @@
 #include "base/pool.h"
 #include "base/reader.h"
 #include "base/status.h"
+#include "model/cache.h"
 #include "model/names.h"
 
 #include <inttypes.h>
@@ -36,6 +38,7 @@ struct loader {
     cria_ctx *ctx;
     const cria_container *file;
     const cria_config *config;
+    const cria_model_opts *opts;
     cria_weights *w;
     struct binding *bindings;
     size_t n_bindings;
@@ -292,8 +295,6 @@ static cria_status place(struct loader *l) {
             return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s: the weights are too large for this machine.",
                              cria_container_path(l->file));
     }
-    l->w->data = cria_malloc(l->ctx, total);
-    if (l->w->data == NULL) return cria_fail_nomem(l->err, "the packed weights", total);
     l->w->n_bytes = total;
     return CRIA_OK;
 }
@@ -319,20 +320,19 @@ static void pack_blocks(void *arg, size_t begin, size_t end, uint32_t worker) {
                                                                 memory_order_relaxed)) {}
 }
 
-static cria_status pack_matrix(struct loader *l, const struct binding *b) {
-    struct pack_job job = {.b = b, .dst = l->w->data + b->offset};
+static cria_status pack_matrix(struct loader *l, const struct binding *b, uint8_t *dst) {
+    struct pack_job job = {.b = b, .dst = dst};
     atomic_init(&job.bad_row, SIZE_MAX);
     const uint32_t blocks = b->matrix->n_blocks;
     const uint32_t grain = blocks / (8 * cria_pool_threads(l->ctx->pool)) + 1;
     cria_pool_for(l->ctx->pool, blocks, grain, pack_blocks, &job);
     const size_t bad = atomic_load_explicit(&job.bad_row, memory_order_relaxed);
     if (bad != SIZE_MAX) return not_finite(l, b, bad);
-    b->matrix->data = job.dst;
     return CRIA_OK;
 }
 
-static cria_status pack_vector(struct loader *l, const struct binding *b) {
-    float *out = (float *)(void *)(l->w->data + b->offset);
+static cria_status pack_vector(struct loader *l, const struct binding *b, uint8_t *dst) {
+    float *out = (float *)(void *)dst;
     for (size_t i = 0; i < b->tensor->shape[0]; i++) {
         if (b->tensor->dtype == CRIA_DTYPE_F32)
             out[i] = cria_f32_from_bits(cria_load_u32(b->tensor->data + 4 * i));
@@ -342,19 +342,34 @@ static cria_status pack_vector(struct loader *l, const struct binding *b) {
             out[i] = cria_bf16_to_f32(cria_load_u16(b->tensor->data + 2 * i));
         if (!isfinite(out[i])) return not_finite(l, b, i);
     }
-    *b->vector = out;
     return CRIA_OK;
 }
 
-static cria_status pack_all(struct loader *l, cria_progress_fn *progress, void *user) {
+/* Lets the matrices and vectors point to where they were packed. */
+static void point_to(struct loader *l, const uint8_t *data) {
+    for (size_t i = 0; i < l->n_bindings; i++) {
+        const struct binding *b = &l->bindings[i];
+        if (b->matrix)
+            b->matrix->data = data + b->offset;
+        else
+            *b->vector = (const float *)(const void *)(data + b->offset);
+    }
+}
+
+/* entry: the file that data lies in, or NULL. */
+static cria_status pack_all(struct loader *l, uint8_t *data, const cria_outfile *entry) {
+    cria_progress_fn *progress = l->opts->progress;
+    void *user = l->opts->progress_user;
     uint64_t done = 0;
     for (size_t i = 0; i < l->n_bindings; i++) {
         const struct binding *b = &l->bindings[i];
         if (progress != NULL && !progress(user, done, l->n_source_bytes))
             return cria_fail(l->err, CRIA_ECANCELLED, CRIA_NOWHERE, "%s: loading was cancelled.",
                              cria_container_path(l->file));
-        cria_status st = b->matrix ? pack_matrix(l, b) : pack_vector(l, b);
+        uint8_t *dst = data + b->offset;
+        cria_status st = b->matrix ? pack_matrix(l, b, dst) : pack_vector(l, b, dst);
         if (st) return st;
+        if (entry != NULL) cria_outfile_flush(entry, dst, binding_bytes(b));
         const cria_tensor *const read[] = {b->tensor, b->scales, b->biases};
         for (size_t j = 0; j < 3; j++) {
             if (read[j] == NULL) continue;
@@ -362,13 +377,127 @@ static cria_status pack_all(struct loader *l, cria_progress_fn *progress, void *
             done += read[j]->nbytes;
         }
     }
+    point_to(l, data);
     if (progress != NULL) progress(user, l->n_source_bytes, l->n_source_bytes);
     return CRIA_OK;
 }
 
+static cria_status pack_in_memory(struct loader *l) {
+    l->w->memory = cria_malloc(l->ctx, (size_t)l->w->n_bytes);
+    if (l->w->memory == NULL) return cria_fail_nomem(l->err, "the packed weights", (size_t)l->w->n_bytes);
+    return pack_all(l, l->w->memory, NULL);
+}
+
+/* ---- cache ---- */
+
+/* Below this a model is packed in about the time that a page fault here and there and a file more would cost. */
+#define CACHE_LEAST_BYTES (256u << 20)
+
+static cria_status init_cache(struct loader *l, cria_cache *k, cria_error *why) {
+    cria_identity source;
+    cria_status st = cria_container_identify(l->file, &source, why);
+    if (st) return st;
+    cria_cache_piece *pieces = cria_malloc_array(l->ctx, l->n_bindings, sizeof *pieces);
+    if (pieces == NULL) return cria_fail_nomem(why, "the list of packed weights", l->n_bindings * sizeof *pieces);
+    for (size_t i = 0; i < l->n_bindings; i++) {
+        const struct binding *b = &l->bindings[i];
+        pieces[i] = (cria_cache_piece){b->tensor->name, b->matrix ? &b->matrix->spec : NULL, b->offset, binding_bytes(b)};
+    }
+    st = cria_cache_init(k, l->ctx, l->opts->cache_folder, &source, pieces, l->n_bindings, (size_t)l->w->n_bytes, why);
+    cria_free(l->ctx, pieces);
+    return st;
+}
+
+/* The first rows of every matrix, and every vector, packed anew and compared: an entry of other files, of another
+ * layout or full of zeros does not pass, and it costs a few pages of each. scratch: room for the largest. */
+static bool begins_alike(struct loader *l, const uint8_t *data, uint8_t *scratch) {
+    for (size_t i = 0; i < l->n_bindings; i++) {
+        const struct binding *b = &l->bindings[i];
+        const size_t n = b->matrix ? b->matrix->block_bytes : (size_t)b->tensor->shape[0] * sizeof(float);
+        const bool finite = b->matrix ? cria_matrix_pack(b->matrix, &b->source, scratch, 0, 1) == SIZE_MAX
+                                      : pack_vector(l, b, scratch) == CRIA_OK;
+        if (!finite || memcmp(scratch, data + b->offset, n) != 0) return false;
+    }
+    return true;
+}
+
+/* Whether the cache has the weights; then they are in use. */
+static cria_status use_entry(struct loader *l, const cria_cache *k, bool *used, cria_error *why) {
+    size_t largest = 0;
+    for (size_t i = 0; i < l->n_bindings; i++) {
+        const struct binding *b = &l->bindings[i];
+        const size_t n = b->matrix ? b->matrix->block_bytes : binding_bytes(b);
+        if (n > largest) largest = n;
+    }
+    cria_mapfile map = {.len = 0};
+    cria_status st = cria_cache_find(k, &map, why);
+    *used = false;
+    if (st || map.data == NULL) return st;
+    uint8_t *scratch = cria_malloc(l->ctx, largest);
+    if (scratch == NULL) {
+        st = cria_fail_nomem(why, "the first rows of a matrix", largest);
+    } else if (begins_alike(l, map.data + k->data_offset, scratch)) {
+        *used = true;
+    } else {
+        cria_log(l->ctx, CRIA_LOG_INFO, "%s/%s holds other weights or another layout; it is made anew.", k->folder,
+                 k->name);
+    }
+    cria_free(l->ctx, scratch);
+    if (!*used) {
+        cria_mapfile_close(&map);
+        return st;
+    }
+    cria_mapfile_willneed(map.data, map.len);
+    point_to(l, map.data + k->data_offset);
+    l->w->map = map;
+    if (l->opts->progress != NULL) l->opts->progress(l->opts->progress_user, l->n_source_bytes, l->n_source_bytes);
+    cria_log(l->ctx, CRIA_LOG_INFO, "The packed weights are mapped from %s/%s.", k->folder, k->name);
+    return CRIA_OK;
+}
+
+/* Packs into a new entry. What is wrong with the model itself goes to *packed, and what with the cache is returned. */
+static cria_status make_entry(struct loader *l, const cria_cache *k, cria_status *packed, cria_error *why) {
+    cria_outfile entry;
+    cria_status st = cria_cache_create(k, &entry, why);
+    if (st) return st;
+    *packed = pack_all(l, entry.data + k->data_offset, &entry);
+    if (*packed) {
+        cria_outfile_discard(&entry);
+        return CRIA_OK;
+    }
+    st = cria_outfile_commit(&entry, &l->w->map, why);
+    if (!st)
+        cria_log(l->ctx, CRIA_LOG_INFO, "The packed weights are kept in %s/%s (%zu bytes).", k->folder, k->name, k->total);
+    return st;
+}
+
+/* From the cache, or into it. A cache that cannot be used is no reason to fail, unless it was asked for. */
+static cria_status pack_through_cache(struct loader *l) {
+    cria_cache cache;
+    cria_error why;
+    cria_status packed = CRIA_OK;
+    cria_status st = init_cache(l, &cache, &why);
+    if (!st) {
+        bool used;
+        st = use_entry(l, &cache, &used, &why);
+        if (!st && !used) st = make_entry(l, &cache, &packed, &why);
+        cria_cache_fini(&cache);
+    }
+    if (!st) return packed;
+    if (l->opts->cache_required) return cria_fail(l->err, st, why.where, "%s", why.msg);
+    cria_log(l->ctx, CRIA_LOG_WARN, "%s Going on without a cache.", why.msg);
+    return pack_in_memory(l);
+}
+
+static cria_status provide(struct loader *l) {
+    const uint64_t least = l->opts->cache_least_bytes != 0 ? l->opts->cache_least_bytes : CACHE_LEAST_BYTES;
+    if (l->opts->cache_folder == NULL || l->w->n_bytes < least) return pack_in_memory(l);
+    return pack_through_cache(l);
+}
+
 /* ---- load ---- */
 
-static cria_status load(struct loader *l, cria_progress_fn *progress, void *user) {
+static cria_status load(struct loader *l) {
     const cria_config *c = l->config;
     cria_weights *w = l->w;
     /* A layer has tensors of its own, so their number bounds the layers before anything is allocated for them. */
@@ -389,16 +518,16 @@ static cria_status load(struct loader *l, cria_progress_fn *progress, void *user
     if (!st) st = read_rope(l);
     if (!st) st = check_all_used(l, tied);
     if (!st) st = place(l);
-    if (!st) st = pack_all(l, progress, user);
+    if (!st) st = provide(l);
     if (!st && tied) w->output = w->tok_embeddings;
     return st;
 }
 
 cria_status cria_weights_load(cria_ctx *ctx, const cria_container *file, const cria_config *config,
-                              cria_progress_fn *progress, void *progress_user, cria_weights *out, cria_error *err) {
+                              const cria_model_opts *opts, cria_weights *out, cria_error *err) {
     cria_weights w = {.ctx = ctx};
-    struct loader l = {.ctx = ctx, .file = file, .config = config, .w = &w, .err = err};
-    cria_status st = load(&l, progress, progress_user);
+    struct loader l = {.ctx = ctx, .file = file, .config = config, .opts = opts, .w = &w, .err = err};
+    cria_status st = load(&l);
     cria_free(ctx, l.bindings);
     if (st)
         cria_weights_free(&w);
@@ -411,6 +540,7 @@ void cria_weights_free(cria_weights *w) {
     if (w->ctx == NULL) return;
     cria_free(w->ctx, w->layers);
     cria_free(w->ctx, w->inv_freq);
-    cria_free(w->ctx, w->data);
+    cria_free(w->ctx, w->memory);
+    cria_mapfile_close(&w->map);
     *w = (cria_weights){0};
 }

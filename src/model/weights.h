@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The weights of a model, bound by name, checked against the configuration and packed. Owns its memory; the container
- * may be closed after cria_weights_load. Immutable afterwards.
+ * The weights of a model, bound by name, checked against the configuration and packed, or mapped as packed before
+ * (cache.h). Owns its memory; the container may be closed after cria_weights_load. Immutable afterwards.
  */
 #ifndef CRIA_MODEL_WEIGHTS_H
 #define CRIA_MODEL_WEIGHTS_H
 
+#include "base/mapfile.h"
 #include "kernels/matrix.h"
 #include "model/config.h"
 
@@ -26,13 +27,14 @@ typedef struct cria_weights {
     const float *norm;          /* [d] */
     double *inv_freq;           /* [e/2] rotary frequencies in radians per position */
     struct cria_layer *layers;  /* [L] */
-    uint8_t *data;              /* owns what the matrices and norms point to */
-    uint64_t n_params, n_bytes; /* logical weights; bytes of data */
+    uint8_t *memory;            /* what the matrices and norms point to … */
+    cria_mapfile map;           /* … or the cache's entry that they point into */
+    uint64_t n_params, n_bytes; /* logical weights; bytes of them packed */
 } cria_weights;
 
-/* Progress in bytes packed; may be NULL. */
+/* Of the options, progress (in bytes packed) and the cache's count here. */
 cria_status cria_weights_load(cria_ctx *ctx, const cria_container *file, const cria_config *config,
-                              cria_progress_fn *progress, void *progress_user, cria_weights *out, cria_error *err);
+                              const cria_model_opts *opts, cria_weights *out, cria_error *err);
 void cria_weights_free(cria_weights *w); /* a zeroed one is legal */
 
 #endif
