@@ -7,15 +7,11 @@
 #include <arm_neon.h>
 #include <string.h>
 
+#include "kernels/inline.h"
 #include "kernels/matrix.h"
 
-/* Loops over registers must be unrolled, or the registers would live in memory. */
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-#define INLINE static inline __attribute__((always_inline))
+#define UNROLL CRIA_UNROLL
+#define INLINE CRIA_INLINE
 
 /* Bits [from, from + w) of each byte, moved to bit `to`. */
 INLINE uint8x16_t byte_bits(uint8x16_t v, int from, int w, int to) {

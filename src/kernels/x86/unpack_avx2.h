@@ -7,14 +7,11 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "kernels/inline.h"
 #include "kernels/matrix.h"
 
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-#define INLINE static inline __attribute__((always_inline))
+#define UNROLL CRIA_UNROLL
+#define INLINE CRIA_INLINE
 
 /* Keeps a running sum in its register: GCC takes integer sums apart to add in another order, and then runs
  * out of registers. */

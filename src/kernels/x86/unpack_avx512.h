@@ -5,18 +5,16 @@
 
 #include <immintrin.h>
 
+#include "kernels/inline.h"
 #include "kernels/matrix.h"
 
-/* Loops over registers must be unrolled, or the registers would live in memory. Emulated
- * (tests/checkkern/simde) they do anyway. */
-#if !defined(__AVX512F__)
-#define UNROLL
-#elif defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
+/* Emulated (tests/checkkern/simde) the registers live in memory anyway. */
+#if defined(__AVX512F__)
+#define UNROLL CRIA_UNROLL
 #else
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL
 #endif
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE CRIA_INLINE
 
 /* Lanes of row block `block` that lie within the first `rows` rows. */
 INLINE __mmask16 row_mask(uint32_t rows, int block) {
