@@ -15,11 +15,12 @@ static const struct command {
     {"generate", "go on from a prompt, or answer questions (the default)", generate_main},
     {"bench", "measure loading, prompt processing and generation", bench_main},
     {"perplexity", "measure how well a model foretells a text", perplexity_main},
+    {"pack", "pack a large model ahead of time, so that it loads fast", pack_main},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 /* For spelling hints. */
-static const char *const names[N_COMMANDS + 2] = {"generate", "bench", "perplexity", "help", NULL};
+static const char *const names[N_COMMANDS + 2] = {"generate", "bench", "perplexity", "pack", "help", NULL};
 
 int print_version(void) {
     printf("cria %s\n", cria_version());

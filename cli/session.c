@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -37,6 +38,11 @@ const struct arg_option session_speed_rows[] = {
              "matters and int8 elsewhere"},
     {.name = "kv", .kind = ARG_CHOICE, .metavar = "TYPE", .def = "f16", .offset = FIELD(kv), .choices = kv_names,
      .help = "precision of remembered keys and values: f16 or f32 (as MLX)"},
+    {.name = "cache-folder", .kind = ARG_TEXT, .metavar = "DIR", .offset = FIELD(cache_folder),
+     .help = "where packed weights of large models are kept, to load fast the next time (default: $XDG_CACHE_HOME/cria or "
+             "~/.cache/cria)"},
+    {.name = "no-cache", .kind = ARG_FLAG, .offset = FIELD(no_cache),
+     .help = "neither look for packed weights nor keep them"},
     {.name = "quiet", .kind = ARG_FLAG, .offset = FIELD(quiet),
      .help = "nothing on stderr but errors"},
 };
@@ -83,21 +89,54 @@ static int name_index(const char *const *names, const char *name) {
     return i;
 }
 
-static cria_status open_all(struct session *s, const struct session_options *o, cria_error *err) {
+/* What the library has to say, above the bar that is erased and drawn again. */
+static void hear(void *user, cria_log_level level, const char *text) {
+    const struct session *s = user;
+    if (s->quiet || level == CRIA_LOG_DEBUG) return;
+    if (s->bar) progress_end(s->bar);
+    fprintf(stderr, "[%s] %s\n", level == CRIA_LOG_WARN ? "WARN" : "INFO", text);
+}
+
+/* As the XDG Base Directory Specification says: a path that is not absolute counts as none. NULL: there is no folder. */
+static const char *user_cache_folder(char *out, size_t size) {
+    const char *base = getenv("XDG_CACHE_HOME"), *rest = "cria";
+    if (!base || *base != '/') {
+        base = getenv("HOME");
+        rest = ".cache/cria";
+    }
+    if (!base || *base != '/') return NULL;
+    const int n = snprintf(out, size, "%s/%s", base, rest);
+    return n > 0 && (size_t)n < size ? out : NULL;
+}
+
+static cria_status open_model(struct session *s, const struct session_options *o, bool must_cache, cria_error *err) {
+    struct progress bar;
+    char folder[4096];
+    progress_start(&bar, "Loading", o->quiet);
+    s->bar = &bar;
+    cria_model_opts opts = cria_model_opts_default();
+    opts.activations = (cria_activations)name_index(activation_names, o->activations);
+    opts.progress = show_loading;
+    opts.progress_user = &bar;
+    if (!o->no_cache) opts.cache_folder = o->cache_folder ? o->cache_folder : user_cache_folder(folder, sizeof folder);
+    opts.cache_least_bytes = must_cache;
+    opts.cache_required = must_cache;
+    const cria_status st = cria_model_open(s->ctx, o->model_path, &opts, &s->model, err);
+    progress_end(&bar);
+    s->bar = NULL;
+    return st;
+}
+
+static cria_status open_all(struct session *s, const struct session_options *o, bool must_cache, cria_error *err) {
     cria_ctx_opts ctx_opts = cria_ctx_opts_default();
+    ctx_opts.log = hear;
+    ctx_opts.log_user = s;
     ctx_opts.threads = (uint32_t)o->threads;
     ctx_opts.isa = o->isa;
     cria_status st = cria_ctx_new(&ctx_opts, &s->ctx, err);
     if (st != CRIA_OK) return st;
 
-    struct progress bar;
-    progress_start(&bar, "Loading", o->quiet);
-    cria_model_opts model_opts = cria_model_opts_default();
-    model_opts.activations = (cria_activations)name_index(activation_names, o->activations);
-    model_opts.progress = show_loading;
-    model_opts.progress_user = &bar;
-    st = cria_model_open(s->ctx, o->model_path, &model_opts, &s->model, err);
-    progress_end(&bar);
+    st = open_model(s, o, must_cache, err);
     if (st != CRIA_OK) return st;
 
     cria_engine_opts engine_opts = cria_engine_opts_default();
@@ -115,13 +154,13 @@ static void say_model(const struct session *s) {
         threads == 1 ? "" : "s", cria_ctx_isa(s->ctx));
 }
 
-bool session_open(struct session *s, const struct session_options *o) {
+static bool open_or_complain(struct session *s, const struct session_options *o, bool must_cache) {
     *s = (struct session){.quiet = o->quiet};
     if (!model_is_there(o->model_path)) return false;
     say(o->quiet, "[INFO] Loading model from %s.\n", o->model_path);
     const double start = clock_now();
     cria_error err;
-    const cria_status st = open_all(s, o, &err);
+    const cria_status st = open_all(s, o, must_cache, &err);
     if (st != CRIA_OK) {
         if (st == CRIA_ECANCELLED)
             complain("Interrupted while loading '%s'.", o->model_path);
@@ -135,6 +174,10 @@ bool session_open(struct session *s, const struct session_options *o) {
     say_model(s);
     return true;
 }
+
+bool session_open(struct session *s, const struct session_options *o) { return open_or_complain(s, o, false); }
+
+bool session_open_cached(struct session *s, const struct session_options *o) { return open_or_complain(s, o, true); }
 
 void session_close(struct session *s) {
     cria_engine_free(s->engine);

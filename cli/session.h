@@ -11,11 +11,15 @@ struct session_options {
     const char *model_path;
     uint64_t threads; /* 0: the library's choice */
     const char *isa, *activations, *kv;
+    const char *cache_folder; /* of packed weights; NULL: the user's */
+    bool no_cache;
     bool quiet;
 };
 /* Rows for session_options, in two groups. */
 extern const struct arg_option session_model_rows[], session_speed_rows[];
 extern const size_t n_session_model_rows, n_session_speed_rows;
+
+struct progress; /* progress.h */
 
 struct session {
     cria_ctx *ctx;
@@ -24,10 +28,13 @@ struct session {
     cria_model_info info;
     double load_seconds;
     bool quiet;
+    struct progress *bar; /* while the model is loaded */
 };
 
-/* False after one line on stderr; then there is nothing to close. */
+/* False after one line on stderr; then there is nothing to close. s stays where it is until it is closed. */
 bool session_open(struct session *s, const struct session_options *o);
+/* The same, but a model of any size must be in the cache afterwards. */
+bool session_open_cached(struct session *s, const struct session_options *o);
 void session_close(struct session *s);
 
 /* Information, on stderr unless quiet; the text brings its own newline. */

@@ -146,7 +146,7 @@ typedef struct cria_model_opts {
      * weights) may be deleted at any time, but not written to. Where it cannot be used (read-only, full) the
      * weights are packed in memory and one line is logged as a warning. The logits are the same either way. */
     const char *cache_folder;
-    uint64_t cache_least_bytes; /* models with fewer bytes of packed weights are not kept; 0: 256 MiB */
+    uint64_t cache_least_bytes; /* what has fewer bytes of packed weights is looked for, but not kept; 0: 256 MiB */
     bool cache_required;        /* fail where the folder cannot be used */
 } cria_model_opts;
 

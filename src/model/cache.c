@@ -114,7 +114,7 @@ cria_status cria_cache_find(const cria_cache *k, cria_mapfile *out, cria_error *
         st = cria_mapfile_open_own(path, &map, err);
         const char *why = st == CRIA_OK ? misfit(k, &map) : NULL;
         if (why != NULL) {
-            cria_log(k->ctx, CRIA_LOG_INFO, "%s %s; it is made anew.", path, why);
+            cria_log(k->ctx, CRIA_LOG_INFO, "%s %s; it is not used.", path, why);
             cria_mapfile_close(&map);
         } else if (st == CRIA_OK) {
             *out = map;

@@ -150,6 +150,8 @@ static void small_models_are_not_kept(void **unused) {
     assert_int_equal(count_entries(), 0);
     mo.cache_least_bytes = x.info.weight_bytes;
     assert_true(loaded(&mo).info.weights_mapped);
+    mo.cache_least_bytes = 0; /* but found, where they were kept on purpose */
+    assert_non_null(strstr(loaded(&mo).said.text, "are mapped from"));
 }
 
 static void set_time(time_t seconds) {
