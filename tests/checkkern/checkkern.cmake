@@ -16,7 +16,7 @@ elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
 endif()
 
 # The AVX-512 kernels once more, emulated with AVX2, as a table that machines without AVX-512 can run. simde/immintrin.h
-# takes the place of the compiler's. Not with sanitizers: emulated and instrumented code takes compilers many minutes.
+# takes the place of the compiler's. Neither with much optimization nor with sanitizers: that takes compilers many minutes.
 find_path(SIMDE_INCLUDE simde/x86/avx512.h)
 if(SIMDE_INCLUDE AND NOT CHECKKERN_NO_SIMDE AND NOT CRIA_SANITIZE AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
     get_property(avx512_sources GLOBAL PROPERTY CRIA_AVX512_SOURCES)
@@ -24,7 +24,7 @@ if(SIMDE_INCLUDE AND NOT CHECKKERN_NO_SIMDE AND NOT CRIA_SANITIZE AND CMAKE_SYST
     target_link_libraries(checkkern_simde PRIVATE cria_flags)
     target_include_directories(checkkern_simde BEFORE PRIVATE ${here}/simde)
     target_include_directories(checkkern_simde SYSTEM PRIVATE ${SIMDE_INCLUDE})
-    target_compile_options(checkkern_simde PRIVATE -mavx2 -mfma -mf16c -Wno-psabi)
+    target_compile_options(checkkern_simde PRIVATE -mavx2 -mfma -mf16c -Wno-psabi -O1)
     foreach(slot matmul_f matmul_q quantize rmsnorm add silu_mul rope scale attend)
         target_compile_definitions(checkkern_simde PRIVATE cria_${slot}_avx512=cria_${slot}_simde)
     endforeach()

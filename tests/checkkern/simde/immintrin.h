@@ -73,7 +73,32 @@ static inline __m512 extra_cvtepi32_ps(__m512i a) {
     for (int i = 0; i < 16; i++) f[i] = (float)v[i];
     return simde_mm512_loadu_ps(f);
 }
+/* SIMDe has these two, but wants a constant that the compiler sees before it inlines anything. */
+static inline __m512i extra_slli_epi16(__m512i a, unsigned n) {
+    uint16_t v[32];
+    simde_mm512_storeu_si512(v, a);
+    for (int i = 0; i < 32; i++) v[i] = (uint16_t)(v[i] << n);
+    return simde_mm512_loadu_si512(v);
+}
+static inline __m512i extra_srli_epi16(__m512i a, unsigned n) {
+    uint16_t v[32];
+    simde_mm512_storeu_si512(v, a);
+    for (int i = 0; i < 32; i++) v[i] = (uint16_t)(v[i] >> n);
+    return simde_mm512_loadu_si512(v);
+}
 
+/* Without optimization compilers have some of them as macros. */
+#undef _mm512_cvtepu8_epi32
+#undef _mm512_cvtepu16_epi32
+#undef _mm512_cvtepi32_ps
+#undef _mm512_maskz_loadu_ps
+#undef _mm512_mask_storeu_ps
+#undef _mm256_maskz_loadu_epi16
+#undef _mm512_cvtph_ps
+#undef _mm512_cvtps_epi32
+#undef _mm512_srai_epi32
+#undef _mm512_slli_epi16
+#undef _mm512_srli_epi16
 #define _mm512_cvtepu8_epi32(a) extra_cvtepu8_epi32(a)
 #define _mm512_cvtepu16_epi32(a) extra_cvtepu16_epi32(a)
 #define _mm512_cvtepi32_ps(a) extra_cvtepi32_ps(a)
@@ -83,6 +108,8 @@ static inline __m512 extra_cvtepi32_ps(__m512i a) {
 #define _mm512_cvtph_ps(h) extra_cvtph_ps(h)
 #define _mm512_cvtps_epi32(a) extra_cvtps_epi32(a)
 #define _mm512_srai_epi32(a, n) extra_srai_epi32(a, n)
+#define _mm512_slli_epi16(a, n) extra_slli_epi16(a, n)
+#define _mm512_srli_epi16(a, n) extra_srli_epi16(a, n)
 
 #else
 #include_next <immintrin.h> /* SIMDe's own */
