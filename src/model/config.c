@@ -290,11 +290,15 @@ static cria_status gguf_refuse(const cria_container *file, const cria_config *c,
                          (int)(s.len > 40 ? 40 : s.len), s.data);
     static const char *const head_dims[] = {"llama.rope.dimension_count", "llama.attention.key_length",
                                             "llama.attention.value_length"};
-    for (size_t i = 0; i < 3; i++)
-        if (cria_meta_u64(file, head_dims[i], &value) && value != c->e)
+    for (size_t i = 0; i < 3; i++) {
+        uint32_t e = c->e;
+        const cria_status st = gguf_u32(file, head_dims[i], false, UINT32_MAX, &e, err);
+        if (st) return st;
+        if (e != c->e)
             return cria_fail(err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
-                             "%s: %s is %" PRIu64 " where the head dimension is %u; differing ones are not supported.",
-                             path, head_dims[i], value, c->e);
+                             "%s: %s is %u where the head dimension is %u; differing ones are not supported.", path,
+                             head_dims[i], e, c->e);
+    }
     static const char *const unknown[] = {"llama.attention.sliding_window", "llama.logit_scale",
                                           "llama.residual_scale", "llama.embedding_scale",
                                           "llama.attention.scale", "llama.attention.clamp_kqv",
