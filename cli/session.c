@@ -39,8 +39,8 @@ const struct arg_option session_speed_rows[] = {
     {.name = "kv", .kind = ARG_CHOICE, .metavar = "TYPE", .def = "f16", .offset = FIELD(kv), .choices = kv_names,
      .help = "precision of remembered keys and values: f16 or f32 (as MLX)"},
     {.name = "cache-folder", .kind = ARG_TEXT, .metavar = "DIR", .offset = FIELD(cache_folder),
-     .help = "where packed weights of large models are kept, to load fast the next time (default: $XDG_CACHE_HOME/cria or "
-             "~/.cache/cria)"},
+     .help = "where packed weights of large models are kept, to load fast the next time (default: "
+             "$XDG_CACHE_HOME/cria or ~/.cache/cria)"},
     {.name = "no-cache", .kind = ARG_FLAG, .offset = FIELD(no_cache),
      .help = "neither look for packed weights nor keep them"},
     {.name = "quiet", .kind = ARG_FLAG, .offset = FIELD(quiet),
@@ -97,7 +97,7 @@ static void hear(void *user, cria_log_level level, const char *text) {
     fprintf(stderr, "[%s] %s\n", level == CRIA_LOG_WARN ? "WARN" : "INFO", text);
 }
 
-/* As the XDG Base Directory Specification says: a path that is not absolute counts as none. NULL: there is no folder. */
+/* As the XDG Base Directory Specification has it: a path that is not absolute counts as none. NULL: no folder. */
 static const char *user_cache_folder(char *out, size_t size) {
     const char *base = getenv("XDG_CACHE_HOME"), *rest = "cria";
     if (!base || *base != '/') {
