@@ -22,7 +22,8 @@ static const struct {
     uint32_t type, block, block_bytes;
 } tensors[] = {{"token_embd.weight", D, V, 0, 1, 4},          {"output_norm.weight", D, 0, 0, 1, 4},
                {"blk.0.attn_norm.weight", D, 0, 1, 1, 2},     {"blk.0.attn_q.weight", D, HEADS * HEAD, 2, 32, 18},
-               {"blk.0.attn_k.weight", D, KV_HEADS * HEAD, 3, 32, 20}, {"blk.0.attn_v.weight", D, KV_HEADS * HEAD, 1, 1, 2},
+               {"blk.0.attn_k.weight", D, KV_HEADS * HEAD, 3, 32, 20},
+               {"blk.0.attn_v.weight", D, KV_HEADS * HEAD, 1, 1, 2},
                {"blk.0.attn_output.weight", HEADS * HEAD, D, 8, 32, 34}, {"blk.0.ffn_norm.weight", D, 0, 0, 1, 4},
                {"blk.0.ffn_gate.weight", D, F, 6, 32, 22},    {"blk.0.ffn_up.weight", D, F, 7, 32, 24},
                {"blk.0.ffn_down.weight", F, D, 2, 32, 18}};

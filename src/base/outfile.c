@@ -40,8 +40,8 @@ static cria_status open_part(const char *part, int *out, cria_error *err) {
     struct stat st, named;
     cria_status status = CRIA_OK;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink > 1)
-        status = cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "%s is there, but is not a file that this user made; remove it.",
-                           part);
+        status = cria_fail(err, CRIA_EIO, CRIA_NOWHERE,
+                           "%s is there, but is not a file that this user made; remove it.", part);
     else if (flock(fd, LOCK_EX | LOCK_NB) != 0)
         status = errno == EWOULDBLOCK
                      ? cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Another process is just writing %s.", part)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A file that is written through a shared mapping and appears under its name only when it is complete: until then it is
- * "<name>.part", so that readers see the old file, the new one, or none. What is written stays mapped, so it is never in
- * memory twice. Its blocks are allotted before the first byte is stored: a full disk is an error of create, not a signal
- * later.
+ * A file that is written through a shared mapping and appears under its name only when it is complete: until then
+ * it is "<name>.part", so that readers see the old file, the new one, or none. What is written stays mapped, so it is
+ * never in memory twice. Its blocks are allotted before the first byte is stored: a full disk is an error of create,
+ * not a signal later.
  *
- * A .part is locked while it is written. One whose process was killed is taken over by the next writer, so that at most
- * one is ever left behind; one that is being written is left alone. One thread at a time.
+ * A .part is locked while it is written. One whose process was killed is taken over by the next writer, so that at
+ * most one is ever left behind; one that is being written is left alone. One thread at a time.
  */
 #ifndef CRIA_BASE_OUTFILE_H
 #define CRIA_BASE_OUTFILE_H

@@ -75,7 +75,8 @@ static cria_status write_head(cria_cache *k, const cria_identity *source, const 
     if (w.status != CRIA_OK) return w.status;
     k->data_offset = (k->head.len + DATA_ALIGN - 1) / DATA_ALIGN * DATA_ALIGN; /* at most HEAD_MAX */
     if (!cria_add_ok(k->data_offset, n_bytes, &k->total) || k->total > INT64_MAX)
-        return cria_fail(err, CRIA_EFULL, CRIA_NOWHERE, "%zu bytes of packed weights are too many for a file.", n_bytes);
+        return cria_fail(err, CRIA_EFULL, CRIA_NOWHERE, "%zu bytes of packed weights are too many for a file.",
+                         n_bytes);
     for (unsigned i = 0; i < 8; i++) {
         k->head.data[lengths + i] = (uint8_t)((uint64_t)k->total >> 8 * i);
         k->head.data[lengths + 8 + i] = (uint8_t)((uint64_t)k->data_offset >> 8 * i);

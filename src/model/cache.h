@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Packed weights on disk, mapped the next time the same model is opened. An entry is one file, "<hash>.cria" in a folder
- * that the caller names, and belongs to one source: it holds weights only, no configuration and no tokenizer.
+ * Packed weights on disk, mapped the next time the same model is opened. An entry is one file, "<hash>.cria" in a
+ * folder that the caller names, and belongs to one source: it holds weights only, no configuration and no tokenizer.
  *
  *     head    "CRIAPK01", total length, offset of the data, number of pieces, identity of the source (content, stamp),
  *             then of every piece its name, place, length and the whole spec of its matrix; little-endian
  *     zeros   up to a multiple of 4096
  *     data    the pieces as they lie in memory (kernels/matrix.h)
  *
- * An entry is never parsed. Whoever opens a model knows from the model's own files what the head must be, to the byte; an
- * entry with another head or length is not used. So no number in an entry is ever believed, a checksum of the table
- * would add nothing, and the worst that chosen bytes can do is wrong weights. Weights are not checked against a checksum
- * at every load, which would read them all; see weights.c for what is.
+ * An entry is never parsed. Whoever opens a model knows from the model's own files what the head must be, to the byte;
+ * an entry with another head or length is not used. So no number in an entry is ever believed, a checksum of the
+ * table would add nothing, and the worst that chosen bytes can do is wrong weights. Weights are not checked against a
+ * checksum at every load, which would read them all; see weights.c for what is.
  *
  * Entries are only ever replaced as a whole (base/outfile.h). Used by one thread at a time.
  */

@@ -401,7 +401,8 @@ static cria_status init_cache(struct loader *l, cria_cache *k, cria_error *why) 
     if (pieces == NULL) return cria_fail_nomem(why, "the list of packed weights", l->n_bindings * sizeof *pieces);
     for (size_t i = 0; i < l->n_bindings; i++) {
         const struct binding *b = &l->bindings[i];
-        pieces[i] = (cria_cache_piece){b->tensor->name, b->matrix ? &b->matrix->spec : NULL, b->offset, binding_bytes(b)};
+        const cria_matrix_spec *spec = b->matrix ? &b->matrix->spec : NULL;
+        pieces[i] = (cria_cache_piece){b->tensor->name, spec, b->offset, binding_bytes(b)};
     }
     st = cria_cache_init(k, l->ctx, l->opts->cache_folder, &source, pieces, l->n_bindings, (size_t)l->w->n_bytes, why);
     cria_free(l->ctx, pieces);
@@ -466,7 +467,8 @@ static cria_status make_entry(struct loader *l, const cria_cache *k, cria_status
     }
     st = cria_outfile_commit(&entry, &l->w->map, why);
     if (!st)
-        cria_log(l->ctx, CRIA_LOG_INFO, "The packed weights are kept in %s/%s (%zu bytes).", k->folder, k->name, k->total);
+        cria_log(l->ctx, CRIA_LOG_INFO, "The packed weights are kept in %s/%s (%zu bytes).", k->folder, k->name,
+                 k->total);
     return st;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cache of packed weights, through the public interface: the same logits with and without; entries that are damaged,
- * old or of other files are made anew; where the folder cannot be used the model loads all the same. */
+/* The cache of packed weights, through the public interface: the same logits with and without; entries that are
+ * damaged, old or of other files are made anew; where the folder cannot be used the model loads all the same. */
 #include "tiny_model.h"
 #include "scratch.h"
 
@@ -254,6 +254,54 @@ static void damaged_weights_are_no_worse_than_wrong(void **unused) {
     empty_folder();
 }
 
+/* Any bytes at all, written behind the back of an open model (which no check at load could see): logits, or
+ * CRIA_ENUMERIC; and something for the sanitizers to watch. */
+static void any_bytes_are_no_worse_than_wrong(void **unused) {
+    (void)unused;
+    static const uint32_t masks[] = {0xffffffff, 0x7f800000, 0xff800001, 0x7bff7bff, 0x7c007c00, 0x00010001};
+    static const char *const isas[] = {NULL, "scalar"};
+    static uint32_t words[65536];
+    static float logits[TINY_V];
+    uint32_t state = 1;
+    for (size_t round = 0; round < 2 * N_ITEMS(masks) * N_ITEMS(isas); round++) {
+        const cria_model_opts mo = cached();
+        cria_ctx_opts co = cria_ctx_opts_default();
+        cria_ctx *ctx;
+        cria_model *model;
+        cria_engine *engine;
+        cria_sequence *s;
+        cria_error err;
+        struct stat st;
+        co.isa = isas[round / (2 * N_ITEMS(masks))];
+        empty_folder();
+        assert_int_equal(cria_ctx_new(&co, &ctx, &err), CRIA_OK);
+        assert_int_equal(cria_model_open(ctx, model_path, &mo, &model, &err), CRIA_OK);
+        assert_int_equal(cria_engine_new(model, NULL, &engine, &err), CRIA_OK);
+        assert_int_equal(cria_sequence_new(engine, &s, &err), CRIA_OK);
+        assert_int_equal(count_entries(), 1);
+        const int fd = open(entry, O_RDWR);
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_true((size_t)st.st_size < sizeof words);
+        for (size_t i = 0; i < N_ITEMS(words); i++) {
+            state = state * 1664525u + 1013904223u;
+            const uint32_t word = round % 2 ? state ^ state >> 16 : state >> 27 ? 0 : 0xffffffff;
+            words[i] = word & masks[round / 2 % N_ITEMS(masks)];
+        }
+        assert_int_equal(pwrite(fd, words, (size_t)st.st_size - 4096, 4096), st.st_size - 4096);
+        close(fd);
+        for (int i = 0; i < ROWS; i++) {
+            const cria_row row = {s, i * 37 % TINY_V, true};
+            const cria_status status = cria_engine_eval(engine, &row, 1, logits, &err);
+            assert_true(status == CRIA_OK || status == CRIA_ENUMERIC);
+        }
+        cria_sequence_free(s);
+        cria_engine_free(engine);
+        cria_model_free(model);
+        cria_ctx_free(ctx);
+    }
+    empty_folder();
+}
+
 /* One warning, no file, the same logits; an error where the cache is required. */
 static void assert_without(const cria_model_opts *mo, const char *why) {
     const float *want = plain_logits();
@@ -378,7 +426,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_second_time_is_mapped), cmocka_unit_test(small_models_are_not_kept),
         cmocka_unit_test(entries_of_changed_files_are_made_anew), cmocka_unit_test(damaged_entries_are_made_anew),
-        cmocka_unit_test(damaged_weights_are_no_worse_than_wrong), cmocka_unit_test(folders_that_cannot_be_used),
+        cmocka_unit_test(damaged_weights_are_no_worse_than_wrong),
+        cmocka_unit_test(any_bytes_are_no_worse_than_wrong), cmocka_unit_test(folders_that_cannot_be_used),
         cmocka_unit_test(nothing_is_left_of_what_was_not_finished), cmocka_unit_test(many_at_once),
         cmocka_unit_test(every_allocation_may_fail)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
