@@ -113,6 +113,7 @@ INLINE void unit_dots(const struct cria_tile *s, size_t chunk, size_t half, int 
                       int steps, int planes, int n, __m256 f[][2]) {
     const uint8_t *codes = s->codes + chunk * s->chunk_bytes + half * 256;
     __m256i dot[MAX_TOKENS][2];
+    if (bits != 8) cria_prefetch(codes, 64 * (bits == 0 ? 8 : bits));
     if (bits == 0)
         dot_words(s, codes, s->pairs + 32 * chunk + 8 * half, steps, n, dot);
     else
@@ -155,8 +156,10 @@ INLINE void tile(const struct cria_tile *s, int bits, bool levels, int depth, in
         if (!s->biases) continue;
         UNROLL for (int t = 0; t < n; t++) {
             const __m256 u = _mm256_broadcast_ss(s->u + (size_t)t * s->ldu + g);
-            UNROLL for (int h = 0; h < 2; h++) acc[t][h] =
-                _mm256_fmadd_ps(_mm256_load_ps(s->biases + 16 * g + 8 * h), u, acc[t][h]);
+            UNROLL for (int h = 0; h < 2; h++) {
+                const __m256 bias = _mm256_load_ps(s->biases + 16 * g + 8 * h);
+                acc[t][h] = _mm256_fmadd_ps(bias, u, acc[t][h]);
+            }
         }
     }
     store_y(s, n, acc);

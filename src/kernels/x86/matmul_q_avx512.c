@@ -65,13 +65,18 @@ INLINE void tile(const struct cria_tile *s, int bits, bool levels, int steps, in
     }
     size_t unit = 0;
     for (size_t g = 0; g < s->n_groups; g++) {
-        UNROLL for (int t = 0; t < n; t++) UNROLL for (int b = 0; b < n_blocks; b++) sum[t][b] =
-            _mm512_set1_ps(-0.0f); /* −0 + a·b is a·b rounded */
+        UNROLL for (int t = 0; t < n; t++) {
+            UNROLL for (int b = 0; b < n_blocks; b++) sum[t][b] = _mm512_set1_ps(-0.0f); /* −0 + a·b is a·b rounded */
+        }
         for (uint32_t j = 0; j < s->units; j++, unit++) {
             /* Only bytes come in units of half a chunk: 4 steps of 64 bytes. */
             const size_t chunk = unit * (size_t)steps / 8, half = unit * (size_t)steps % 8 / 4;
             const uint8_t *codes = s->codes + chunk * s->chunk_bytes + half * 256;
             __m512i dot[MAX_TOKENS][MAX_BLOCKS];
+            if (bits != 8 || n * planes <= 2) {
+                UNROLL for (int b = 0; b < n_blocks; b++)
+                    cria_prefetch(codes + (size_t)b * s->codes_stride, 64 * bits);
+            }
             start_dot(s, unit, planes, n_blocks, n, dot);
             dot_bytes(s, codes, s->q + 32 * chunk + 16 * half, bits, levels, steps, n_blocks, n * planes,
                       dot);
