@@ -55,8 +55,8 @@ static size_t unseen_changes(struct out *o) {
             assert_int_equal(cria_container_identify(x.c, &other, &x.err), CRIA_OK);
             unseen += other.content == id.content;
             assert_int_equal(other.stamp, id.stamp);
-            shut(&x);
         }
+        shut(&x);
         o->p[i] ^= 0x20;
     }
     return unseen;
