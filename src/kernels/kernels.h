@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel table: all arithmetic of the forward pass, one function pointer per operation. The reference (ref/, plain
- * C) is the definition; every other table gives the same bits, on any input that is finite (a result that is NaN is NaN
- * in all of them, with a payload of its own), and tests/checkkern proves it. What makes that possible: a lane is an output, every output is summed by one lane in ascending order with the
+ * The kernel table: all arithmetic of the forward pass, one function pointer per operation. The reference
+ * (ref/, plain C) is the definition; every other table gives the same bits, on any input that is finite (a
+ * result that is NaN is NaN in all of them, with a payload of its own), and tests/checkkern proves it. What
+ * makes that possible: a lane is an output, every output is summed by one lane in ascending order with the
  * operations written down here, and sums over a vector (rmsnorm, softmax) run over 16 virtual lanes joined by
- * one fixed tree:  lane j takes elements j, j+16, j+32, … ascending; then lanes j and j+8 are added, then j and
- * j+4, j+2, j+1 (for lane counts that do not fill 16, missing lanes are +0).
+ * one fixed tree:  lane j takes elements j, j+16, j+32, … ascending; then lanes j and j+8 are added, then j
+ * and j+4, j+2, j+1 (for lane counts that do not fill 16, missing lanes are +0).
  *
- * fma means one rounding; everything else is rounded to float32 after each operation. No kernel can fail, allocates
- * or touches the floating-point environment (default: nearest even, subnormals kept). All are thread-safe.
- * n (tokens), d, f, e (head dim), k (inputs) as in MODEL.md. Pointers need the alignment of their type only, except
- * where said. Outputs never alias inputs unless said.
+ * fma means one rounding; everything else is rounded to float32 after each operation. No kernel can fail,
+ * allocates or touches the floating-point environment (default: nearest even, subnormals kept). All are
+ * thread-safe. n (tokens), d, f, e (head dim), k (inputs) as in MODEL.md. Pointers need the alignment of
+ * their type only, except where said. Outputs never alias inputs unless said.
  */
 #ifndef CRIA_KERNELS_KERNELS_H
 #define CRIA_KERNELS_KERNELS_H
@@ -20,14 +21,16 @@
 /* Activations of n rows of k inputs, as a product's right-hand side. Float: x only. Integer: x is unused;
  * planes = 1 (int8) or 2 (int16 as 256·hi + lo).
  *
- * Row t is cut into units of 32 inputs (the last filled up with zeros). Per unit, M = 127 (int8) or 32639 (int16):
- *     top = max |x_i|;   d = top / M;   inv = M / top              (both float32 divisions)
- *     a_i = x_i·inv rounded to the nearest integer, ties to even   (|a_i| ≤ M: the product is off by far less than 1/2)
- *     int16: hi = floor((a + 128) / 256), lo = a − 256·hi          (so hi in ±127, lo in −128..127)
+ * Row t is cut into units of 32 inputs (the last filled up with zeros). Per unit, with M = 127 (int8) or
+ * 32639 (int16):
+ *     top = max |x_i|;   d = top / M;   inv = M / top      (both float32 divisions)
+ *     a_i = x_i·inv rounded to the nearest integer, ties to even
+ *                                      (|a_i| ≤ M: the product is off by far less than 1/2)
+ *     int16: hi = floor((a + 128) / 256), lo = a − 256·hi  (so hi in ±127, lo in −128..127)
  *     sum = Σ a_i
  * A unit with top < 2^−112, where inv might overflow, counts as zeros: d = +0, a_i = 0.
- * and per weight group of g inputs (only when g is given), over its units in ascending order (a group of 16 has half a
- * unit: the sum of its own 16 a_i counts):
+ * and per weight group of g inputs (only when g is given), over its units in ascending order (a group of 16
+ * has half a unit: the sum of its own 16 a_i counts):
  *     u = float(sum_0)·d_0, then u = fma(float(sum_j), d_j, u)
  * Values that are not finite: top is then not finite and d = NaN, a = 0.
  * What lies between the last unit (byte, group) and ldd (ldq, ldu) is set to 0. */
@@ -37,7 +40,8 @@ typedef struct cria_act {
     size_t ldx;
     uint32_t planes;    /* 0: float */
     uint32_t group;     /* of u; 0: none */
-    int8_t *q;          /* plane p of row t at q + (t·planes + p)·ldq; plane 0 = a or lo, plane 1 = hi; 64-byte aligned */
+    int8_t *q;          /* plane p of row t at q + (t·planes + p)·ldq; plane 0 = a or lo, plane 1 = hi;
+                         * 64-byte aligned */
     size_t ldq;         /* k rounded up to 64; bytes past k are 0 */
     float *d;           /* unit j of row t at d + t·ldd + j */
     int32_t *sum;       /* likewise */
@@ -48,26 +52,28 @@ typedef struct cria_act {
 
 #define CRIA_QUANTIZE_MIN 0x1p-112f
 
-/* Scratch that a matmul may use: bytes, 64-byte aligned, contents meaningless before and after; one per worker. */
+/* Scratch that a matmul may use: bytes, 64-byte aligned, contents meaningless before and after; one per
+ * worker. */
 #define CRIA_MATMUL_SCRATCH ((size_t)512 << 10)
 
 #define CRIA_KV_BLOCK 64u /* positions per KV block */
 
 enum cria_kv_elem { CRIA_KV_ELEM_F16, CRIA_KV_ELEM_F32 };
 
-/* One KV block and one KV head against n_q query vectors (the query heads that share the head × the rows of the batch
- * that see the block), updating their running softmax. Elements of type kv:
+/* One KV block and one KV head against n_q query vectors (the query heads that share the head × the rows of
+ * the batch that see the block), updating their running softmax. Elements of type kv:
  *     keys:   k[(p/16)·e·16 + i·16 + p%16] = dimension i of position p       (a lane is a position)
  *     values: v[p·e + i]                                                    (a lane is an output dimension)
  * For query r with n = visible[r] positions (0..64; with 0 nothing changes), in this order:
  *     s_p  = fma chain over i ascending of q[r][i]·k[p][i], from +0             for p < n
- *     m'   = max(m[r], max_p s_p) + 0  (−0 becomes +0);   c = exp(m[r] − m')  (m[r] = −inf at first: then c = 0)
+ *     m'   = max(m[r], max_p s_p) + 0   (−0 becomes +0)
+ *     c    = exp(m[r] − m')             (m[r] = −inf at first: then c = 0)
  *     w_p  = exp(s_p − m')
  *     l[r] = fma(l[r], c, Σ w_p)      Σ over the 16 virtual lanes p%16, and the tree
  *     o[r][i] = o[r][i]·c, then an fma chain over p ascending of w_p·v[p][i]
  *     m[r] = m'
- * Lanes p >= n may hold anything, NaN included, and have no effect. Should a visible s_p overflow to NaN or ±inf, l and o
- * become NaN or stay finite alike in all tables; m is then unspecified. */
+ * Lanes p >= n may hold anything, NaN included, and have no effect. Should a visible s_p overflow to NaN or
+ * ±inf, l and o become NaN or stay finite alike in all tables; m is then unspecified. */
 typedef struct cria_attend {
     uint32_t n_q, e;          /* e: 1..1024 */
     enum cria_kv_elem kv;
@@ -83,25 +89,26 @@ typedef struct cria_attend {
 struct cria_kernels {
     const char *name; /* "scalar", "avx2", "avx512", "neon" */
 
-    /* y[t·ldy + r] = Σ_k x[t][k]·w[r][k] for the rows r of blocks [block0, block1), r < rows, and all n rows t of x.
-     * Elements of y outside are not written. One fma chain per output over k ascending from +0. Any kind of matrix;
-     * codes stand for the float weights that cria_matrix_row gives. x->planes is 0. */
-    void (*matmul_f)(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0, uint32_t block1,
-                     void *scratch);
+    /* y[t·ldy + r] = Σ_k x[t][k]·w[r][k] for the rows r of blocks [block0, block1), r < rows, and all n rows
+     * t of x. Elements of y outside are not written. One fma chain per output over k ascending from +0. Any
+     * kind of matrix; codes stand for the float weights that cria_matrix_row gives. x->planes is 0. */
+    void (*matmul_f)(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                     uint32_t block1, void *scratch);
 
-    /* The same for CODES matrices and integer activations (x->planes 1 or 2, x->group = w->spec.group when affine).
-     * acc = +0; per stored group g ascending (the padding of a group of 16 included: it adds +0), over its units j
-     * ascending (32 inputs, or the 16 of a group of 16):
+    /* The same for CODES matrices and integer activations (x->planes 1 or 2, x->group = w->spec.group when
+     * affine). acc = +0; per stored group g ascending (the padding of a group of 16 included: it adds +0),
+     * over its units j ascending (32 inputs, or the 16 of a group of 16):
      *     I_j = Σ a_i·(L_i − zero)                 exact in int32, a the whole integer (256·hi + lo)
      *     t = float(I_0)·d_0, then t = fma(float(I_j), d_j, t)
      *     acc = fma(scale_g, t, acc); when affine, acc = fma(bias_g, u_g, acc) */
-    void (*matmul_q)(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0, uint32_t block1,
-                     void *scratch);
+    void (*matmul_q)(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                     uint32_t block1, void *scratch);
 
     /* Fills q, d, sum, u of row t of a from x[0..k). */
     void (*quantize)(const cria_act *a, uint32_t t, const float *x);
 
-    /* y_i = (x_i·r)·w_i with r = 1 / sqrt(ss/n + eps), ss the 16-lane sum where each lane is an fma chain of x_i². y may be x. */
+    /* y_i = (x_i·r)·w_i with r = 1 / sqrt(ss/n + eps), ss the 16-lane sum where each lane is an fma chain of
+     * x_i². y may be x. */
     void (*rmsnorm)(float *y, const float *x, const float *w, float eps, size_t n);
 
     /* y_i = y_i + x_i */
@@ -110,16 +117,19 @@ struct cria_kernels {
     /* y_i = (g_i / (1 + exp(−g_i)))·u_i. y may be g or u. */
     void (*silu_mul)(float *y, const float *g, const float *u, size_t n);
 
-    /* Rotates n_heads vectors of e (even) in place: pairs (2i, 2i+1) when traditional, else (i, i + e/2), i < e/2:
+    /* Rotates n_heads vectors of e (even) in place: pairs (2i, 2i+1) when traditional, else (i, i + e/2),
+     * i < e/2:
      *     x0' = fma(x0, cos_i, −(x1·sin_i)),  x1' = fma(x1, cos_i, x0·sin_i) */
-    void (*rope)(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin, bool traditional);
+    void (*rope)(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin,
+                 bool traditional);
 
     /* y_i = x_i·a */
     void (*scale)(float *y, const float *x, float a, size_t n);
 
-    /* Puts one position (p < 64) of one head into a KV block (layout above), float32 → f16 nearest even or as is. */
-    void (*kv_store)(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p, const float *k,
-                     const float *v);
+    /* Puts one position (p < 64) of one head into a KV block (layout above), float32 → f16 nearest even or as
+     * is. */
+    void (*kv_store)(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
+                     const float *k, const float *v);
 
     void (*attend)(const cria_attend *a);
 };
@@ -127,8 +137,8 @@ struct cria_kernels {
 /* The best table for these cpu flags (base/cpu.h); never NULL. Constant, shared, never freed. */
 const struct cria_kernels *cria_kernels_for(uint32_t cpu_flags);
 
-/* exp(x) as every table computes it (poly.h), for code outside the tables. Error below 1 ulp; +0 where the result would
- * be subnormal (x below −126·ln 2, −inf included), +inf where it overflows, NaN for NaN. */
+/* exp(x) as every table computes it (poly.h), for code outside the tables. Error below 1 ulp; +0 where the
+ * result would be subnormal (x below −126·ln 2, −inf included), +inf where it overflows, NaN for NaN. */
 float cria_expf(float x);
 
 #endif

@@ -2,21 +2,22 @@
 /*
  * Constants of exp(x) for float32, shared by all kernel tables. Every table does exactly this:
  *
- *     t = fma(x, LOG2E, ROUND)                  ROUND = 1.5·2^23: the low bits of t hold n = x·log2(e), rounded to nearest
+ *     t = fma(x, LOG2E, ROUND)     ROUND = 1.5·2^23: the low bits of t hold n = x·log2(e), rounded to nearest
  *     n = t − ROUND
- *     r = fma(n, −LN2_HI, x);  r = fma(n, −LN2_LO, r)        Cody–Waite; |r| <= ln(2)/2 and a little
+ *     r = fma(n, −LN2_HI, x);  r = fma(n, −LN2_LO, r)       Cody–Waite; |r| <= ln(2)/2 and a little
  *     p = C6; p = fma(p, r, C5); … C4, C3, C2; p = fma(p, r, 1); p = fma(p, r, 1)
- *     y = the float whose bits are bits(p) + (bits(t) << 23), modulo 2^32               p·2^n
+ *     y = the float whose bits are bits(p) + (bits(t) << 23), modulo 2^32           p·2^n
  *     x < LO: +0.    Not x <= HI: x + inf (+inf, or the NaN that x is).
  *
- * Adding to the exponent field instead of multiplying reaches both ends: for x in [LO, HI] n runs from −126 to 128, where
- * with n = −126 r >= 0, so p >= 1, and with n = 128 r < 0, so p < 1, and y is a normal number in both cases. Outside, the
- * integer arithmetic wraps and its result is dropped.
+ * Adding to the exponent field instead of multiplying reaches both ends: for x in [LO, HI] n runs from −126
+ * to 128, where with n = −126 r >= 0, so p >= 1, and with n = 128 r < 0, so p < 1, and y is a normal number
+ * in both cases. Outside, the integer arithmetic wraps and its result is dropped.
  *
- * LN2_HI + LN2_LO is ln(2) rounded to two floats; C2..C6 are the coefficients of the degree-6 polynomial 1 + r + C2·r² + …
- * with the smallest maximal relative error on |r| <= 1.0005·ln(2)/2, found by Lawson iteration in double (error 3.1e-9,
- * 2^−28.3) and rounded to float. Largest error of the whole, over all 2^32 floats against exp in double precision: 0.892 ulp
- * (at 0x1.4ce7a6p+2), 0.5 ulp being unavoidable; +0 and inf exactly where they should be. `checkkern --exp` measures it.
+ * LN2_HI + LN2_LO is ln(2) rounded to two floats; C2..C6 are the coefficients of the degree-6 polynomial
+ * 1 + r + C2·r² + … with the smallest maximal relative error on |r| <= 1.0005·ln(2)/2, found by Lawson
+ * iteration in double (error 3.1e-9, 2^−28.3) and rounded to float. Largest error of the whole, over all 2^32
+ * floats against exp in double precision: 0.892 ulp (at 0x1.4ce7a6p+2), 0.5 ulp being unavoidable; +0 and inf
+ * exactly where they should be. `checkkern --exp` measures it.
  */
 #ifndef CRIA_KERNELS_POLY_H
 #define CRIA_KERNELS_POLY_H

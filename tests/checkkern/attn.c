@@ -74,7 +74,8 @@ static struct block make(struct check *c, uint32_t n_q, uint32_t e, enum cria_kv
 /* Counts of visible positions: all alike, a causal staircase of `heads` rows each, or any. */
 static void set_visible(struct check *c, const struct block *b) {
     uint8_t *visible = (uint8_t *)(uintptr_t)b->want.visible;
-    const uint32_t kind = check_below(c, 3), some = check_below(c, CRIA_KV_BLOCK + 1), heads = 1 + check_below(c, 4);
+    const uint32_t kind = check_below(c, 3), some = check_below(c, CRIA_KV_BLOCK + 1),
+                   heads = 1 + check_below(c, 4);
     uint32_t most = 0;
     for (uint32_t r = 0; r < b->want.n_q; r++) {
         const uint32_t step = some + r / heads < CRIA_KV_BLOCK ? some + r / heads : CRIA_KV_BLOCK;
@@ -85,13 +86,14 @@ static void set_visible(struct check *c, const struct block *b) {
     const uint32_t e = b->want.e;
     for (uint32_t p = most; p < CRIA_KV_BLOCK; p++) {
         for (uint32_t i = 0; i < e; i++) {
-            poison((void *)(uintptr_t)b->want.k, (size_t)(p / 16) * e * 16 + (size_t)i * 16 + p % 16, b->want.kv);
+            poison((void *)(uintptr_t)b->want.k, (size_t)(p / 16) * e * 16 + (size_t)i * 16 + p % 16,
+                   b->want.kv);
             poison((void *)(uintptr_t)b->want.v, (size_t)p * e + i, b->want.kv);
         }
     }
 }
 
-/* Several positions with the same key, so that maxima are equal; and a key of zeros (scores of both zeros). */
+/* Several positions with the same key, so that maxima are equal; and a key of zeros. */
 static void repeat_keys(struct check *c, const struct block *b) {
     const uint32_t e = b->want.e, from = check_below(c, CRIA_KV_BLOCK);
     const size_t size = elem_bytes(b->want.kv);
@@ -146,8 +148,9 @@ static void run_attend_counts(struct check *c) {
     }
 }
 
-/* ---- the reference itself: three blocks of kv_store and attend against softmax(q·K)·V in double ------------- */
+/* ---- the reference itself ------------------------------------------------------------------ */
 
+/* Three blocks of kv_store and attend against softmax(q·K)·V in double. */
 static void self_attend(struct check *c) {
     enum { BLOCKS = 3, E = 24, N = BLOCKS * 64 - 23 };
     check_case(c, "%d positions", N);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The runner: which tables this machine can run, options, guarded buffers, signals, timing. The tests are elsewhere. */
+/* The runner: which tables this machine can run, options, guarded buffers, signals, timing. The tests are
+ * elsewhere. */
 #include "checkkern.h"
 #include "base/cpu.h"
 #include "base/half.h"
@@ -60,13 +61,20 @@ static float any_finite(struct check *c) {
 static float one_value(struct check *c, uint32_t kind) {
     const float sign = check_rand(c) & 1 ? -1.0f : 1.0f;
     switch (kind) {
-    case 0: return check_float(c, -3, 3);
-    case 1: return check_float(c, -1, 1) * 0x1p-120f;
-    case 2: return sign * cria_f32_from_bits(check_below(c, 0x00800000));
-    case 3: return sign * cria_f32_from_bits(0x7f7fffffu - check_below(c, 0x01000000));
-    case 4: return sign * 0.0f;
-    case 5: return sign * 0.5f * (float)check_below(c, 20);
-    default: return any_finite(c);
+    case 0:
+        return check_float(c, -3, 3);
+    case 1:
+        return check_float(c, -1, 1) * 0x1p-120f;
+    case 2:
+        return sign * cria_f32_from_bits(check_below(c, 0x00800000));
+    case 3:
+        return sign * cria_f32_from_bits(0x7f7fffffu - check_below(c, 0x01000000));
+    case 4:
+        return sign * 0.0f;
+    case 5:
+        return sign * 0.5f * (float)check_below(c, 20);
+    default:
+        return any_finite(c);
     }
 }
 
@@ -84,11 +92,11 @@ void check_data(struct check *c, float *p, size_t n) {
 
 enum { MAX_BUFFERS = 64, MARGIN = 256, PATTERN = 0xa5 };
 
-/* A mapping [MARGIN watched ‖ data ‖ less than align watched] that ends at an inaccessible page; with --slack there are
- * MARGIN readable bytes, watched too, before that page. */
+/* A mapping [MARGIN watched ‖ data ‖ less than align watched] that ends at an inaccessible page; with --slack
+ * there are MARGIN readable bytes, watched too, before that page. */
 static struct buffer {
     unsigned char *map;
-    size_t map_bytes;               /* without the inaccessible page */
+    size_t map_bytes; /* without the inaccessible page */
     unsigned char *data;
     size_t bytes;
 } buffers[MAX_BUFFERS];
@@ -113,7 +121,8 @@ void check_case(struct check *c, const char *format, ...) {
 void *check_buf(struct check *c, size_t bytes, size_t align) {
     if (n_buffers == MAX_BUFFERS) die("too many buffers in one case");
     struct buffer *b = &buffers[n_buffers++];
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), need = (bytes + MARGIN + align + slack + page - 1) / page * page;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE),
+                 need = (bytes + MARGIN + align + slack + page - 1) / page * page;
     if (need > b->map_bytes) {
         if (b->map) munmap(b->map, b->map_bytes + page);
         void *map = mmap(NULL, need + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -146,7 +155,8 @@ static void check_margins(struct check *c) {
     for (size_t i = 0; i < n_buffers; i++) {
         const struct buffer *b = &buffers[i];
         if (!intact(b->data - MARGIN, b->data)) check_fail(c, "wrote before the start of buffer %zu", i);
-        if (!intact(b->data + b->bytes, b->map + b->map_bytes)) check_fail(c, "wrote past the end of buffer %zu", i);
+        if (!intact(b->data + b->bytes, b->map + b->map_bytes))
+            check_fail(c, "wrote past the end of buffer %zu", i);
     }
 }
 
@@ -239,7 +249,8 @@ bool check_timer_next(struct check_timer *t) {
 }
 
 void check_report(struct check *c, const char *label, const double ns[2], double work, const char *unit) {
-    printf("%-16s %-34s %12.1f ns  (reference %12.1f ns, %6.2f times)", c->k->name, label, ns[1], ns[0], ns[0] / ns[1]);
+    printf("%-16s %-34s %12.1f ns  (reference %12.1f ns, %6.2f times)", c->k->name, label, ns[1], ns[0],
+           ns[0] / ns[1]);
     if (work > 0) printf("  %8.2f %s/ns", work / ns[1], unit);
     printf("\n");
 }
@@ -269,7 +280,8 @@ static int measure_exp(void) {
             at = x;
         }
     }
-    printf("exp: largest error %.4f ulp at %a; wrong at the ends: %llu\n", worst, (double)at, (unsigned long long)wrong);
+    printf("exp: largest error %.4f ulp at %a; wrong at the ends: %llu\n", worst, (double)at,
+           (unsigned long long)wrong);
     return worst < 1 && wrong == 0 ? 0 : 1;
 }
 

@@ -83,7 +83,7 @@ static void run_silu_mul(struct check *c) {
     }
 }
 
-/* silu by way of every exponent and many mantissas, NaN and infinities too: exp's whole range in each table. */
+/* silu of every exponent and many mantissas, NaN and infinities too: exp's whole range in each table. */
 static void run_exp_range(struct check *c) {
     enum { N = 4096 };
     for (uint32_t part = 0; part < 64; part++) {
@@ -151,7 +151,8 @@ static void self_silu_mul(struct check *c) {
         if (fabs(got - exact) > exact * 0x1p-23) check_fail(c, "%a, not %a", got, exact);
     }
     check_case(c, "ends of exp");
-    if (cria_expf(-INFINITY) != 0 || cria_expf(INFINITY) != INFINITY || !isnan(cria_expf(NAN)) || cria_expf(0) != 1)
+    if (cria_expf(-INFINITY) != 0 || cria_expf(INFINITY) != INFINITY || !isnan(cria_expf(NAN)) ||
+        cria_expf(0) != 1)
         check_fail(c, "exp(-inf), exp(inf), exp(NaN) or exp(0)");
 }
 
@@ -168,7 +169,8 @@ static void self_rmsnorm(struct check *c) {
         c->ref->rmsnorm(y, x, w, 1e-5f, n);
         for (size_t j = 0; j < n; j++) {
             const double exact = (double)x[j] * r * (double)w[j];
-            if (fabs((double)y[j] - exact) > fabs(exact) * 1e-6) check_fail(c, "y[%zu] %g, not %g", j, (double)y[j], exact);
+            if (fabs((double)y[j] - exact) > fabs(exact) * 1e-6)
+                check_fail(c, "y[%zu] %g, not %g", j, (double)y[j], exact);
         }
     }
 }
@@ -212,7 +214,8 @@ static void bench_rope(struct check *c) {
 static void bench_kv_store(struct check *c) {
     float *k = bench_floats(c, 64), *v = bench_floats(c, 64);
     void *k_block = check_buf(c, 64 * 64 * 2, 64), *v_block = check_buf(c, 64 * 64 * 2, 64);
-    CHECK_BENCH(c, "kv_store 64, f16", 64, "element", K->kv_store(k_block, v_block, CRIA_KV_ELEM_F16, 64, 17, k, v));
+    CHECK_BENCH(c, "kv_store 64, f16", 64, "element",
+                K->kv_store(k_block, v_block, CRIA_KV_ELEM_F16, 64, 17, k, v));
 }
 
 #define SLOT(name) offsetof(struct cria_kernels, name)

@@ -50,17 +50,23 @@ static void disturb(struct check *c, float *x, uint32_t k) {
     for (uint32_t i = 0; i < k; i += 32) {
         const uint32_t at = i + check_below(c, k - i < 32 ? k - i : 32);
         switch (check_below(c, 12)) {
-        case 0: x[at] = check_rand(c) & 1 ? NAN : -INFINITY; break;
-        case 1: x[at] = 0x1.fffffep127f; break;
+        case 0:
+            x[at] = check_rand(c) & 1 ? NAN : -INFINITY;
+            break;
+        case 1:
+            x[at] = 0x1.fffffep127f;
+            break;
         case 2:
             for (uint32_t j = i; j < k && j < i + 32; j++) x[j] = check_float(c, -1, 1) * 0x1p-112f;
             if (check_rand(c) & 1) x[at] = 0x1p-112f;
             break;
         case 3: /* ties: multiples of 1/2 under a scale of 1 */
-            for (uint32_t j = i; j < k && j < i + 32; j++) x[j] = (float)((int)check_below(c, 509) - 254) * 0.5f;
+            for (uint32_t j = i; j < k && j < i + 32; j++)
+                x[j] = (float)((int)check_below(c, 509) - 254) * 0.5f;
             x[at] = 127.0f;
             break;
-        default: break;
+        default:
+            break;
         }
     }
 }
@@ -99,7 +105,8 @@ static void self_quantize(struct check *c) {
             const double step = (double)a.want.d[j / 32], value = whole * step;
             sum += whole;
             u += value;
-            if (fabs(value - (double)x[j]) > step * 0.51) check_fail(c, "x[%u] %g became %g", j, (double)x[j], value);
+            if (fabs(value - (double)x[j]) > step * 0.51)
+                check_fail(c, "x[%u] %g became %g", j, (double)x[j], value);
         }
         for (size_t j = 0; j < a.want.ldd; j++) sum -= a.want.sum[j];
         for (size_t j = 0; j < a.want.ldu; j++) u -= (double)a.want.u[j];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * attend for NEON. Queries go in tiles of up to 6, so that one load (and conversion) of K or V serves all of a tile. A tile
- * is rows × columns of accumulators, a column being 4 positions (scores) or 4 dimensions (values): at most 24 of them, with
- * 4 columns of K or V and one query's number within the 32 registers.
+ * attend for NEON. Queries go in tiles of up to 6, so that one load (and conversion) of K or V serves all of
+ * a tile. A tile is rows × columns of accumulators, a column being 4 positions (scores) or 4 dimensions
+ * (values): at most 24 of them, with 4 columns of K or V and one query's number within the 32 registers.
  */
 #include "base/half.h"
 #include "kernels/arm/kernels_arm.h"
@@ -18,8 +18,8 @@ CRIA_INLINE float32x4_t load4(const void *p, size_t i, bool f16) {
     return f16 ? neon_load_f16((const uint16_t *)p + i) : vld1q_f32((const float *)p + i);
 }
 
-/* A sum of products over i: x[r][i] at x + r·ldx + i, and columns of 4 of y, in fours that are `apart`: column c of row i at
- * y + i·step + (c/4)·apart + (c%4)·4. */
+/* A sum of products over i: x[r][i] at x + r·ldx + i, and columns of 4 of y, in fours that are `apart`:
+ * column c of row i at y + i·step + (c/4)·apart + (c%4)·4. */
 struct operands {
     const float *x;
     size_t ldx;
@@ -28,8 +28,8 @@ struct operands {
 };
 
 /* acc[r][c] = fma chain over i in [from, to). */
-CRIA_INLINE void products(float32x4_t (*acc)[MAX_COLUMNS], const struct operands *s, size_t from, size_t to, int rows,
-                          int columns, bool f16) {
+CRIA_INLINE void products(float32x4_t (*acc)[MAX_COLUMNS], const struct operands *s, size_t from, size_t to,
+                          int rows, int columns, bool f16) {
     for (size_t i = from; i < to; i++) {
         CRIA_UNROLL
         for (int four = 0; four < columns; four += 4) {
@@ -41,15 +41,16 @@ CRIA_INLINE void products(float32x4_t (*acc)[MAX_COLUMNS], const struct operands
             for (int r = 0; r < rows; r++) {
                 const float32x4_t x = vdupq_n_f32(s->x[(size_t)r * s->ldx + i]);
                 CRIA_UNROLL
-                for (int c = 0; c < 4 && c < columns; c++) acc[r][four + c] = vfmaq_f32(acc[r][four + c], x, y[c]);
+                for (int c = 0; c < 4 && c < columns; c++)
+                    acc[r][four + c] = vfmaq_f32(acc[r][four + c], x, y[c]);
             }
         }
     }
 }
 
 /* w[r] = scores of all positions below most, in whole passes of columns. */
-CRIA_INLINE void scores(const cria_attend *a, uint32_t row, uint32_t most, float (*w)[CRIA_KV_BLOCK], int rows,
-                        bool f16) {
+CRIA_INLINE void scores(const cria_attend *a, uint32_t row, uint32_t most, float (*w)[CRIA_KV_BLOCK],
+                        int rows, bool f16) {
     const int columns = columns_for(rows);
     const size_t e = a->e, sixteen = e * 16;
     struct operands s = {a->q + row * a->ldq, a->ldq, a->k, 16, sixteen};
@@ -73,7 +74,8 @@ CRIA_INLINE void scores(const cria_attend *a, uint32_t row, uint32_t most, float
 /* One row's scores into weights; m and l. Lanes from n on become −inf, so their weights are 0. */
 static void softmax(float *w, uint32_t n, float *c, float *m, float *l) {
     const uint32_t columns = (n + 3) / 4;
-    float32x4_t top = vdupq_n_f32(*m), sum[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+    float32x4_t top = vdupq_n_f32(*m),
+                sum[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
     for (uint32_t i = n; i < 4 * columns; i++) w[i] = -INFINITY;
     for (uint32_t i = 0; i < columns; i++) top = vmaxq_f32(top, vld1q_f32(w + 4 * i));
     const float max = vmaxvq_f32(top) + 0.0f;
@@ -88,7 +90,8 @@ static void softmax(float *w, uint32_t n, float *c, float *m, float *l) {
     *m = max;
 }
 
-/* What one pass over the values does: o = o·c, then positions [from, to), for as many rows as w, c and o have. */
+/* What one pass over the values does: o = o·c, then positions [from, to), for as many rows as w, c and o
+ * have. */
 struct pass {
     const void *v;
     size_t e;
@@ -114,8 +117,7 @@ CRIA_INLINE void mix(const struct pass *s, size_t i, int rows, int columns, bool
     CRIA_UNROLL
     for (int r = 0; r < rows; r++) {
         CRIA_UNROLL
-        for (int j = 0; j < columns; j++)
-            vst1q_f32(s->o + (size_t)r * s->ldo + i + 4 * (size_t)j, acc[r][j]);
+        for (int j = 0; j < columns; j++) vst1q_f32(s->o + (size_t)r * s->ldo + i + 4 * (size_t)j, acc[r][j]);
     }
 }
 
@@ -144,7 +146,8 @@ CRIA_INLINE void values(const struct pass *s, int rows, bool f16) {
 static void values_f16(const struct pass *s) { values(s, 1, true); }
 static void values_f32(const struct pass *s) { values(s, 1, false); }
 
-/* Rows of a tile see different numbers of positions where the mask is causal: together as far as all see, then each. */
+/* Rows of a tile see different numbers of positions where the mask is causal: together as far as all see,
+ * then each. */
 CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, bool f16) {
     static const float one = 1.0f;
     float w[MAX_ROWS][CRIA_KV_BLOCK], c[MAX_ROWS];
@@ -172,13 +175,14 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, bool 
 
 /* Functions of their own, not cases of a switch: there compilers merge what should stay constant. */
 #define TILES(X) X(1) X(2) X(3) X(4) X(5) X(6)
-#define TILE(rows)                                                                                        \
-    static void tile_f32_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, false); } \
+#define TILE(rows)                                                                                           \
+    static void tile_f32_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, false); }    \
     static void tile_f16_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, true); }
 TILES(TILE)
 #define TILE_F32(rows) tile_f32_##rows,
 #define TILE_F16(rows) tile_f16_##rows,
-static void (*const tiles[2][MAX_ROWS])(const cria_attend *, uint32_t) = {{TILES(TILE_F32)}, {TILES(TILE_F16)}};
+static void (*const tiles[2][MAX_ROWS])(const cria_attend *, uint32_t) = {{TILES(TILE_F32)},
+                                                                          {TILES(TILE_F16)}};
 
 /* Tiles as even as can be: 7 queries are 4 and 3. */
 void cria_attend_neon(const cria_attend *a) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Element-wise kernels, rmsnorm, rope and kv_store for NEON. The ends of rows are done one by one, in the same order and
- * with the same operations; for exp, as a register with zeros in the lanes that do not exist. */
+/* Element-wise kernels, rmsnorm, rope and kv_store for NEON. The ends of rows are done one by one, in the
+ * same order and with the same operations; for exp, as a register with zeros in the missing lanes. */
 #include "base/half.h"
 #include "kernels/arm/kernels_arm.h"
 #include "kernels/arm/neon.h"
@@ -70,7 +70,8 @@ static void rope_head(float *x, uint32_t half, const float *cos, const float *si
         if (traditional) {
             vst2q_f32(x + 2 * i, turn(vld2q_f32(x + 2 * i), cos + i, sin + i));
         } else {
-            const float32x4x2_t v = {{vld1q_f32(x + i), vld1q_f32(x + half + i)}}, t = turn(v, cos + i, sin + i);
+            const float32x4x2_t v = {{vld1q_f32(x + i), vld1q_f32(x + half + i)}},
+                                t = turn(v, cos + i, sin + i);
             vst1q_f32(x + i, t.val[0]);
             vst1q_f32(x + half + i, t.val[1]);
         }
@@ -83,7 +84,8 @@ static void rope_head(float *x, uint32_t half, const float *cos, const float *si
     }
 }
 
-void cria_rope_neon(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin, bool traditional) {
+void cria_rope_neon(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin,
+                    bool traditional) {
     for (uint32_t h = 0; h < n_heads; h++) rope_head(x + (size_t)h * e, e / 2, cos, sin, traditional);
 }
 
@@ -101,8 +103,8 @@ static void kv_store_f16(uint16_t *k_out, uint16_t *v_out, uint32_t e, const flo
     }
 }
 
-void cria_kv_store_neon(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p, const float *k,
-                        const float *v) {
+void cria_kv_store_neon(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
+                        const float *k, const float *v) {
     const size_t k0 = (size_t)(p / 16) * e * 16 + p % 16, v0 = (size_t)p * e;
     if (kv == CRIA_KV_ELEM_F16) {
         kv_store_f16((uint16_t *)k_block + k0, (uint16_t *)v_block + v0, e, k, v);

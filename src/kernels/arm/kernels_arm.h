@@ -5,18 +5,19 @@
 
 #include "kernels/kernels.h"
 
-void cria_matmul_f_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0, uint32_t block1,
-                       void *scratch);
-void cria_matmul_q_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0, uint32_t block1,
-                       void *scratch);
+void cria_matmul_f_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                        uint32_t block1, void *scratch);
+void cria_matmul_q_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                        uint32_t block1, void *scratch);
 void cria_quantize_neon(const cria_act *a, uint32_t t, const float *x);
 void cria_rmsnorm_neon(float *y, const float *x, const float *w, float eps, size_t n);
 void cria_add_neon(float *y, const float *x, size_t n);
 void cria_silu_mul_neon(float *y, const float *g, const float *u, size_t n);
-void cria_rope_neon(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin, bool traditional);
+void cria_rope_neon(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin,
+                    bool traditional);
 void cria_scale_neon(float *y, const float *x, float a, size_t n);
-void cria_kv_store_neon(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p, const float *k,
-                       const float *v);
+void cria_kv_store_neon(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
+                        const float *k, const float *v);
 void cria_attend_neon(const cria_attend *a);
 
 #endif

@@ -34,6 +34,8 @@ static inline float32x4_t neon_exp(float32x4_t x) {
     return vbslq_f32(in_range, y, vaddq_f32(x, vdupq_n_f32(__builtin_inff())));
 }
 
-static inline float32x4_t neon_load_f16(const uint16_t *p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
+static inline float32x4_t neon_load_f16(const uint16_t *p) {
+    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reference of the element-wise kernels, of rmsnorm, rope and kv_store, and exp itself. Written to be read, not to be fast:
- * fmaf is a call where the compiler may not assume an fma instruction. */
+/* Reference of the element-wise kernels, of rmsnorm, rope and kv_store, and exp itself. Written to be read,
+ * not to be fast: fmaf is a call where the compiler may not assume an fma instruction. */
 #include "base/half.h"
 #include "kernels/poly.h"
 #include "kernels/ref/ref.h"
@@ -38,7 +38,8 @@ void cria_silu_mul_ref(float *y, const float *g, const float *u, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = g[i] / (1.0f + cria_expf(-g[i])) * u[i];
 }
 
-void cria_rope_ref(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin, bool traditional) {
+void cria_rope_ref(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin,
+                   bool traditional) {
     const uint32_t half = e / 2, step = traditional ? 2 : 1, apart = traditional ? 1 : half;
     for (uint32_t h = 0; h < n_heads; h++) {
         float *head = x + (size_t)h * e;
@@ -55,8 +56,8 @@ void cria_scale_ref(float *y, const float *x, float a, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = x[i] * a;
 }
 
-void cria_kv_store_ref(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p, const float *k,
-                       const float *v) {
+void cria_kv_store_ref(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
+                       const float *k, const float *v) {
     const size_t k0 = (size_t)(p / 16) * e * 16 + p % 16, v0 = (size_t)p * e;
     for (uint32_t i = 0; i < e; i++) {
         const size_t at_k = k0 + (size_t)i * 16, at_v = v0 + i;

@@ -17,8 +17,8 @@ static float quantize_unit(const float *x, uint32_t n, float max, int32_t a[32])
     if (bits >= 0x7f800000u) return NAN;
     if (top < CRIA_QUANTIZE_MIN) return 0.0f;
     const float inv = max / top;
-    for (uint32_t i = 0; i < n; i++) /* adding and subtracting 1.5·2^23 rounds to the nearest integer, ties to even */
-        a[i] = (int32_t)((x[i] * inv + 0x1.8p23f) - 0x1.8p23f);
+    /* Adding and subtracting 1.5·2^23 rounds to the nearest integer, ties to even. */
+    for (uint32_t i = 0; i < n; i++) a[i] = (int32_t)((x[i] * inv + 0x1.8p23f) - 0x1.8p23f);
     return top / max;
 }
 
@@ -44,6 +44,7 @@ static int32_t sum_of(const int32_t *a, uint32_t n) {
 
 void cria_quantize_ref(const cria_act *act, uint32_t t, const float *x) {
     const uint32_t units = (act->k + 31) / 32, group = act->group;
+    const float max = act->planes == 1 ? 127.0f : 32639.0f;
     float *d = act->d + (size_t)t * act->ldd, *u = group ? act->u + (size_t)t * act->ldu : NULL;
     int32_t *sum = act->sum + (size_t)t * act->ldd;
     memset(act->q + (size_t)t * act->planes * act->ldq, 0, act->planes * act->ldq);
@@ -53,7 +54,7 @@ void cria_quantize_ref(const cria_act *act, uint32_t t, const float *x) {
     for (uint32_t j = 0; j < units; j++) {
         int32_t a[32];
         const uint32_t left = act->k - j * 32;
-        d[j] = quantize_unit(x + (size_t)j * 32, left < 32 ? left : 32, act->planes == 1 ? 127.0f : 32639.0f, a);
+        d[j] = quantize_unit(x + (size_t)j * 32, left < 32 ? left : 32, max, a);
         sum[j] = sum_of(a, 32);
         store_unit(act, t, j, a);
         if (group == 16) {

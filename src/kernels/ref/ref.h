@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scalar reference of every slot of struct cria_kernels: plain C, the definition of correct (kernels.h). */
+/* The scalar reference of every slot of struct cria_kernels: plain C, the definition of correct. */
 #ifndef CRIA_KERNELS_REF_REF_H
 #define CRIA_KERNELS_REF_REF_H
 
 #include "kernels/kernels.h"
 
-void cria_matmul_f_ref(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0, uint32_t block1,
-                       void *scratch);
-void cria_matmul_q_ref(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0, uint32_t block1,
-                       void *scratch);
+void cria_matmul_f_ref(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                       uint32_t block1, void *scratch);
+void cria_matmul_q_ref(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                       uint32_t block1, void *scratch);
 void cria_quantize_ref(const cria_act *a, uint32_t t, const float *x);
 void cria_rmsnorm_ref(float *y, const float *x, const float *w, float eps, size_t n);
 void cria_add_ref(float *y, const float *x, size_t n);
 void cria_silu_mul_ref(float *y, const float *g, const float *u, size_t n);
-void cria_rope_ref(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin, bool traditional);
+void cria_rope_ref(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin,
+                   bool traditional);
 void cria_scale_ref(float *y, const float *x, float a, size_t n);
-void cria_kv_store_ref(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p, const float *k,
-                       const float *v);
+void cria_kv_store_ref(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
+                       const float *k, const float *v);
 void cria_attend_ref(const cria_attend *a);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * attend for AVX2. Queries go in tiles of up to 6, so that one load (and conversion) of K or V serves all of a tile. A tile
- * is rows × columns of accumulators, a column being 8 positions (scores) or 8 dimensions (values); the shapes below keep
- * them in the 16 registers with at least 8 independent chains.
+ * attend for AVX2. Queries go in tiles of up to 6, so that one load (and conversion) of K or V serves all of
+ * a tile. A tile is rows × columns of accumulators, a column being 8 positions (scores) or 8 dimensions
+ * (values); the shapes below keep them in the 16 registers with at least 8 independent chains.
  */
 #include "kernels/inline.h"
 #include "kernels/x86/avx2.h"
@@ -19,8 +19,8 @@ CRIA_INLINE __m256 load8(const void *p, size_t i, bool f16) {
     return _mm256_loadu_ps((const float *)p + i);
 }
 
-/* A sum of products over i: x[r][i] at x + r·ldx + i, and columns of 8 of y, in pairs that are pair apart: column c of
- * row i at y + i·step + (c/2)·pair + (c%2)·8. */
+/* A sum of products over i: x[r][i] at x + r·ldx + i, and columns of 8 of y, in pairs that are pair apart:
+ * column c of row i at y + i·step + (c/2)·pair + (c%2)·8. */
 struct operands {
     const float *x;
     size_t ldx;
@@ -35,10 +35,10 @@ CRIA_INLINE __m256 load_y(const struct operands *s, int c, size_t i, bool f16) {
     return load8(s->y, i * s->step + (size_t)(c / 2) * s->pair + (size_t)(c % 2) * 8, f16);
 }
 
-/* acc[r][c] = fma chain over i in [from, to). The order of the loads decides what must be in registers at once beside acc:
- * all columns of y and one x, or all x and one column. */
-CRIA_INLINE void products(__m256 (*acc)[MAX_COLUMNS], const struct operands *s, size_t from, size_t to, int rows,
-                          int columns, bool f16) {
+/* acc[r][c] = fma chain over i in [from, to). The order of the loads decides what must be in registers at
+ * once beside acc: all columns of y and one x, or all x and one column. */
+CRIA_INLINE void products(__m256 (*acc)[MAX_COLUMNS], const struct operands *s, size_t from, size_t to,
+                          int rows, int columns, bool f16) {
     for (size_t i = from; i < to; i++) {
         if (rows > columns) {
             __m256 y[MAX_COLUMNS];
@@ -65,8 +65,8 @@ CRIA_INLINE void products(__m256 (*acc)[MAX_COLUMNS], const struct operands *s, 
 }
 
 /* w[r] = scores of all positions below most, in whole passes of columns. */
-CRIA_INLINE void scores(const cria_attend *a, uint32_t row, uint32_t most, float (*w)[CRIA_KV_BLOCK], int rows,
-                        bool f16) {
+CRIA_INLINE void scores(const cria_attend *a, uint32_t row, uint32_t most, float (*w)[CRIA_KV_BLOCK],
+                        int rows, bool f16) {
     const int columns = columns_for(rows);
     const size_t e = a->e, block = e * 16;
     struct operands s = {a->q + row * a->ldq, a->ldq, a->k, 16, block};
@@ -115,7 +115,8 @@ static void softmax(float *w, uint32_t n, float *c, float *m, float *l) {
     *m = max;
 }
 
-/* What one pass over the values does: o = o·c, then positions [from, to), for as many rows as w, c and o have. */
+/* What one pass over the values does: o = o·c, then positions [from, to), for as many rows as w, c and o
+ * have. */
 struct pass {
     const void *v;
     size_t e;
@@ -146,8 +147,8 @@ CRIA_INLINE void mix(const struct pass *s, size_t i, int rows, int columns, bool
     }
 }
 
-/* The last dims < 8 dimensions, from i on, of one row. Heads are multiples of 8 wide in all known models: this is right, not
- * fast. */
+/* The last dims < 8 dimensions, from i on, of one row. Heads are multiples of 8 wide in all known models:
+ * this is right, not fast. */
 static void mix_tail(const struct pass *s, size_t i, size_t dims, size_t row, bool f16) {
     const __m256i tail = avx2_mask(dims);
     float *o = s->o + row * s->ldo + i;
@@ -159,8 +160,8 @@ static void mix_tail(const struct pass *s, size_t i, size_t dims, size_t row, bo
             memcpy(h, (const uint16_t *)s->v + p * s->e + i, dims * sizeof *h);
         else
             memcpy(v, (const float *)s->v + p * s->e + i, dims * sizeof *v);
-        acc = _mm256_fmadd_ps(_mm256_broadcast_ss(s->w + row * CRIA_KV_BLOCK + p), f16 ? load8(h, 0, true) : load8(v, 0, false),
-                              acc);
+        acc = _mm256_fmadd_ps(_mm256_broadcast_ss(s->w + row * CRIA_KV_BLOCK + p),
+                              f16 ? load8(h, 0, true) : load8(v, 0, false), acc);
     }
     _mm256_maskstore_ps(o, tail, acc);
 }
@@ -177,7 +178,8 @@ CRIA_INLINE void values(const struct pass *s, int rows, bool f16) {
 static void values_f16(const struct pass *s) { values(s, 1, true); }
 static void values_f32(const struct pass *s) { values(s, 1, false); }
 
-/* Rows of a tile see different numbers of positions where the mask is causal: together as far as all see, then each. */
+/* Rows of a tile see different numbers of positions where the mask is causal: together as far as all see,
+ * then each. */
 CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, bool f16) {
     static const float one = 1.0f;
     float w[MAX_ROWS][CRIA_KV_BLOCK], c[MAX_ROWS];
@@ -205,13 +207,14 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, bool 
 
 /* Functions of their own, not cases of a switch: there compilers merge what should stay constant. */
 #define TILES(X) X(1) X(2) X(3) X(4) X(5) X(6)
-#define TILE(rows)                                                                                        \
-    static void tile_f32_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, false); } \
+#define TILE(rows)                                                                                           \
+    static void tile_f32_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, false); }    \
     static void tile_f16_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, true); }
 TILES(TILE)
 #define TILE_F32(rows) tile_f32_##rows,
 #define TILE_F16(rows) tile_f16_##rows,
-static void (*const tiles[2][MAX_ROWS])(const cria_attend *, uint32_t) = {{TILES(TILE_F32)}, {TILES(TILE_F16)}};
+static void (*const tiles[2][MAX_ROWS])(const cria_attend *, uint32_t) = {{TILES(TILE_F32)},
+                                                                          {TILES(TILE_F16)}};
 
 /* Tiles as even as can be: 7 queries are 4 and 3. */
 void cria_attend_avx2(const cria_attend *a) {

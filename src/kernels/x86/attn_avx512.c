@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * attend for AVX-512. Queries go in tiles of up to 6, so that one load (and conversion) of K or V serves all of a tile. A
- * tile is rows × columns of accumulators, a column being 16 positions (scores) or 16 dimensions (values): 6 × 4 of them,
- * 4 columns of K or V and one query's number fit into the 32 registers.
+ * attend for AVX-512. Queries go in tiles of up to 6, so that one load (and conversion) of K or V serves all
+ * of a tile. A tile is rows × columns of accumulators, a column being 16 positions (scores) or 16 dimensions
+ * (values): 6 × 4 of them, 4 columns of K or V and one query's number fit into the 32 registers.
  */
 #include "kernels/inline.h"
 #include "kernels/x86/avx512.h"
@@ -16,7 +16,8 @@ CRIA_INLINE __m512 load16(const void *p, size_t i, bool f16) {
     return _mm512_loadu_ps((const float *)p + i);
 }
 
-/* A sum of products over i: x[r][i] at x + r·ldx + i, and columns of 16 of y: column c of row i at y + i·step + c·apart. */
+/* A sum of products over i: x[r][i] at x + r·ldx + i, and columns of 16 of y: column c of row i at y + i·step
+ * + c·apart. */
 struct operands {
     const float *x;
     size_t ldx;
@@ -84,7 +85,8 @@ static void softmax(float *w, uint32_t n, float *c, float *m, float *l) {
     *m = max;
 }
 
-/* What one pass over the values does: o = o·c, then positions [from, to), for as many rows as w, c and o have. */
+/* What one pass over the values does: o = o·c, then positions [from, to), for as many rows as w, c and o
+ * have. */
 struct pass {
     const void *v;
     size_t e;
@@ -140,7 +142,8 @@ CRIA_INLINE void values(const struct pass *s, int rows, bool f16) {
 static void values_f16(const struct pass *s) { values(s, 1, true); }
 static void values_f32(const struct pass *s) { values(s, 1, false); }
 
-/* Rows of a tile see different numbers of positions where the mask is causal: together as far as all see, then each. */
+/* Rows of a tile see different numbers of positions where the mask is causal: together as far as all see,
+ * then each. */
 CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, bool f16) {
     static const float one = 1.0f;
     float w[MAX_ROWS][CRIA_KV_BLOCK], c[MAX_ROWS];
@@ -168,13 +171,14 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, bool 
 
 /* Functions of their own, not cases of a switch: there compilers merge what should stay constant. */
 #define TILES(X) X(1) X(2) X(3) X(4) X(5) X(6)
-#define TILE(rows)                                                                                        \
-    static void tile_f32_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, false); } \
+#define TILE(rows)                                                                                           \
+    static void tile_f32_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, false); }    \
     static void tile_f16_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, true); }
 TILES(TILE)
 #define TILE_F32(rows) tile_f32_##rows,
 #define TILE_F16(rows) tile_f16_##rows,
-static void (*const tiles[2][MAX_ROWS])(const cria_attend *, uint32_t) = {{TILES(TILE_F32)}, {TILES(TILE_F16)}};
+static void (*const tiles[2][MAX_ROWS])(const cria_attend *, uint32_t) = {{TILES(TILE_F32)},
+                                                                          {TILES(TILE_F16)}};
 
 /* Tiles as even as can be: 7 queries are 4 and 3. */
 void cria_attend_avx512(const cria_attend *a) {

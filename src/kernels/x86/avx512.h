@@ -11,7 +11,9 @@
 /* Lanes 0..n−1, n in 0..16. */
 static inline __mmask16 avx512_mask(size_t n) { return (__mmask16)((1u << n) - 1); }
 
-static inline __m256 avx512_high(__m512 v) { return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1)); }
+static inline __m256 avx512_high(__m512 v) {
+    return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1));
+}
 
 /* The sum of the 16 virtual lanes by the tree of kernels.h. */
 static inline float avx512_tree(__m512 v) {
@@ -36,7 +38,8 @@ static inline __m512 avx512_exp(__m512 x) {
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(CRIA_EXP_C2));
     p = _mm512_fmadd_ps(p, r, one);
     p = _mm512_fmadd_ps(p, r, one);
-    const __m512i bits = _mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(t), 23));
+    const __m512i bits =
+        _mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(t), 23));
     const __m512 y = _mm512_maskz_mov_ps((__mmask16)~under, _mm512_castsi512_ps(bits));
     return _mm512_mask_add_ps(y, over, x, _mm512_set1_ps(__builtin_inff()));
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Element-wise kernels, rmsnorm, rope and kv_store for AVX2. The ends of rows go through masked loads and stores. */
+/* Element-wise kernels, rmsnorm, rope and kv_store for AVX2. The ends of rows go through masked loads and
+ * stores. */
 #include "base/half.h"
 #include "kernels/x86/avx2.h"
 #include "kernels/x86/kernels_x86.h"
@@ -21,13 +22,15 @@ void cria_rmsnorm_avx2(float *y, const float *x, const float *w, float eps, size
     const float r = 1.0f / sqrtf(avx2_tree(a, b) / (float)n + eps);
     const __m256 vr = _mm256_set1_ps(r);
     for (size_t i = 0; i < whole; i += 8)
-        _mm256_storeu_ps(y + i, _mm256_mul_ps(_mm256_mul_ps(_mm256_loadu_ps(x + i), vr), _mm256_loadu_ps(w + i)));
+        _mm256_storeu_ps(y + i,
+                         _mm256_mul_ps(_mm256_mul_ps(_mm256_loadu_ps(x + i), vr), _mm256_loadu_ps(w + i)));
     for (size_t i = whole; i < n; i++) y[i] = x[i] * r * w[i];
 }
 
 void cria_add_avx2(float *y, const float *x, size_t n) {
     size_t i = 0;
-    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, _mm256_add_ps(_mm256_loadu_ps(y + i), _mm256_loadu_ps(x + i)));
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(y + i, _mm256_add_ps(_mm256_loadu_ps(y + i), _mm256_loadu_ps(x + i)));
     for (; i < n; i++) y[i] += x[i];
 }
 
@@ -45,10 +48,12 @@ static inline __m256 silu_mul(__m256 g, __m256 u) {
 
 void cria_silu_mul_avx2(float *y, const float *g, const float *u, size_t n) {
     size_t i = 0;
-    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, silu_mul(_mm256_loadu_ps(g + i), _mm256_loadu_ps(u + i)));
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(y + i, silu_mul(_mm256_loadu_ps(g + i), _mm256_loadu_ps(u + i)));
     if (i == n) return;
     const __m256i tail = avx2_mask(n - i);
-    _mm256_maskstore_ps(y + i, tail, silu_mul(_mm256_maskload_ps(g + i, tail), _mm256_maskload_ps(u + i, tail)));
+    _mm256_maskstore_ps(y + i, tail,
+                        silu_mul(_mm256_maskload_ps(g + i, tail), _mm256_maskload_ps(u + i, tail)));
 }
 
 /* One head in halves: (i, i + half). */
@@ -84,7 +89,8 @@ static void rope_pairs(float *x, uint32_t half, const float *cos, const float *s
     }
 }
 
-void cria_rope_avx2(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin, bool traditional) {
+void cria_rope_avx2(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin,
+                    bool traditional) {
     for (uint32_t h = 0; h < n_heads; h++)
         (traditional ? rope_pairs : rope_halves)(x + (size_t)h * e, e / 2, cos, sin);
 }
@@ -93,8 +99,10 @@ static void kv_store_f16(uint16_t *k_out, uint16_t *v_out, uint32_t e, const flo
     uint32_t i = 0;
     for (; i + 8 <= e; i += 8) {
         uint16_t column[8];
-        _mm_storeu_si128((__m128i *)column, _mm256_cvtps_ph(_mm256_loadu_ps(k + i), _MM_FROUND_TO_NEAREST_INT));
-        _mm_storeu_si128((__m128i *)(v_out + i), _mm256_cvtps_ph(_mm256_loadu_ps(v + i), _MM_FROUND_TO_NEAREST_INT));
+        _mm_storeu_si128((__m128i *)column,
+                         _mm256_cvtps_ph(_mm256_loadu_ps(k + i), _MM_FROUND_TO_NEAREST_INT));
+        _mm_storeu_si128((__m128i *)(v_out + i),
+                         _mm256_cvtps_ph(_mm256_loadu_ps(v + i), _MM_FROUND_TO_NEAREST_INT));
         for (uint32_t j = 0; j < 8; j++) k_out[(size_t)(i + j) * 16] = column[j];
     }
     for (; i < e; i++) {
@@ -103,8 +111,8 @@ static void kv_store_f16(uint16_t *k_out, uint16_t *v_out, uint32_t e, const flo
     }
 }
 
-void cria_kv_store_avx2(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p, const float *k,
-                        const float *v) {
+void cria_kv_store_avx2(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
+                        const float *k, const float *v) {
     const size_t k0 = (size_t)(p / 16) * e * 16 + p % 16, v0 = (size_t)p * e;
     if (kv == CRIA_KV_ELEM_F16) {
         kv_store_f16((uint16_t *)k_block + k0, (uint16_t *)v_block + v0, e, k, v);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Element-wise kernels, rmsnorm and rope for AVX-512: whole registers, then one masked. kv_store, whose keys are scattered
- * one by one, is AVX2's. */
+/* Element-wise kernels, rmsnorm and rope for AVX-512: whole registers, then one masked. kv_store, whose keys
+ * are scattered one by one, is AVX2's. */
 #include "kernels/x86/avx512.h"
 #include "kernels/x86/kernels_x86.h"
 #include <math.h>
 
 /* Lanes of step i of n. */
-static inline __mmask16 lanes(size_t i, size_t n) { return n - i < 16 ? avx512_mask(n - i) : (__mmask16)0xffff; }
+static inline __mmask16 lanes(size_t i, size_t n) {
+    return n - i < 16 ? avx512_mask(n - i) : (__mmask16)0xffff;
+}
 
 void cria_rmsnorm_avx512(float *y, const float *x, const float *w, float eps, size_t n) {
     __m512 sum = _mm512_setzero_ps();
@@ -25,7 +27,8 @@ void cria_rmsnorm_avx512(float *y, const float *x, const float *w, float eps, si
 void cria_add_avx512(float *y, const float *x, size_t n) {
     for (size_t i = 0; i < n; i += 16) {
         const __mmask16 k = lanes(i, n);
-        _mm512_mask_storeu_ps(y + i, k, _mm512_add_ps(_mm512_maskz_loadu_ps(k, y + i), _mm512_maskz_loadu_ps(k, x + i)));
+        _mm512_mask_storeu_ps(
+            y + i, k, _mm512_add_ps(_mm512_maskz_loadu_ps(k, y + i), _mm512_maskz_loadu_ps(k, x + i)));
     }
 }
 
@@ -63,10 +66,11 @@ static void rope_halves(float *x, uint32_t half, const float *cos, const float *
 /* One head in pairs: (2i, 2i + 1), eight pairs in a register. */
 static void rope_pairs(float *x, uint32_t half, const float *cos, const float *sin) {
     const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
-    const __m512i minus = _mm512_setr_epi32(INT32_MIN, 0, INT32_MIN, 0, INT32_MIN, 0, INT32_MIN, 0, INT32_MIN, 0,
-                                            INT32_MIN, 0, INT32_MIN, 0, INT32_MIN, 0);
+    const __m512i minus = _mm512_setr_epi32(INT32_MIN, 0, INT32_MIN, 0, INT32_MIN, 0, INT32_MIN, 0, INT32_MIN,
+                                            0, INT32_MIN, 0, INT32_MIN, 0, INT32_MIN, 0);
     for (uint32_t i = 0; i < half; i += 8) {
-        const __mmask16 k = lanes(2 * i, 2 * half), k8 = half - i < 8 ? avx512_mask(half - i) : (__mmask16)0xff;
+        const __mmask16 k = lanes(2 * i, 2 * half),
+                        k8 = half - i < 8 ? avx512_mask(half - i) : (__mmask16)0xff;
         const __m512 c = _mm512_permutexvar_ps(twice, _mm512_maskz_loadu_ps(k8, cos + i));
         const __m512 s = _mm512_permutexvar_ps(twice, _mm512_maskz_loadu_ps(k8, sin + i));
         const __m512 v = _mm512_maskz_loadu_ps(k, x + 2 * i), swapped = _mm512_shuffle_ps(v, v, 0xb1);
@@ -75,7 +79,8 @@ static void rope_pairs(float *x, uint32_t half, const float *cos, const float *s
     }
 }
 
-void cria_rope_avx512(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin, bool traditional) {
+void cria_rope_avx512(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin,
+                      bool traditional) {
     for (uint32_t h = 0; h < n_heads; h++)
         (traditional ? rope_pairs : rope_halves)(x + (size_t)h * e, e / 2, cos, sin);
 }

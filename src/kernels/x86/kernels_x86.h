@@ -1,33 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernels for x86-64. *_avx2 need AVX2, FMA and F16C; *_avx512 need AVX-512 F, BW, DQ, VL, CD and VNNI. */
+/* The kernels for x86-64. *_avx2 need AVX2, FMA and F16C; *_avx512 need AVX-512 F, BW, DQ, VL, CD and VNNI.
+ */
 #ifndef CRIA_KERNELS_X86_KERNELS_X86_H
 #define CRIA_KERNELS_X86_KERNELS_X86_H
 
 #include "kernels/kernels.h"
 
-void cria_matmul_f_avx2(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0, uint32_t block1,
-                       void *scratch);
-void cria_matmul_q_avx2(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0, uint32_t block1,
-                       void *scratch);
+void cria_matmul_f_avx2(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                        uint32_t block1, void *scratch);
+void cria_matmul_q_avx2(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                        uint32_t block1, void *scratch);
 void cria_quantize_avx2(const cria_act *a, uint32_t t, const float *x);
 void cria_rmsnorm_avx2(float *y, const float *x, const float *w, float eps, size_t n);
 void cria_add_avx2(float *y, const float *x, size_t n);
 void cria_silu_mul_avx2(float *y, const float *g, const float *u, size_t n);
-void cria_rope_avx2(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin, bool traditional);
+void cria_rope_avx2(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin,
+                    bool traditional);
 void cria_scale_avx2(float *y, const float *x, float a, size_t n);
-void cria_kv_store_avx2(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p, const float *k,
-                       const float *v);
+void cria_kv_store_avx2(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
+                        const float *k, const float *v);
 void cria_attend_avx2(const cria_attend *a);
 
-void cria_matmul_f_avx512(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0, uint32_t block1,
-                       void *scratch);
-void cria_matmul_q_avx512(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0, uint32_t block1,
-                       void *scratch);
+void cria_matmul_f_avx512(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                          uint32_t block1, void *scratch);
+void cria_matmul_q_avx512(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                          uint32_t block1, void *scratch);
 void cria_quantize_avx512(const cria_act *a, uint32_t t, const float *x);
 void cria_rmsnorm_avx512(float *y, const float *x, const float *w, float eps, size_t n);
 void cria_add_avx512(float *y, const float *x, size_t n);
 void cria_silu_mul_avx512(float *y, const float *g, const float *u, size_t n);
-void cria_rope_avx512(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin, bool traditional);
+void cria_rope_avx512(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin,
+                      bool traditional);
 void cria_scale_avx512(float *y, const float *x, float a, size_t n);
 void cria_attend_avx512(const cria_attend *a);
 

@@ -24,7 +24,9 @@ static inline int32_t sum_of_lanes(__m256i v) {
     return _mm_cvtsi128_si32(s);
 }
 
-static inline float as_float(uint32_t bits) { return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128((int)bits))); }
+static inline float as_float(uint32_t bits) {
+    return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128((int)bits)));
+}
 
 /* x[0..32). Magnitudes are compared as integers, where NaN is above all numbers. */
 static inline struct unit quantize_unit(const float *x, float max) {
@@ -81,7 +83,8 @@ void cria_quantize_avx2(const cria_act *act, uint32_t t, const float *x) {
         if (left < 32) memcpy(last, x + (size_t)j * 32, left * sizeof *x);
         const struct unit unit = quantize_unit(left < 32 ? last : x + (size_t)j * 32, max);
         store_unit(&unit, q + (size_t)j * 32, act->ldq, planes);
-        const __m256i sum0 = _mm256_add_epi32(unit.a[0], unit.a[1]), sum1 = _mm256_add_epi32(unit.a[2], unit.a[3]);
+        const __m256i sum0 = _mm256_add_epi32(unit.a[0], unit.a[1]),
+                      sum1 = _mm256_add_epi32(unit.a[2], unit.a[3]);
         d[j] = unit.d;
         sum[j] = sum_of_lanes(_mm256_add_epi32(sum0, sum1));
         if (group == 16) {

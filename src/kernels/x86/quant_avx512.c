@@ -28,15 +28,18 @@ static inline int32_t sum_of_lanes(__m512i v) {
     return _mm_cvtsi128_si32(s);
 }
 
-static inline float as_float(uint32_t bits) { return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128((int)bits))); }
+static inline float as_float(uint32_t bits) {
+    return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128((int)bits)));
+}
 
 /* n <= 32 inputs, zeros after them. Magnitudes are compared as integers, where NaN is above all numbers. */
 static inline struct unit quantize_unit(const float *x, uint32_t n, float max) {
     const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
     const __m512 v0 = _mm512_maskz_loadu_ps(avx512_mask(n < 16 ? n : 16), x);
     const __m512 v1 = _mm512_maskz_loadu_ps(avx512_mask(n < 16 ? 0 : n - 16), x + 16);
-    const uint32_t bits = max_of_lanes(_mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(v0), magnitude),
-                                                        _mm512_and_si512(_mm512_castps_si512(v1), magnitude)));
+    const uint32_t bits =
+        max_of_lanes(_mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(v0), magnitude),
+                                      _mm512_and_si512(_mm512_castps_si512(v1), magnitude)));
     const float t = as_float(bits);
     struct unit u;
     if (bits >= 0x7f800000u || t < CRIA_QUANTIZE_MIN) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stands in for the compiler's <immintrin.h> where the AVX-512 kernels are compiled for processors without AVX-512: SIMDe
- * (test-only dependency) turns the intrinsics into AVX2. It must be compiled with FMA: without, SIMDe's fmadd rounds twice.
- * SIMDe 0.7.4 lacks the few intrinsics at the end. One that nobody provides is a compiler error (the target lacks it).
+ * Stands in for the compiler's <immintrin.h> where the AVX-512 kernels are compiled for processors without
+ * AVX-512: SIMDe (test-only dependency) turns the intrinsics into AVX2. It must be compiled with FMA:
+ * without, SIMDe's fmadd rounds twice. SIMDe 0.7.4 lacks the few intrinsics at the end. One that nobody
+ * provides is a compiler error (the target lacks it).
  */
 #if !defined(CHECKKERN_SIMDE_IMMINTRIN_H)
 #define CHECKKERN_SIMDE_IMMINTRIN_H
@@ -44,7 +45,8 @@ static inline __m512i extra_cvtps_epi32(__m512 a) {
     float v[16];
     int32_t w[16];
     simde_mm512_storeu_ps(v, a);
-    for (int i = 0; i < 16; i += 8) _mm256_storeu_si256((__m256i *)(w + i), _mm256_cvtps_epi32(_mm256_loadu_ps(v + i)));
+    for (int i = 0; i < 16; i += 8)
+        _mm256_storeu_si256((__m256i *)(w + i), _mm256_cvtps_epi32(_mm256_loadu_ps(v + i)));
     return simde_mm512_loadu_si512(w);
 }
 static inline __m512i extra_srai_epi32(__m512i a, unsigned n) {

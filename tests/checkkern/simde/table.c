@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The avx512 table out of emulated kernels. checkkern.cmake gives the functions other names here (…_simde), so that the
- * real ones can be in the same program. */
+/* The avx512 table out of emulated kernels. checkkern.cmake gives the functions other names here (…_simde),
+ * so that the real ones can be in the same program. */
 #include "kernels/ref/ref.h"
 #include "kernels/x86/kernels_x86.h"
 
