@@ -57,7 +57,7 @@ def test_float_folder(lib, tmp_path, dequantized, prompts, tally, dtype):
     folder = write(tmp_path / "m", config, models.cast(weights, dtype))
     engine = lib.open(folder, activations="f32").engine(kv="f32")
     result = compare.compare_text(engine, Reference.load(folder, numpy_products=True),
-                                  prompts if dtype == "f32" else prompts[:4], 200 if dtype == "f32" else 100)
+                                  prompts[:4], 100)
     result.finish()
     tally.append(f"SmolLM2 {dtype}: {result}")
 
