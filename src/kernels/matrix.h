@@ -2,21 +2,23 @@
 /*
  * Packed weight matrices: W[rows][cols], rows = outputs, cols = inputs, so y = x·Wᵀ.
  *
- * A lane is an output row. Rows are taken in blocks of 16; every block is self-contained, block_bytes long, 64-byte
- * aligned; the last one is filled up with zero rows. The layout is the same on every processor, so packed weights can be
- * kept on disk and mapped.
+ * A lane is an output row. Rows are taken in blocks of 16; every block is self-contained, block_bytes long,
+ * 64-byte aligned; the last one is filled up with zero rows. The layout is the same on every processor, so
+ * packed weights can be kept on disk and mapped.
  *
  * Float kinds (F32, F16, BF16)
  *     block = [cols][16 rows] elements, padded to 64 bytes.
  * Code kind (CODES: 2-, 3-, 4-, 5-, 6-, 8-bit codes with a scale per group, and optionally a bias per group)
  *     block = [groups][16] scales  ‖  [groups][16] biases when affine  ‖ padding to 64  ‖  [chunks] codes
- *     (groups padded up to a whole number of chunks: only a group of 16 has such padding; its scales are zero bytes
- *     and so are its codes and those of padding rows).
- *     A chunk is 32 inputs. Its codes are cut into bit planes, lowest bits first: 8 → 8, 6 → 4+2, 5 → 4+1, 4 → 4,
- *     3 → 2+1, 2 → 2. Step s (0..7) of a chunk is its inputs 4s..4s+3; in a 64-byte vector, byte 4·row + i is input
- *     4s+i of the row. A plane of w bits puts 8/w steps into each vector:
- *         w = 8: vector v = step v;             w = 4: vector v (0..3) = step v in bits 0–3, step v+4 in bits 4–7;
- *         w = 2: vector v (0..1) = steps v, v+2, v+4, v+6 from bit 0 up;     w = 1: the vector = step s in bit s.
+ *     (groups padded up to a whole number of chunks: only a group of 16 has such padding; its scales are zero
+ *     bytes and so are its codes and those of padding rows).
+ *     A chunk is 32 inputs. Its codes are cut into bit planes, lowest bits first: 8 → 8, 6 → 4+2, 5 → 4+1,
+ *     4 → 4, 3 → 2+1, 2 → 2. Step s (0..7) of a chunk is its inputs 4s..4s+3; in a 64-byte vector, byte
+ *     4·row + i is input 4s+i of the row. A plane of w bits puts 8/w steps into each vector:
+ *         w = 8: vector v = step v
+ *         w = 4: vector v (0..3) = step v in bits 0–3, step v+4 in bits 4–7
+ *         w = 2: vector v (0..1) = steps v, v+2, v+4, v+6 from bit 0 up
+ *         w = 1: the vector = step s in bit s
  *     The planes of a chunk follow each other, low bits first.
  *     Code c stands for level L = levels ? levels[c] : c (unsigned, 0..255), and the weight is
  *         w = scale·(L − zero)                  (symmetric; exact product, one rounding)
@@ -33,60 +35,74 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CRIA_ROWS 16u   /* output rows per block */
-#define CRIA_CHUNK 32u  /* inputs per chunk of codes, and per activation scale */
+#define CRIA_ROWS 16u  /* output rows per block */
+#define CRIA_CHUNK 32u /* inputs per chunk of codes, and per activation scale */
 
-enum cria_matrix_kind { CRIA_MATRIX_F32, CRIA_MATRIX_F16, CRIA_MATRIX_BF16, CRIA_MATRIX_CODES, CRIA_MATRIX_E4M3 };
+enum cria_matrix_kind {
+    CRIA_MATRIX_F32,
+    CRIA_MATRIX_F16,
+    CRIA_MATRIX_BF16,
+    CRIA_MATRIX_CODES,
+    CRIA_MATRIX_E4M3
+};
 enum cria_scale_type { CRIA_SCALE_F32, CRIA_SCALE_F16, CRIA_SCALE_BF16, CRIA_SCALE_E8M0, CRIA_SCALE_E4M3 };
 
 /* What a matrix is, without its data. */
 typedef struct cria_matrix_spec {
-    uint32_t rows, cols;       /* each 1..2^24 */
+    uint32_t rows, cols; /* each 1..2^24 */
     enum cria_matrix_kind kind;
     /* CODES and E4M3 only */
-    uint32_t bits;             /* 2, 3, 4, 5, 6, 8 */
-    uint32_t group;            /* inputs per scale: 16 (never affine), 32, 64, 128; divides cols */
+    uint32_t bits;                   /* 2, 3, 4, 5, 6, 8 */
+    uint32_t group;                  /* inputs per scale: 16 (never affine), 32, 64, 128; divides cols */
     enum cria_scale_type scale_type; /* of scales and biases, as stored; E8M0 and E4M3 are never affine */
     bool affine;
-    int32_t zero;              /* symmetric: subtracted from the level; 0..255 */
-    const uint8_t *levels;     /* [16], static; NULL: the code itself. Only with bits <= 4 */
-    float scale_factor;        /* a power of two, scale = scale_factor · stored scale (fp4 levels are doubled: 0.5) */
+    int32_t zero;          /* symmetric: subtracted from the level; 0..255 */
+    const uint8_t *levels; /* [16], static; NULL: the code itself. Only with bits <= 4 */
+    float
+        scale_factor; /* a power of two; scale = scale_factor · stored scale (fp4 has doubled levels: 0.5) */
 } cria_matrix_spec;
 
 typedef struct cria_matrix {
     cria_matrix_spec spec;
-    uint32_t n_blocks;    /* ceil(rows / 16) */
-    uint32_t n_chunks;    /* ceil(cols / 32); CODES and E4M3 */
-    uint32_t n_groups;    /* stored per row, padding included: n_chunks · 32 / group, rounded up */
-    size_t bias_offset;   /* within a block, bytes */
+    uint32_t n_blocks;  /* ceil(rows / 16) */
+    uint32_t n_chunks;  /* ceil(cols / 32); CODES and E4M3 */
+    uint32_t n_groups;  /* stored per row, padding included: n_chunks · 32 / group, rounded up */
+    size_t bias_offset; /* within a block, bytes */
     size_t codes_offset;
-    size_t chunk_bytes;   /* 64 · bits */
+    size_t chunk_bytes; /* 64 · bits */
     size_t block_bytes;
-    const uint8_t *data;  /* n_blocks · block_bytes, 64-byte aligned, borrowed */
+    const uint8_t *data; /* n_blocks · block_bytes, 64-byte aligned, borrowed */
 } cria_matrix;
 
-/* Fills everything but data. False when a number is outside what the comments above allow or a size overflows. */
+/* Fills everything but data. False when a number is outside what the comments above allow or a size
+ * overflows. */
 bool cria_matrix_init(const cria_matrix_spec *spec, cria_matrix *out);
 /* n_blocks · block_bytes */
 size_t cria_matrix_bytes(const cria_matrix *m);
 
 /* Rows as they are stored in files. Knows block formats, not containers. */
 enum cria_source_kind {
-    CRIA_SOURCE_F32, CRIA_SOURCE_F16, CRIA_SOURCE_BF16,
-    CRIA_SOURCE_MLX,     /* codes of spec.bits bits, a little-endian bit stream per row; scales, biases separate
-                          * (affine, mxfp4, nvfp4, mxfp8 alike; the spec tells them apart) */
-    CRIA_SOURCE_Q4_0, CRIA_SOURCE_Q4_1, CRIA_SOURCE_Q5_0, CRIA_SOURCE_Q5_1, CRIA_SOURCE_Q8_0 /* GGUF blocks of 32 */
+    CRIA_SOURCE_F32,
+    CRIA_SOURCE_F16,
+    CRIA_SOURCE_BF16,
+    CRIA_SOURCE_MLX, /* codes of spec.bits bits, a little-endian bit stream per row; scales, biases separate
+                      * (affine, mxfp4, nvfp4, mxfp8 alike; the spec tells them apart) */
+    CRIA_SOURCE_Q4_0,
+    CRIA_SOURCE_Q4_1,
+    CRIA_SOURCE_Q5_0,
+    CRIA_SOURCE_Q5_1,
+    CRIA_SOURCE_Q8_0 /* GGUF blocks of 32 */
 };
 typedef struct cria_source {
     enum cria_source_kind kind;
-    const uint8_t *data;       /* rows, dense, any alignment */
+    const uint8_t *data; /* rows, dense, any alignment */
     size_t row_bytes;
-    const uint8_t *scales;     /* CRIA_SOURCE_MLX: [rows][cols/group] of spec.scale_type, dense, any alignment */
-    const uint8_t *biases;     /* likewise, when affine */
+    const uint8_t *scales; /* CRIA_SOURCE_MLX: [rows][cols/group] of spec.scale_type, dense, any alignment */
+    const uint8_t *biases; /* likewise, when affine */
 } cria_source;
 
-/* The spec that holds a source exactly at its own size; bits, group, scale_type, affine matter for MLX only and are
- * taken from the arguments there. False when the combination is not known. */
+/* The spec that holds a source of this kind exactly at its own size. False when the combination is not known;
+ * MLX has functions of its own, its sources do not tell by themselves. */
 bool cria_matrix_spec_for(enum cria_source_kind kind, uint32_t rows, uint32_t cols, cria_matrix_spec *out);
 /* MLX's quantization modes. */
 bool cria_matrix_spec_mlx_affine(uint32_t rows, uint32_t cols, uint32_t bits, uint32_t group,
@@ -94,19 +110,20 @@ bool cria_matrix_spec_mlx_affine(uint32_t rows, uint32_t cols, uint32_t bits, ui
 /* "mxfp4", "nvfp4" (without a global scale, as mx.quantize writes it by default), "mxfp8" */
 bool cria_matrix_spec_mlx_fp(const char *mode, uint32_t rows, uint32_t cols, cria_matrix_spec *out);
 
-/* Bytes of one row of such a source (without the separate scales and biases of CRIA_SOURCE_MLX); spec as made by one of
- * the functions above. Cannot overflow. */
+/* Bytes of one row of such a source (without the separate scales and biases of CRIA_SOURCE_MLX); spec as made
+ * by one of the functions above. Cannot overflow. */
 size_t cria_source_row_bytes(enum cria_source_kind kind, const cria_matrix_spec *spec);
 
-/* Packs row blocks [block0, block1) of m into dst (the start of the whole matrix, m->data's future place). Rows are
- * independent: call with disjoint ranges from several threads. src must be of the kind that m's spec was made for.
- * Returns SIZE_MAX, or the index of the first row of the range with a weight, scale or bias that is not finite, or
- * scales so large that a weight is not finite for some code (the block is packed all the same; the caller refuses the
- * file). */
-size_t cria_matrix_pack(const cria_matrix *m, const cria_source *src, uint8_t *dst, uint32_t block0, uint32_t block1);
+/* Packs row blocks [block0, block1) of m into dst (the start of the whole matrix, m->data's future place).
+ * Rows are independent: call with disjoint ranges from several threads. src must be of the kind that m's spec
+ * was made for. Returns SIZE_MAX, or the index of the first row of the range with a weight, scale or bias
+ * that is not finite, or scales so large that a weight is not finite for some code (the block is packed all
+ * the same; the caller refuses the file). */
+size_t cria_matrix_pack(const cria_matrix *m, const cria_source *src, uint8_t *dst, uint32_t block0,
+                        uint32_t block1);
 
-/* out[0..cols) = row `row` as float32: the weights exactly as defined above. For embeddings, and the definition of the
- * float path. */
+/* out[0..cols) = row `row` as float32: the weights exactly as defined above. For embeddings, and the
+ * definition of the float path. */
 void cria_matrix_row(const cria_matrix *m, uint32_t row, float *out);
 
 #endif

@@ -19,15 +19,17 @@ INLINE float32x4_t four_weights(enum cria_matrix_kind kind, const uint8_t *p, si
 INLINE void tile(const struct cria_tile_f *s, enum cria_matrix_kind kind, int n_w, int n) {
     float32x4_t acc[CRIA_TILE_F_TOKENS][4 * CRIA_TILE_F_BLOCKS];
     UNROLL for (int t = 0; t < n; t++) {
-        UNROLL for (int i = 0; i < n_w; i++) acc[t][i] =
-            s->first ? vdupq_n_f32(0) : load_rows(s->y + (size_t)t * s->ldy, s->rows, i);
+        UNROLL for (int i = 0; i < n_w; i++) {
+            acc[t][i] = s->first ? vdupq_n_f32(0) : load_rows(s->y + (size_t)t * s->ldy, s->rows, i);
+        }
     }
     for (size_t k = 0; k < s->n_k; k++) {
         UNROLL for (int i = 0; i < n_w; i++) {
             const uint8_t *block = s->w + (size_t)(i / 4) * s->block_stride;
             const float32x4_t w = four_weights(kind, block, 16 * k + 4 * (size_t)(i % 4));
-            UNROLL for (int t = 0; t < n; t++) acc[t][i] =
-                vfmaq_n_f32(acc[t][i], w, s->x[(size_t)t * s->ldx + k]);
+            UNROLL for (int t = 0; t < n; t++) {
+                acc[t][i] = vfmaq_n_f32(acc[t][i], w, s->x[(size_t)t * s->ldx + k]);
+            }
         }
     }
     UNROLL for (int t = 0; t < n; t++) {

@@ -29,8 +29,10 @@ INLINE void tile(const struct cria_tile_f *s, enum cria_matrix_kind kind, int n_
     }
     for (size_t k = 0; k < s->n_k; k++) {
         __m256 w[2 * CRIA_TILE_F_BLOCKS];
-        UNROLL for (int i = 0; i < n_w; i++) w[i] =
-            eight_weights(kind, s->w + (size_t)(i / 2) * s->block_stride, 16 * k + 8 * (size_t)(i % 2));
+        UNROLL for (int i = 0; i < n_w; i++) {
+            w[i] =
+                eight_weights(kind, s->w + (size_t)(i / 2) * s->block_stride, 16 * k + 8 * (size_t)(i % 2));
+        }
         UNROLL for (int t = 0; t < n; t++) {
             const __m256 x = _mm256_broadcast_ss(s->x + (size_t)t * s->ldx + k);
             UNROLL for (int i = 0; i < n_w; i++) acc[t][i] = _mm256_fmadd_ps(x, w[i], acc[t][i]);

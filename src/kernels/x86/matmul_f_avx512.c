@@ -29,8 +29,9 @@ INLINE void tile(const struct cria_tile_f *s, enum cria_matrix_kind kind, int n_
     }
     for (size_t k = 0; k < s->n_k; k++) {
         __m512 w[CRIA_TILE_F_BLOCKS];
-        UNROLL for (int b = 0; b < n_blocks; b++) w[b] =
-            sixteen_weights(kind, s->w + (size_t)b * s->block_stride, k);
+        UNROLL for (int b = 0; b < n_blocks; b++) {
+            w[b] = sixteen_weights(kind, s->w + (size_t)b * s->block_stride, k);
+        }
         UNROLL for (int t = 0; t < n; t++) {
             const __m512 x = _mm512_set1_ps(s->x[(size_t)t * s->ldx + k]);
             UNROLL for (int b = 0; b < n_blocks; b++) acc[t][b] = _mm512_fmadd_ps(x, w[b], acc[t][b]);

@@ -66,7 +66,8 @@ INLINE void tile(const struct cria_tile *s, int bits, bool levels, int steps, in
     size_t unit = 0;
     for (size_t g = 0; g < s->n_groups; g++) {
         UNROLL for (int t = 0; t < n; t++) {
-            UNROLL for (int b = 0; b < n_blocks; b++) sum[t][b] = _mm512_set1_ps(-0.0f); /* −0 + a·b is a·b rounded */
+            UNROLL for (int b = 0; b < n_blocks; b++) sum[t][b] =
+                _mm512_set1_ps(-0.0f); /* −0 + a·b is a·b rounded */
         }
         for (uint32_t j = 0; j < s->units; j++, unit++) {
             /* Only bytes come in units of half a chunk: 4 steps of 64 bytes. */
@@ -97,8 +98,9 @@ INLINE void tile(const struct cria_tile *s, int bits, bool levels, int steps, in
         if (!s->biases) continue;
         UNROLL for (int b = 0; b < n_blocks; b++) {
             const __m512 bias = _mm512_loadu_ps(s->biases + (size_t)b * s->scales_stride + 16 * g);
-            UNROLL for (int t = 0; t < n; t++) acc[t][b] =
-                _mm512_fmadd_ps(bias, _mm512_set1_ps(s->u[(size_t)t * s->ldu + g]), acc[t][b]);
+            UNROLL for (int t = 0; t < n; t++) {
+                acc[t][b] = _mm512_fmadd_ps(bias, _mm512_set1_ps(s->u[(size_t)t * s->ldu + g]), acc[t][b]);
+            }
         }
     }
     UNROLL for (int t = 0; t < n; t++) {
