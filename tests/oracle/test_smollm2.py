@@ -78,7 +78,7 @@ def test_quantized_folder(lib, tmp_path, dequantized, prompts, tally, kind):
     tally.append(f"SmolLM2, {FEW_LAYERS} layers, {kind}: {result}")
 
 
-# activations: largest mean divergence from float32 in nats; what design.md measured, with room
+# activations: largest mean divergence from float32 in nats; docs/quality.md has what was measured, here with room
 NEAR = {"int16": 1e-4, "default": 4e-3, "int8": 9e-3}
 
 
