@@ -58,8 +58,7 @@ typedef struct cria_matrix_spec {
     bool affine;
     int32_t zero;          /* symmetric: subtracted from the level; 0..255 */
     const uint8_t *levels; /* [16], static; NULL: the code itself. Only with bits <= 4 */
-    float
-        scale_factor; /* a power of two; scale = scale_factor · stored scale (fp4 has doubled levels: 0.5) */
+    float scale_factor;    /* a power of two; times the stored scale (fp4 levels are doubled: 0.5) */
 } cria_matrix_spec;
 
 typedef struct cria_matrix {
