@@ -43,6 +43,11 @@ static uint64_t hash_file(const cria_container *c, const struct cria_source *src
 cria_status cria_container_identify(const cria_container *c, cria_identity *out, cria_error *err) {
     uint32_t *order = cria_malloc_array(c->ctx, c->n_tensors, sizeof *order);
     if (order == NULL) return cria_fail_nomem(err, "the order of the tensors", c->n_tensors * sizeof *order);
+    /* All at once, since one after the other would wait for the disk once a tensor. */
+    for (size_t i = 0; i < c->n_tensors; i++) {
+        const size_t size = (size_t)c->tensors[i].nbytes;
+        cria_mapfile_willneed(c->tensors[i].data, size < SAMPLE ? size : SAMPLE);
+    }
     cria_identity id = {.n_bytes = 0};
     for (size_t i = 0; i < c->n_sources; i++) {
         const struct cria_source *src = &c->sources[i];

@@ -409,9 +409,20 @@ static cria_status init_cache(struct loader *l, cria_cache *k, cria_error *why) 
     return st;
 }
 
+/* Has the disk read what begins_alike will look at, all at once: one after the other would wait once a matrix. */
+static void fetch_beginnings(const struct loader *l, const uint8_t *data) {
+    for (size_t i = 0; i < l->n_bindings; i++) {
+        const struct binding *b = &l->bindings[i];
+        const size_t all = (size_t)b->tensor->nbytes, rows = CRIA_ROWS * b->source.row_bytes; /* at most 2^30 */
+        cria_mapfile_willneed(data + b->offset, b->matrix ? b->matrix->block_bytes : binding_bytes(b));
+        cria_mapfile_willneed(b->tensor->data, b->matrix && rows < all ? rows : all);
+    }
+}
+
 /* The first rows of every matrix, and every vector, packed anew and compared: an entry of other files, of another
  * layout or full of zeros does not pass, and it costs a few pages of each. scratch: room for the largest. */
 static bool begins_alike(struct loader *l, const uint8_t *data, uint8_t *scratch) {
+    fetch_beginnings(l, data);
     for (size_t i = 0; i < l->n_bindings; i++) {
         const struct binding *b = &l->bindings[i];
         const size_t n = b->matrix ? b->matrix->block_bytes : (size_t)b->tensor->shape[0] * sizeof(float);
@@ -447,7 +458,6 @@ static cria_status use_entry(struct loader *l, const cria_cache *k, bool *used, 
         cria_mapfile_close(&map);
         return st;
     }
-    cria_mapfile_willneed(map.data, map.len);
     point_to(l, map.data + k->data_offset);
     l->w->map = map;
     if (l->opts->progress != NULL) l->opts->progress(l->opts->progress_user, l->n_source_bytes, l->n_source_bytes);
