@@ -2,6 +2,7 @@
 /* Attention over a KV block. */
 #include "base/half.h"
 #include "checkkern.h"
+#include "kernels/poly.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -110,6 +111,14 @@ static void repeat_keys(struct check *c, const struct block *b) {
     }
 }
 
+/* Scores that underflow to zeros of both signs. */
+static void shrink_scores(const struct block *b) {
+    float *q = (float *)(uintptr_t)b->want.q, *k = (float *)(uintptr_t)b->want.k;
+    for (size_t i = 0; i < b->want.n_q * b->want.ldq; i++) q[i] *= 0x1p-100f;
+    if (b->want.kv != CRIA_KV_ELEM_F32) return;
+    for (size_t i = 0; i < (size_t)CRIA_KV_BLOCK * b->want.e; i++) k[i] *= 0x1p-100f;
+}
+
 static void compare(struct check *c, const struct block *b) {
     const uint32_t n_q = b->want.n_q;
     c->ref->attend(&b->want);
@@ -131,6 +140,7 @@ static void run_attend(struct check *c) {
         check_case(c, "e %u, queries %u, %s, wild %d", e, n_q, kv == CRIA_KV_ELEM_F16 ? "f16" : "f32", wild);
         const struct block b = make(c, n_q, e, kv, wild);
         if (check_rand(c) & 1) repeat_keys(c, &b);
+        if (check_below(c, 16) == 0) shrink_scores(&b);
         set_visible(c, &b);
         compare(c, &b);
     }
@@ -144,6 +154,30 @@ static void run_attend_counts(struct check *c) {
         check_case(c, "e %u, one query, visible %u", e, n);
         const struct block b = make(c, 1, e, kv, false);
         *(uint8_t *)(uintptr_t)b.want.visible = (uint8_t)n;
+        compare(c, &b);
+    }
+}
+
+/* Every weight by itself: score p is x_p, value p is 2^60 in dimension p only; x_0 = 0 is the maximum. Scores
+ * around the low end of exp, and any. */
+static void run_attend_weights(struct check *c) {
+    for (uint32_t round = 0; round < 100; round++) {
+        const bool end = round < 70;
+        check_case(c, "weights, %s", end ? "near the low end of exp" : "anywhere");
+        const struct block b = make(c, 1, CRIA_KV_BLOCK, CRIA_KV_ELEM_F32, false);
+        float *q = (float *)(uintptr_t)b.want.q, *k = (float *)(uintptr_t)b.want.k,
+              *v = (float *)(uintptr_t)b.want.v;
+        for (uint32_t i = 0; i < CRIA_KV_BLOCK; i++) q[i] = i == 0 ? 1.0f : 0.0f;
+        for (uint32_t p = 0; p < CRIA_KV_BLOCK; p++) {
+            const float low = cria_f32_from_bits(cria_f32_to_bits(CRIA_EXP_LO) - 2048 + round * 64 + p);
+            k[(size_t)(p / 16) * CRIA_KV_BLOCK * 16 + p % 16] = p == 0 ? 0.0f
+                                                                : end  ? low
+                                                                       : check_float(c, -104, 0);
+            for (uint32_t i = 0; i < CRIA_KV_BLOCK; i++)
+                v[p * CRIA_KV_BLOCK + i] = p > 0 && i == p ? 0x1p60f : 0.0f;
+        }
+        *(uint8_t *)(uintptr_t)b.want.visible = CRIA_KV_BLOCK;
+        *(float *)b.m.want = *(float *)b.m.got = -INFINITY;
         compare(c, &b);
     }
 }
@@ -197,6 +231,7 @@ static void bench_attend(struct check *c) {
 
 const struct check_test check_attn[] = {
     {"attend", offsetof(struct cria_kernels, attend), run_attend, bench_attend, self_attend},
+    {"attend_weights", offsetof(struct cria_kernels, attend), run_attend_weights, NULL, NULL},
     {"attend_counts", offsetof(struct cria_kernels, attend), run_attend_counts, NULL, NULL},
     {0},
 };

@@ -341,7 +341,7 @@ static int usage(void) {
          "  --bench      times instead\n"
          "  --slack      lets kernels read a little past buffers: some emulators do so by themselves\n"
          "  --list       names of tables and tests\n"
-         "  --exp        measures the error of exp over all floats (a minute)");
+         "  --exp        measures the error of exp over all floats (some minutes)");
     return 2;
 }
 

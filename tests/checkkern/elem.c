@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Element-wise kernels, rmsnorm, rope, kv_store. */
+#include "base/half.h"
 #include "checkkern.h"
+#include "kernels/poly.h"
 #include <math.h>
 
 enum { MAX_N = 200, CASES = 600 };
@@ -83,19 +85,18 @@ static void run_silu_mul(struct check *c) {
     }
 }
 
-/* silu of every exponent and many mantissas, NaN and infinities too: exp's whole range in each table. */
+/* silu of every exponent and many mantissas, NaN and infinities too, and of all floats near the two ends of
+ * exp (g is negated first): exp's whole range in each table. */
 static void run_exp_range(struct check *c) {
-    enum { N = 4096 };
-    for (uint32_t part = 0; part < 64; part++) {
-        check_case(c, "floats from 0x%08x", part << 26);
+    enum { N = 4096, PARTS = 64 };
+    for (uint32_t part = 0; part < PARTS + 2; part++) {
+        const float end = part == PARTS ? -CRIA_EXP_LO : -CRIA_EXP_HI;
+        const uint32_t first = part < PARTS ? part << 26 : cria_f32_to_bits(end) - N / 2;
+        check_case(c, "floats from 0x%08x", first);
         float *g = check_buf(c, N * sizeof *g, sizeof *g), *u = check_buf(c, N * sizeof *u, sizeof *u);
         const struct check_pair y = check_pair(c, N * sizeof *g, sizeof *g);
         for (uint32_t i = 0; i < N; i++) {
-            union {
-                uint32_t u;
-                float f;
-            } bits = {part << 26 | i << 14 | (check_rand(c) & 0x3fffu)};
-            g[i] = bits.f;
+            g[i] = cria_f32_from_bits(first + (part < PARTS ? i << 14 | (check_rand(c) & 0x3fffu) : i));
             u[i] = 1.0f;
         }
         c->ref->silu_mul(y.want, g, u, N);
