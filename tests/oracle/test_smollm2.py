@@ -8,6 +8,9 @@ from reference import Reference
 
 TEXT = ("In the beginning the Universe was created. This has made a lot of people very angry and been widely regarded "
         "as a bad move. Many races believe that it was created by some sort of god.")
+# At 1.5, as compare.DRAWS has it, the distribution over 49152 tokens is so flat that most intervals of the cumulative one
+# are 1e-5 wide, and the rounding of float32 decides 4 of 200 draws.
+DRAWS = [(0.3, 1), (0.7, 7), (1.0, 123456789)]
 FEW_LAYERS = 4  # of 30, where every quantization is tried: MLX takes a minute to quantize the whole model in some
 
 
@@ -45,7 +48,7 @@ def test_gguf(lib, smollm2, whole, prompts, tally):
     """Greedy text of 200 tokens after 20 prompts, and sampled text."""
     engine = lib.open(smollm2, activations="f32").engine(kv="f32")
     result = compare.compare_text(engine, whole, prompts, 200)
-    for temp, seed in compare.DRAWS:
+    for temp, seed in DRAWS:
         compare.compare_text(engine, whole, prompts[:1], 200, temp, seed, result)
     result.finish()
     tally.append(f"SmolLM2 Q4_1: {result}")
@@ -56,8 +59,7 @@ def test_float_folder(lib, tmp_path, dequantized, prompts, tally, dtype):
     config, weights = dequantized
     folder = write(tmp_path / "m", config, models.cast(weights, dtype))
     engine = lib.open(folder, activations="f32").engine(kv="f32")
-    result = compare.compare_text(engine, Reference.load(folder, numpy_products=True),
-                                  prompts[:4], 100)
+    result = compare.compare_text(engine, Reference.load(folder, numpy_products=True), prompts[:4], 100)
     result.finish()
     tally.append(f"SmolLM2 {dtype}: {result}")
 
