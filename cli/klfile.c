@@ -22,7 +22,8 @@ struct header {
 };
 _Static_assert(sizeof(struct header) == 32 && sizeof(float) == 4, "the file is a row of 32-bit words");
 
-#define MAGIC {0x61697263u, 0x0a6c6b2du}
+#define MAGIC                                                                                                \
+    { 0x61697263u, 0x0a6c6b2du }
 #define SUM_START 0xcbf29ce484222325u
 #define SUM_PRIME 0x100000001b3u
 
@@ -37,8 +38,13 @@ static uint64_t sum_words(uint64_t sum, const void *words, size_t n) {
 }
 
 static struct header header_of(const struct kl_text *t) {
-    return (struct header){.magic = MAGIC, .version = VERSION, .vocab = t->vocab, .context = t->context, .bos = t->bos,
-                           .n_ids = t->n_ids, .n_rows = t->n_rows};
+    return (struct header){.magic = MAGIC,
+                           .version = VERSION,
+                           .vocab = t->vocab,
+                           .context = t->context,
+                           .bos = t->bos,
+                           .n_ids = t->n_ids,
+                           .n_rows = t->n_rows};
 }
 
 /* Below 2^60: the vocabulary has at most 2^24 ids and 32 bits count the rows. */
@@ -129,27 +135,33 @@ static bool read_words(struct kl_file *k, void *words, size_t n) {
 
 static bool differs(const char *path, const char *what, int64_t saved, int64_t here, const char *advice) {
     if (saved == here) return false;
-    complain("'%s' was saved with %s %" PRId64 ", but here it is %" PRId64 "; %s.", path, what, saved, here, advice);
+    complain("'%s' was saved with %s %" PRId64 ", but here it is %" PRId64 "; %s.", path, what, saved, here,
+             advice);
     return true;
 }
 
 static bool header_fits(const struct kl_file *k, const struct header *h, const struct kl_text *t) {
     const struct header want = header_of(t);
     if (memcmp(h->magic, want.magic, sizeof want.magic) != 0) {
-        complain("'%s' does not hold saved logits of this kind of machine; --kl-base writes such a file.", k->path);
+        complain("'%s' does not hold saved logits of this kind of machine; --kl-base writes such a file.",
+                 k->path);
         return false;
     }
     if (h->version != want.version) {
-        complain("'%s' is of version %" PRIu32 ", but this program reads version %d; save it again with --kl-base.",
+        complain("'%s' is of version %" PRIu32
+                 ", but this program reads version %d; save it again with --kl-base.",
                  k->path, h->version, VERSION);
         return false;
     }
-    return !differs(k->path, "a vocabulary of", h->vocab, want.vocab, "compare models with the same tokenizer") &&
+    return !differs(k->path, "a vocabulary of", h->vocab, want.vocab,
+                    "compare models with the same tokenizer") &&
            !differs(k->path, "--context", h->context, want.context, "give the same one") &&
-           !differs(k->path, "beginning-of-text token", h->bos, want.bos, "compare models with the same tokenizer") &&
+           !differs(k->path, "beginning-of-text token", h->bos, want.bos,
+                    "compare models with the same tokenizer") &&
            !differs(k->path, "a number of tokens of", h->n_ids, want.n_ids,
                     "give the same text and --max-tokens") &&
-           !differs(k->path, "a number of scored positions of", h->n_rows, want.n_rows, "the file is damaged");
+           !differs(k->path, "a number of scored positions of", h->n_rows, want.n_rows,
+                    "the file is damaged");
 }
 
 static bool ids_fit(struct kl_file *k, const struct kl_text *t) {
@@ -160,7 +172,8 @@ static bool ids_fit(struct kl_file *k, const struct kl_text *t) {
         for (size_t i = 0; i < n; i++) {
             if (part[i] == t->ids[at + i]) continue;
             complain("'%s' was saved from another text: its token %zu is %" PRId32 ", here it is %" PRId32
-                     "; give the same text.", k->path, at + i, part[i], t->ids[at + i]);
+                     "; give the same text.",
+                     k->path, at + i, part[i], t->ids[at + i]);
             return false;
         }
         at += n;
@@ -175,8 +188,9 @@ static bool length_fits(const struct kl_file *k, const struct kl_text *t) {
         return false;
     }
     if ((uint64_t)st.st_size == length_bytes(t)) return true;
-    complain("'%s' has %lld bytes, but saved logits of this text have %" PRIu64 "; save it again with --kl-base.", k->path,
-             (long long)st.st_size, length_bytes(t));
+    complain("'%s' has %lld bytes, but saved logits of this text have %" PRIu64
+             "; save it again with --kl-base.",
+             k->path, (long long)st.st_size, length_bytes(t));
     return false;
 }
 
@@ -187,14 +201,17 @@ bool kl_open(struct kl_file *k, const char *path, const struct kl_text *text) {
         return false;
     }
     struct header h;
-    return read_words(k, &h, sizeof h / 4) && header_fits(k, &h, text) && length_fits(k, text) && ids_fit(k, text);
+    return read_words(k, &h, sizeof h / 4) && header_fits(k, &h, text) && length_fits(k, text) &&
+           ids_fit(k, text);
 }
 
 bool kl_read_row(struct kl_file *k, float *logits) {
     if (!read_words(k, logits, k->vocab)) return false;
     for (size_t i = 0; i < k->vocab; i++) {
         if (isfinite(logits[i])) continue;
-        complain("'%s' is damaged: it holds a logit that is not a finite number; save it again with --kl-base.", k->path);
+        complain(
+            "'%s' is damaged: it holds a logit that is not a finite number; save it again with --kl-base.",
+            k->path);
         return false;
     }
     return true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The public interface (cria.h) on top of the layers. Arguments are validated here and nowhere deeper; what the text and
- * sample layers implement of cria.h themselves (tokenizer, detok, sampler) is not repeated.
+ * The public interface (cria.h) on top of the layers. Arguments are validated here and nowhere deeper; what
+ * the text and sample layers implement of cria.h themselves (tokenizer, detok, sampler) is not repeated.
  */
 #include "base/ctx.h"
 #include "base/mem.h"
@@ -9,8 +9,6 @@
 #include "base/status.h"
 #include "engine/engine.h"
 #include "kernels/kernels.h"
-
-
 
 #define STR2(x) #x
 #define STR(x) STR2(x)
@@ -26,10 +24,11 @@ static cria_status null_argument(cria_error *err, const char *function) {
 /* Options begin with their size, so that a program built against an older header is noticed. */
 static cria_status check_size(cria_error *err, const char *function, size_t got, size_t want) {
     if (got == want) return CRIA_OK;
-    return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                     "%s: the options are %zu bytes where this library's are %zu; start from the _default() function and "
-                     "build against the header of this version.",
-                     function, got, want);
+    return cria_fail(
+        err, CRIA_EINVAL, CRIA_NOWHERE,
+        "%s: the options are %zu bytes where this library's are %zu; start from the _default() function and "
+        "build against the header of this version.",
+        function, got, want);
 }
 
 /* ---- context ---- */
@@ -106,21 +105,26 @@ const cria_tokenizer *cria_model_tokenizer(const cria_model *model) { return mod
 
 /* ---- engine and sequences ---- */
 
-cria_engine_opts cria_engine_opts_default(void) { return (cria_engine_opts){.size = sizeof(cria_engine_opts)}; }
+cria_engine_opts cria_engine_opts_default(void) {
+    return (cria_engine_opts){.size = sizeof(cria_engine_opts)};
+}
 
 #define BATCH_ROWS_MAX 65536u
 
-cria_status cria_engine_new(cria_model *model, const cria_engine_opts *opts, cria_engine **out, cria_error *err) {
+cria_status cria_engine_new(cria_model *model, const cria_engine_opts *opts, cria_engine **out,
+                            cria_error *err) {
     const cria_engine_opts defaults = cria_engine_opts_default();
     if (model == NULL || out == NULL) return null_argument(err, "cria_engine_new");
     if (opts == NULL) opts = &defaults;
     cria_status st = check_size(err, "cria_engine_new", opts->size, sizeof *opts);
     if (st) return st;
     if ((unsigned)opts->kv > CRIA_KV_F32)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_engine_new: there is no KV type %d.", (int)opts->kv);
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_engine_new: there is no KV type %d.",
+                         (int)opts->kv);
     if (opts->batch_rows > BATCH_ROWS_MAX)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_engine_new: batch_rows is %u, but may be at most %u.",
-                         opts->batch_rows, BATCH_ROWS_MAX);
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
+                         "cria_engine_new: batch_rows is %u, but may be at most %u.", opts->batch_rows,
+                         BATCH_ROWS_MAX);
     return cria_engine_make(model, opts, out, err);
 }
 
@@ -153,17 +157,20 @@ void cria_sequence_truncate(cria_sequence *sequence, size_t n) {
     cria_kv_seq_truncate(&sequence->kv, n);
 }
 
-cria_status cria_engine_eval(cria_engine *engine, const cria_row *rows, size_t n, float *logits, cria_error *err) {
+cria_status cria_engine_eval(cria_engine *engine, const cria_row *rows, size_t n, float *logits,
+                             cria_error *err) {
     if (engine == NULL || (rows == NULL && n > 0)) return null_argument(err, "cria_engine_eval");
     for (size_t i = 0; i < n; i++) {
         if (rows[i].sequence == NULL || (rows[i].want_logits && logits == NULL))
             return null_argument(err, "cria_engine_eval");
         if (rows[i].sequence->engine != engine)
-            return cria_fail(err, CRIA_EINVAL, i, "cria_engine_eval: the sequence of row %zu is of another engine.", i);
-        if (rows[i].token < 0 || (uint32_t)rows[i].token >= engine->model->config.V)
             return cria_fail(err, CRIA_EINVAL, i,
-                             "cria_engine_eval: the token of row %zu is %d, but the vocabulary has %u tokens.", i,
-                             (int)rows[i].token, engine->model->config.V);
+                             "cria_engine_eval: the sequence of row %zu is of another engine.", i);
+        if (rows[i].token < 0 || (uint32_t)rows[i].token >= engine->model->config.V)
+            return cria_fail(
+                err, CRIA_EINVAL, i,
+                "cria_engine_eval: the token of row %zu is %d, but the vocabulary has %u tokens.", i,
+                (int)rows[i].token, engine->model->config.V);
     }
     return cria_engine_run(engine, rows, n, logits, err);
 }

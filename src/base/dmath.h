@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * exp, log, sin and cos in double precision from plain additions and multiplications, so that they give the same bits with
- * every compiler, C library and processor (libm's differ). For tables and other places where speed does not matter.
- * Errors stay below 4 ulp over the stated domains, far below the float32 results made from them.
+ * exp, log, sin and cos in double precision from plain additions and multiplications, so that they give the
+ * same bits with every compiler, C library and processor (libm's differ). For tables and other places where
+ * speed does not matter. Errors stay below 4 ulp over the stated domains, far below the float32 results made
+ * from them.
  */
 #ifndef CRIA_BASE_DMATH_H
 #define CRIA_BASE_DMATH_H
@@ -62,7 +63,7 @@ static inline double cria_log_f64(double x) {
 
 /* sin x and cos x for 0 <= x < 2^24. */
 static inline void cria_sincos_f64(double x, double *sin_out, double *cos_out) {
-    const double n = cria_round_f64(x * 0x1.45f306dc9c883p-1); /* 2/π */
+    const double n = cria_round_f64(x * 0x1.45f306dc9c883p-1);                    /* 2/π */
     const double r = ((x - n * CRIA_PIO2_1) - n * CRIA_PIO2_2) - n * CRIA_PIO2_3; /* |r| <= π/4 */
     const double r2 = r * r;
     double s = 1.0, c = 1.0;
@@ -72,10 +73,22 @@ static inline void cria_sincos_f64(double x, double *sin_out, double *cos_out) {
     }
     s *= r;
     switch ((int64_t)n & 3) {
-    case 0: *sin_out = s; *cos_out = c; break;
-    case 1: *sin_out = c; *cos_out = -s; break;
-    case 2: *sin_out = -s; *cos_out = -c; break;
-    default: *sin_out = -c; *cos_out = s; break;
+    case 0:
+        *sin_out = s;
+        *cos_out = c;
+        break;
+    case 1:
+        *sin_out = c;
+        *cos_out = -s;
+        break;
+    case 2:
+        *sin_out = -s;
+        *cos_out = -c;
+        break;
+    default:
+        *sin_out = -c;
+        *cos_out = s;
+        break;
     }
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows in, logits out: reserves KV, cuts a call into batches, undoes everything when something fails. See engine.h. */
+/* Rows in, logits out: reserves KV, cuts a call into batches, undoes everything when something fails. See
+ * engine.h. */
 #include "engine/engine.h"
 
 #include "base/ctx.h"
@@ -20,11 +21,13 @@ static cria_status init_kv(cria_engine *e, const cria_engine_opts *opts, cria_er
     const enum cria_kv_elem elem = opts->kv == CRIA_KV_F32 ? CRIA_KV_ELEM_F32 : CRIA_KV_ELEM_F16;
     cria_status st = cria_kv_pool_init(&e->kv, e->ctx, &e->model->config, elem, opts->kv_bytes, err);
     if (!st && opts->kv_bytes == 0 && e->model->config.context != 0)
-        st = cria_kv_pool_init(&e->kv, e->ctx, &e->model->config, elem, whole_context_bytes(e->model, &e->kv), err);
+        st = cria_kv_pool_init(&e->kv, e->ctx, &e->model->config, elem, whole_context_bytes(e->model, &e->kv),
+                               err);
     return st;
 }
 
-cria_status cria_engine_make(cria_model *model, const cria_engine_opts *opts, cria_engine **out, cria_error *err) {
+cria_status cria_engine_make(cria_model *model, const cria_engine_opts *opts, cria_engine **out,
+                             cria_error *err) {
     cria_ctx *ctx = model->ctx;
     cria_engine *e = cria_calloc(ctx, 1, sizeof *e);
     if (e == NULL) return cria_fail_nomem(err, "the engine", sizeof *e);
@@ -70,7 +73,8 @@ static cria_status reserve(cria_engine *e, const cria_row *rows, size_t n, cria_
     for (size_t i = 0; i < n && !st; i++)
         if (rows[i].sequence->next++ == context)
             st = cria_fail(err, CRIA_EFULL, i, "The model's context of %u tokens is full.", context);
-    for (size_t i = 0; i < n && !st; i++) st = cria_kv_seq_reserve(&rows[i].sequence->kv, rows[i].sequence->next, err);
+    for (size_t i = 0; i < n && !st; i++)
+        st = cria_kv_seq_reserve(&rows[i].sequence->kv, rows[i].sequence->next, err);
     for (size_t i = 0; i < n; i++) rows[i].sequence->next = rows[i].sequence->length;
     return st;
 }
@@ -92,20 +96,26 @@ static cria_status check_finite(const float *logits, size_t n, size_t V, cria_er
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < V; j++)
             if (!isfinite(logits[i * V + j]))
-                return cria_fail(err, CRIA_ENUMERIC, i,
-                                 "The model's output for token %zu is not a finite number; its weights are damaged or too "
-                                 "large for float32.",
-                                 j);
+                return cria_fail(
+                    err, CRIA_ENUMERIC, i,
+                    "The model's output for token %zu is not a finite number; its weights are damaged or too "
+                    "large for float32.",
+                    j);
     return CRIA_OK;
 }
 
-static cria_status run_batches(cria_engine *e, const cria_row *rows, size_t n, float *logits, cria_error *err) {
+static cria_status run_batches(cria_engine *e, const cria_row *rows, size_t n, float *logits,
+                               cria_error *err) {
     const size_t V = e->model->config.V;
     for (size_t at = 0; at < n;) {
         const uint32_t part = n - at < e->max_rows ? (uint32_t)(n - at) : e->max_rows;
         const size_t wanted = fill_batch(e, rows + at, part);
-        const cria_batch batch = {.n = part, .token = e->token, .pos = e->pos, .seq = e->seq,
-                                  .want_logits = e->want_logits, .logits = logits};
+        const cria_batch batch = {.n = part,
+                                  .token = e->token,
+                                  .pos = e->pos,
+                                  .seq = e->seq,
+                                  .want_logits = e->want_logits,
+                                  .logits = logits};
         cria_forward(&e->model->config, &e->model->weights, &batch, e->scratch);
         cria_status st = check_finite(logits, wanted, V, err);
         if (st) return st;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opening a model: container → configuration and weights, tokenizer beside or inside it, and do they agree? See model.h. */
+/* Opening a model: container → configuration and weights, tokenizer beside or inside it, and do they agree?
+ * See model.h. */
 #include "engine/model.h"
 
 #include "base/ctx.h"
@@ -56,16 +57,17 @@ static cria_status open_gguf(cria_model *m, const cria_container *file, cria_err
     return st;
 }
 
-static cria_status load(cria_model *m, const cria_container *file, const char *path, const cria_model_opts *opts,
-                        cria_error *err) {
+static cria_status load(cria_model *m, const cria_container *file, const char *path,
+                        const cria_model_opts *opts, cria_error *err) {
     m->kind = cria_container_kind(file);
     cria_status st = m->kind == CRIA_CONTAINER_GGUF ? open_gguf(m, file, err) : open_mlx(m, file, path, err);
     if (st) return st;
     const uint32_t pieces = cria_tokenizer_vocab_size(m->tokenizer);
     if (pieces != m->config.V)
-        return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE,
-                         "%s: the tokenizer has %u pieces, but the model's vocabulary is %u; they are not of one model.",
-                         path, pieces, m->config.V);
+        return cria_fail(
+            err, CRIA_EFORMAT, CRIA_NOWHERE,
+            "%s: the tokenizer has %u pieces, but the model's vocabulary is %u; they are not of one model.",
+            path, pieces, m->config.V);
     return cria_weights_load(m->ctx, file, &m->config, opts, &m->weights, err);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A model: configuration, packed weights and tokenizer behind one reference count. Immutable once open, shared by any
- * number of engines. This is the one file of the layer that meets text/: it loads both halves and checks that they agree.
+ * A model: configuration, packed weights and tokenizer behind one reference count. Immutable once open,
+ * shared by any number of engines. This is the one file of the layer that meets text/: it loads both halves
+ * and checks that they agree.
  */
 #ifndef CRIA_ENGINE_MODEL_H
 #define CRIA_ENGINE_MODEL_H

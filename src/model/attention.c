@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attention over KV blocks. Neighbouring rows of one sequence form a tile; a work item is a tile and a KV head. It reads
- * each KV block once for all query heads that share the head and all rows of the tile, in ascending order of blocks,
- * keeping a running softmax (kernels.h, cria_attend). How rows fall into tiles does not change a bit of the result.
+ * Attention over KV blocks. Neighbouring rows of one sequence form a tile; a work item is a tile and a KV
+ * head. It reads each KV block once for all query heads that share the head and all rows of the tile, in
+ * ascending order of blocks, keeping a running softmax (kernels.h, cria_attend). How rows fall into tiles
+ * does not change a bit of the result.
  */
 #include "model/scratch.h"
 
@@ -35,7 +36,8 @@ struct attention {
 };
 
 /* Rows [t0, t1) of one sequence against KV head `head`. */
-static void attend_tile(const struct attention *a, uint32_t t0, uint32_t t1, uint32_t head, uint8_t *scratch) {
+static void attend_tile(const struct attention *a, uint32_t t0, uint32_t t1, uint32_t head,
+                        uint8_t *scratch) {
     const cria_config *c = a->c;
     const struct cria_kernels *kern = a->s->kernels;
     const uint32_t shared = c->h / c->hk, n_q = (t1 - t0) * shared;
@@ -43,12 +45,13 @@ static void attend_tile(const struct attention *a, uint32_t t0, uint32_t t1, uin
     const cria_kv_seq *seq = a->b->seq[t0];
     const cria_kv_pool *kv = seq->pool;
 
-    float *q = (float *)(void *)scratch, *o = q + (size_t)n_q * c->e, *m = o + (size_t)n_q * c->e, *l = m + n_q;
+    float *q = (float *)(void *)scratch, *o = q + (size_t)n_q * c->e, *m = o + (size_t)n_q * c->e,
+          *l = m + n_q;
     uint8_t *visible = (uint8_t *)(l + n_q);
     const float scale = 1.0f / sqrtf((float)c->e);
     for (uint32_t t = t0; t < t1; t++)
-        kern->scale(q + (size_t)(t - t0) * shared * c->e, a->s->q + t * width + (size_t)head * shared * c->e, scale,
-                    (size_t)shared * c->e);
+        kern->scale(q + (size_t)(t - t0) * shared * c->e, a->s->q + t * width + (size_t)head * shared * c->e,
+                    scale, (size_t)shared * c->e);
     memset(o, 0, (size_t)n_q * c->e * sizeof *o);
     memset(l, 0, n_q * sizeof *l);
     for (uint32_t i = 0; i < n_q; i++) m[i] = -INFINITY;
@@ -57,17 +60,29 @@ static void attend_tile(const struct attention *a, uint32_t t0, uint32_t t1, uin
     for (uint32_t base = 0; base <= last; base += CRIA_KV_BLOCK) {
         for (uint32_t t = t0; t < t1; t++) {
             const uint32_t pos = a->b->pos[t];
-            const uint32_t seen = pos < base ? 0 : pos - base >= CRIA_KV_BLOCK ? CRIA_KV_BLOCK : pos - base + 1;
+            const uint32_t seen = pos < base                    ? 0
+                                  : pos - base >= CRIA_KV_BLOCK ? CRIA_KV_BLOCK
+                                                                : pos - base + 1;
             memset(visible + (size_t)(t - t0) * shared, (int)seen, shared);
         }
         const uint8_t *keys = cria_kv_at(kv, seq->blocks[base / CRIA_KV_BLOCK], a->layer, head);
-        kern->attend(&(cria_attend){.n_q = n_q, .e = c->e, .kv = kv->elem, .k = keys, .v = keys + kv->half_bytes,
-                                    .q = q, .ldq = c->e, .visible = visible, .m = m, .l = l, .o = o, .ldo = c->e});
+        kern->attend(&(cria_attend){.n_q = n_q,
+                                    .e = c->e,
+                                    .kv = kv->elem,
+                                    .k = keys,
+                                    .v = keys + kv->half_bytes,
+                                    .q = q,
+                                    .ldq = c->e,
+                                    .visible = visible,
+                                    .m = m,
+                                    .l = l,
+                                    .o = o,
+                                    .ldo = c->e});
     }
     for (uint32_t i = 0; i < n_q; i++) {
         const uint32_t t = t0 + i / shared;
-        kern->scale(a->s->mixed + t * width + ((size_t)head * shared + i % shared) * c->e, o + (size_t)i * c->e,
-                    1.0f / l[i], c->e);
+        kern->scale(a->s->mixed + t * width + ((size_t)head * shared + i % shared) * c->e,
+                    o + (size_t)i * c->e, 1.0f / l[i], c->e);
     }
 }
 
@@ -80,7 +95,8 @@ static void attend_items(void *arg, size_t begin, size_t end, uint32_t worker) {
     }
 }
 
-/* s->tiles[i]..s->tiles[i + 1] = the rows of tile i: neighbours of one sequence, at most tile_rows of them. */
+/* s->tiles[i]..s->tiles[i + 1] = the rows of tile i: neighbours of one sequence, at most tile_rows of them.
+ */
 static uint32_t cut_tiles(struct cria_scratch *s, const cria_config *c, const cria_batch *b) {
     const uint32_t rows = tile_rows(c);
     uint32_t n = 0;

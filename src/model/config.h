@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Hyperparameters of a model, from any container. Letters as in MODEL.md. Every field is range-checked here; products
- * of two dimensions fit in size_t and a dimension never exceeds 2^24. What a file says and this version does
- * not understand is an error that names it, never a guess.
+ * Hyperparameters of a model, from any container. Letters as in MODEL.md. Every field is range-checked here;
+ * products of two dimensions fit in size_t and a dimension never exceeds 2^24. What a file says and this
+ * version does not understand is an error that names it, never a guess.
  */
 #ifndef CRIA_MODEL_CONFIG_H
 #define CRIA_MODEL_CONFIG_H
@@ -36,10 +36,10 @@ typedef struct cria_config {
     struct cria_mlx_quantization quantization;
 } cria_config;
 
-/* config.json of an MLX folder, as sanitize_config and ModelArgs of the MLX example read it; what it leaves out is taken
- * from the tensors. text is untrusted; name is for messages. */
-cria_status cria_config_from_mlx(const char *text, size_t len, const char *name, const cria_container *tensors,
-                                 cria_config *out, cria_error *err);
+/* config.json of an MLX folder, as sanitize_config and ModelArgs of the MLX example read it; what it leaves
+ * out is taken from the tensors. text is untrusted; name is for messages. */
+cria_status cria_config_from_mlx(const char *text, size_t len, const char *name,
+                                 const cria_container *tensors, cria_config *out, cria_error *err);
 /* Metadata of a GGUF file of architecture llama. */
 cria_status cria_config_from_gguf(const cria_container *file, cria_config *out, cria_error *err);
 

@@ -9,9 +9,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-cria_status cria_kv_pool_init(cria_kv_pool *pool, cria_ctx *ctx, const cria_config *config, enum cria_kv_elem elem,
-                              uint64_t budget_bytes, cria_error *err) {
-    *pool = (cria_kv_pool){.ctx = ctx, .elem = elem, .n_layers = config->n_layers, .hk = config->hk, .e = config->e};
+cria_status cria_kv_pool_init(cria_kv_pool *pool, cria_ctx *ctx, const cria_config *config,
+                              enum cria_kv_elem elem, uint64_t budget_bytes, cria_error *err) {
+    *pool = (cria_kv_pool){
+        .ctx = ctx, .elem = elem, .n_layers = config->n_layers, .hk = config->hk, .e = config->e};
     /* At most 64 · 2^10 · 4 · 2 · 2^10 · 2^10 = 2^39 bytes, by the bounds in config.h. */
     const size_t head = (size_t)CRIA_KV_BLOCK * config->e * (elem == CRIA_KV_ELEM_F16 ? 2 : 4);
     pool->half_bytes = (head + CRIA_ALIGN - 1) / CRIA_ALIGN * CRIA_ALIGN;
@@ -19,7 +20,8 @@ cria_status cria_kv_pool_init(cria_kv_pool *pool, cria_ctx *ctx, const cria_conf
     pool->max_blocks = budget_bytes == 0 ? SIZE_MAX : (size_t)(budget_bytes / pool->block_bytes);
     if (pool->max_blocks == 0)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                         "A KV budget of %" PRIu64 " bytes does not hold one block of %u positions, which is %zu bytes.",
+                         "A KV budget of %" PRIu64
+                         " bytes does not hold one block of %u positions, which is %zu bytes.",
                          budget_bytes, CRIA_KV_BLOCK, pool->block_bytes);
     return CRIA_OK;
 }
@@ -41,10 +43,11 @@ static cria_status take_block(cria_kv_pool *pool, struct cria_kv_block **out, cr
         return CRIA_OK;
     }
     if (pool->n_blocks == pool->max_blocks)
-        return cria_fail(err, CRIA_EFULL, CRIA_NOWHERE,
-                         "The KV budget of %zu blocks of %u positions (%zu bytes each) is used up; free a sequence or ask "
-                         "for more with kv_bytes.",
-                         pool->max_blocks, CRIA_KV_BLOCK, pool->block_bytes);
+        return cria_fail(
+            err, CRIA_EFULL, CRIA_NOWHERE,
+            "The KV budget of %zu blocks of %u positions (%zu bytes each) is used up; free a sequence or ask "
+            "for more with kv_bytes.",
+            pool->max_blocks, CRIA_KV_BLOCK, pool->block_bytes);
     b = cria_malloc(pool->ctx, sizeof *b);
     if (b == NULL) return cria_fail_nomem(err, "a KV block", sizeof *b);
     b->data = cria_malloc(pool->ctx, pool->block_bytes);

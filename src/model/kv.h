@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The KV cache: a pool of blocks of CRIA_KV_BLOCK positions. A block holds keys and values of all layers and KV heads for
- * its positions, [layer][kv head][keys ‖ values], in the layout that kernels.h gives (cria_attend). The pool never
- * holds more than its budget; blocks that sequences give back are kept for the next one.
+ * The KV cache: a pool of blocks of CRIA_KV_BLOCK positions. A block holds keys and values of all layers and
+ * KV heads for its positions, [layer][kv head][keys ‖ values], in the layout that kernels.h gives
+ * (cria_attend). The pool never holds more than its budget; blocks that sequences give back are kept for the
+ * next one.
  *
  * Owned by one engine, used by one thread.
  */
@@ -21,7 +22,7 @@ typedef struct cria_kv_pool {
     cria_ctx *ctx;
     enum cria_kv_elem elem;
     uint32_t n_layers, hk, e;
-    size_t half_bytes;  /* keys (or values) of one head and layer in one block */
+    size_t half_bytes; /* keys (or values) of one head and layer in one block */
     size_t block_bytes;
     size_t n_blocks, max_blocks; /* allocated so far; the budget */
     struct cria_kv_block *free;
@@ -35,8 +36,8 @@ typedef struct cria_kv_seq {
 } cria_kv_seq;
 
 /* budget_bytes 0: no bound but memory. CRIA_EINVAL when it does not hold a single block. */
-cria_status cria_kv_pool_init(cria_kv_pool *pool, cria_ctx *ctx, const cria_config *config, enum cria_kv_elem elem,
-                              uint64_t budget_bytes, cria_error *err);
+cria_status cria_kv_pool_init(cria_kv_pool *pool, cria_ctx *ctx, const cria_config *config,
+                              enum cria_kv_elem elem, uint64_t budget_bytes, cria_error *err);
 /* All sequences must have been freed. */
 void cria_kv_pool_fini(cria_kv_pool *pool);
 

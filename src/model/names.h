@@ -27,11 +27,13 @@ enum cria_slot {
 
 #define CRIA_NAME_MAX 96u
 
-/* Writes the tensor's name without its ".weight" into out: "layers.3.attention.wq", "blk.3.attn_q". layer is ignored for
- * slots of the whole model. False where the container's naming has no such weight. */
-bool cria_slot_name(enum cria_container_kind kind, enum cria_slot slot, uint32_t layer, char out[CRIA_NAME_MAX]);
+/* Writes the tensor's name without its ".weight" into out: "layers.3.attention.wq", "blk.3.attn_q". layer is
+ * ignored for slots of the whole model. False where the container's naming has no such weight. */
+bool cria_slot_name(enum cria_container_kind kind, enum cria_slot slot, uint32_t layer,
+                    char out[CRIA_NAME_MAX]);
 
-/* True for tensors that files carry but the model computes itself (Meta's rope.freqs, Hugging Face's inv_freq). */
+/* True for tensors that files carry but the model computes itself (Meta's rope.freqs, Hugging Face's
+ * inv_freq). */
 bool cria_name_is_derived(const char *name);
 
 #endif

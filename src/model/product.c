@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Products of activations and packed weights: chooses how the activations meet each matrix (float32, int16 or int8),
- * prepares them once for all matrices that want them alike, and splits the rows of the matrices among the threads.
+ * Products of activations and packed weights: chooses how the activations meet each matrix (float32, int16 or
+ * int8), prepares them once for all matrices that want them alike, and splits the rows of the matrices among
+ * the threads.
  */
 #include "model/scratch.h"
 
@@ -53,7 +54,8 @@ static void multiply_blocks(void *arg, size_t begin, size_t end, uint32_t worker
         if (b0 >= b1) continue;
         const cria_matrix *w = job->items[i]->w;
         (job->act->planes == 0 ? kern->matmul_f : kern->matmul_q)(w, job->act, job->items[i]->y, w->spec.rows,
-                                                                 (uint32_t)(b0 - first), (uint32_t)(b1 - first), scratch);
+                                                                  (uint32_t)(b0 - first),
+                                                                  (uint32_t)(b1 - first), scratch);
     }
 }
 
@@ -87,8 +89,8 @@ void cria_products(struct cria_scratch *s, enum cria_role role, const float *x, 
         job.first_block[job.n_items] = blocks;
 
         if (form.planes != 0) cria_pool_for(s->pool, n, n / (4 * threads) + 1, quantize_rows, &job);
-        /* Eight pieces a thread even out cores of unequal speed; pieces of four blocks and more keep the kernels'
-         * register tiles full. */
+        /* Eight pieces a thread even out cores of unequal speed; pieces of four blocks and more keep the
+         * kernels' register tiles full. */
         const uint32_t grain = (uint32_t)round_up(blocks / (8 * threads) + 1, 4);
         cria_pool_for(s->pool, blocks, grain, multiply_blocks, &job);
     }

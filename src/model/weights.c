@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loading weights in three passes over the same list of slots: bind (find each tensor, check type and shape, decide its
- * packed form), place (sum the sizes with overflow checks), pack (in parallel over row blocks, dropping each source's
- * pages as it is done, so that file and packed copy are never both resident in whole). Packed is into memory or, for a
- * model that is worth it, straight into a new entry of the cache; where there is an entry already it is mapped instead.
+ * Loading weights in three passes over the same list of slots: bind (find each tensor, check type and shape,
+ * decide its packed form), place (sum the sizes with overflow checks), pack (in parallel over row blocks,
+ * dropping each source's pages as it is done, so that file and packed copy are never both resident in whole).
+ * Packed is into memory or, for a model that is worth it, straight into a new entry of the cache; where there
+ * is an entry already it is mapped instead.
  */
 #include "model/weights.h"
 
@@ -28,10 +29,10 @@
 struct binding {
     const cria_tensor *tensor;
     const cria_tensor *scales, *biases; /* MLX-quantized; NULL otherwise */
-    cria_matrix *matrix; /* a matrix … */
-    const float **vector; /* … or a vector; never both */
+    cria_matrix *matrix;                /* a matrix … */
+    const float **vector;               /* … or a vector; never both */
     cria_source source;
-    uint64_t offset;     /* within the data */
+    uint64_t offset; /* within the data */
 };
 
 struct loader {
@@ -62,16 +63,19 @@ static cria_status wrong_shape(const struct loader *l, const cria_tensor *t, uin
         at += (size_t)snprintf(got + at, sizeof got - at, "%s%" PRIu64, i ? " x " : "", t->shape[i]);
     if (rows == 0)
         return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE,
-                         "%s: the tensor %s has the shape (%s), but the configuration asks for (%" PRIu64 ").",
+                         "%s: the tensor %s has the shape (%s), but the configuration asks for (%" PRIu64
+                         ").",
                          cria_container_path(l->file), t->name, got, cols);
     return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE,
-                     "%s: the tensor %s has the shape (%s), but the configuration asks for (%" PRIu64 " x %" PRIu64 ").",
+                     "%s: the tensor %s has the shape (%s), but the configuration asks for (%" PRIu64
+                     " x %" PRIu64 ").",
                      cria_container_path(l->file), t->name, got, rows, cols);
 }
 
 static cria_status wrong_dtype(const struct loader *l, const cria_tensor *t, const char *want) {
-    return cria_fail(l->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE, "%s: the tensor %s is of type %s, but must be %s.",
-                     cria_container_path(l->file), t->name, cria_dtype_info(t->dtype)->text, want);
+    return cria_fail(l->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
+                     "%s: the tensor %s is of type %s, but must be %s.", cria_container_path(l->file),
+                     t->name, cria_dtype_info(t->dtype)->text, want);
 }
 
 static const cria_tensor *find(struct loader *l, const char *stem, const char *suffix) {
@@ -86,41 +90,52 @@ static bool is_matrix(const cria_tensor *t, uint64_t rows, uint64_t cols) {
 
 static bool scale_type_of(cria_dtype dtype, enum cria_scale_type *out) {
     switch (dtype) {
-    case CRIA_DTYPE_F32: *out = CRIA_SCALE_F32; return true;
-    case CRIA_DTYPE_F16: *out = CRIA_SCALE_F16; return true;
-    case CRIA_DTYPE_BF16: *out = CRIA_SCALE_BF16; return true;
-    default: return false;
+    case CRIA_DTYPE_F32:
+        *out = CRIA_SCALE_F32;
+        return true;
+    case CRIA_DTYPE_F16:
+        *out = CRIA_SCALE_F16;
+        return true;
+    case CRIA_DTYPE_BF16:
+        *out = CRIA_SCALE_BF16;
+        return true;
+    default:
+        return false;
     }
 }
 
 /* MLX: codes in X.weight (uint32), X.scales, and X.biases in affine mode. */
 static cria_status bind_mlx_quantized(struct loader *l, const char *stem, const cria_tensor *t,
-                                      const cria_tensor *scales, uint32_t rows, uint32_t cols, struct binding *b,
-                                      cria_matrix_spec *spec) {
+                                      const cria_tensor *scales, uint32_t rows, uint32_t cols,
+                                      struct binding *b, cria_matrix_spec *spec) {
     const struct cria_mlx_quantization *q = &l->config->quantization;
     const char *path = cria_container_path(l->file);
     if (!q->present)
-        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE,
-                         "%s: there is a tensor %s, so %s is quantized, but config.json has no \"quantization\".", path,
-                         scales->name, t->name);
+        return cria_fail(
+            l->err, CRIA_EFORMAT, CRIA_NOWHERE,
+            "%s: there is a tensor %s, so %s is quantized, but config.json has no \"quantization\".", path,
+            scales->name, t->name);
     if (t->dtype != CRIA_DTYPE_U32) return wrong_dtype(l, t, "uint32 (packed codes), since it has scales");
 
     const bool affine = strcmp(q->mode, "affine") == 0;
     enum cria_scale_type type = CRIA_SCALE_F32;
     bool known;
     if (affine) {
-        if (!scale_type_of(scales->dtype, &type)) return wrong_dtype(l, scales, "float32, float16 or bfloat16");
+        if (!scale_type_of(scales->dtype, &type))
+            return wrong_dtype(l, scales, "float32, float16 or bfloat16");
         known = cria_matrix_spec_mlx_affine(rows, cols, q->bits, q->group, type, spec);
     } else {
         if (scales->dtype != CRIA_DTYPE_U8) return wrong_dtype(l, scales, "uint8");
-        known = cria_matrix_spec_mlx_fp(q->mode, rows, cols, spec) && spec->bits == q->bits && spec->group == q->group;
+        known = cria_matrix_spec_mlx_fp(q->mode, rows, cols, spec) && spec->bits == q->bits &&
+                spec->group == q->group;
     }
     if (!known)
-        return cria_fail(l->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
-                         "%s: %s with %u columns cannot be quantized as mode %s, %u bits, group size %u says; affine "
-                         "knows 2, 3, 4, 5, 6, 8 bits and groups of 32, 64, 128 that divide the columns; mxfp4, nvfp4 "
-                         "and mxfp8 have one size each.",
-                         path, t->name, cols, q->mode, q->bits, q->group);
+        return cria_fail(
+            l->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
+            "%s: %s with %u columns cannot be quantized as mode %s, %u bits, group size %u says; affine "
+            "knows 2, 3, 4, 5, 6, 8 bits and groups of 32, 64, 128 that divide the columns; mxfp4, nvfp4 "
+            "and mxfp8 have one size each.",
+            path, t->name, cols, q->mode, q->bits, q->group);
 
     const uint64_t words = (uint64_t)cols * q->bits / 32;
     if (!is_matrix(t, rows, words)) return wrong_shape(l, t, rows, words);
@@ -137,7 +152,8 @@ static cria_status bind_mlx_quantized(struct loader *l, const char *stem, const 
             snprintf(name, sizeof name, "%s.biases", stem);
             return no_tensor(l, name);
         }
-        if (biases->dtype != scales->dtype) return wrong_dtype(l, biases, cria_dtype_info(scales->dtype)->text);
+        if (biases->dtype != scales->dtype)
+            return wrong_dtype(l, biases, cria_dtype_info(scales->dtype)->text);
         if (!is_matrix(biases, rows, groups)) return wrong_shape(l, biases, rows, groups);
         l->n_used++;
         l->n_source_bytes += biases->nbytes;
@@ -147,8 +163,8 @@ static cria_status bind_mlx_quantized(struct loader *l, const char *stem, const 
     return CRIA_OK;
 }
 
-static cria_status bind_plain(struct loader *l, const cria_tensor *t, uint32_t rows, uint32_t cols, struct binding *b,
-                              cria_matrix_spec *spec) {
+static cria_status bind_plain(struct loader *l, const cria_tensor *t, uint32_t rows, uint32_t cols,
+                              struct binding *b, cria_matrix_spec *spec) {
     static const struct {
         cria_dtype dtype;
         enum cria_source_kind kind;
@@ -166,11 +182,12 @@ static cria_status bind_plain(struct loader *l, const cria_tensor *t, uint32_t r
         b->source.data = t->data;
         return CRIA_OK;
     }
-    return wrong_dtype(l, t, "a type of weights (float32, float16, bfloat16, Q4_0, Q4_1, Q5_0, Q5_1 or Q8_0)");
+    return wrong_dtype(l, t,
+                       "a type of weights (float32, float16, bfloat16, Q4_0, Q4_1, Q5_0, Q5_1 or Q8_0)");
 }
 
-static cria_status bind_matrix(struct loader *l, enum cria_slot slot, uint32_t layer, uint32_t rows, uint32_t cols,
-                               cria_matrix *out) {
+static cria_status bind_matrix(struct loader *l, enum cria_slot slot, uint32_t layer, uint32_t rows,
+                               uint32_t cols, cria_matrix *out) {
     char stem[CRIA_NAME_MAX], name[CRIA_NAME_MAX + 16];
     cria_slot_name(cria_container_kind(l->file), slot, layer, stem);
     snprintf(name, sizeof name, "%s.weight", stem);
@@ -195,7 +212,8 @@ static cria_status bind_matrix(struct loader *l, enum cria_slot slot, uint32_t l
     return CRIA_OK;
 }
 
-static cria_status bind_vector(struct loader *l, enum cria_slot slot, uint32_t layer, uint32_t n, const float **out) {
+static cria_status bind_vector(struct loader *l, enum cria_slot slot, uint32_t layer, uint32_t n,
+                               const float **out) {
     char stem[CRIA_NAME_MAX], name[CRIA_NAME_MAX + 16];
     cria_slot_name(cria_container_kind(l->file), slot, layer, stem);
     snprintf(name, sizeof name, "%s.weight", stem);
@@ -227,7 +245,8 @@ static cria_status bind_layer(struct loader *l, uint32_t i) {
     return st;
 }
 
-/* A tensor that nothing has asked for would change the model if it were understood (a bias, an adapter): refuse it. */
+/* A tensor that nothing has asked for would change the model if it were understood (a bias, an adapter):
+ * refuse it. */
 static cria_status check_all_used(const struct loader *l, bool tied) {
     const size_t n = cria_container_count(l->file);
     size_t derived = 0;
@@ -242,24 +261,27 @@ static cria_status check_all_used(const struct loader *l, bool tied) {
             used = t == b->tensor || t == b->scales || t == b->biases;
         }
         if (!used)
-            return cria_fail(l->err, CRIA_EUNSUPPORTED, i,
-                             "%s: the tensor %s is not part of a Llama model of %u layers%s; this version does not know "
-                             "what to do with it.",
-                             cria_container_path(l->file), t->name, l->config->n_layers,
-                             tied ? " with tied embeddings" : "");
+            return cria_fail(
+                l->err, CRIA_EUNSUPPORTED, i,
+                "%s: the tensor %s is not part of a Llama model of %u layers%s; this version does not know "
+                "what to do with it.",
+                cria_container_path(l->file), t->name, l->config->n_layers,
+                tied ? " with tied embeddings" : "");
     }
     return CRIA_OK;
 }
 
 /* ---- rope ---- */
 
-/* inv_freq[i] = theta^(−2i/e), divided by the factors that a GGUF of Llama 3.1 and later carries in rope_freqs. */
+/* inv_freq[i] = theta^(−2i/e), divided by the factors that a GGUF of Llama 3.1 and later carries in
+ * rope_freqs. */
 static cria_status read_rope(struct loader *l) {
     const cria_config *c = l->config;
     const uint32_t half = c->e / 2;
     char stem[CRIA_NAME_MAX];
     const cria_tensor *t = NULL;
-    if (cria_slot_name(cria_container_kind(l->file), CRIA_SLOT_ROPE_FACTORS, 0, stem)) t = find(l, stem, ".weight");
+    if (cria_slot_name(cria_container_kind(l->file), CRIA_SLOT_ROPE_FACTORS, 0, stem))
+        t = find(l, stem, ".weight");
     if (t != NULL) {
         if (t->dtype != CRIA_DTYPE_F32) return wrong_dtype(l, t, "float32");
         if (t->ndim != 1 || t->shape[0] != half) return wrong_shape(l, t, 0, half);
@@ -273,7 +295,8 @@ static cria_status read_rope(struct loader *l) {
         double factor = 1.0;
         if (t != NULL) factor = (double)cria_f32_from_bits(cria_load_u32(t->data + 4 * (size_t)i));
         if (!(factor > 0.0 && factor <= 1e9))
-            return cria_fail(l->err, CRIA_EFORMAT, i, "%s: item %u of the tensor %s is %g, but must be a positive number.",
+            return cria_fail(l->err, CRIA_EFORMAT, i,
+                             "%s: item %u of the tensor %s is %g, but must be a positive number.",
                              cria_container_path(l->file), i, t->name, factor);
         l->w->inv_freq[i] = cria_exp_f64(-2.0 * i / c->e * log_theta) / factor;
     }
@@ -284,7 +307,8 @@ static cria_status read_rope(struct loader *l) {
 
 static size_t binding_bytes(const struct binding *b) {
     const size_t n = b->matrix ? cria_matrix_bytes(b->matrix) : (size_t)b->tensor->shape[0] * sizeof(float);
-    return (n + CRIA_ALIGN - 1) / CRIA_ALIGN * CRIA_ALIGN; /* n is far below SIZE_MAX: the tensor lies in a file */
+    return (n + CRIA_ALIGN - 1) / CRIA_ALIGN *
+           CRIA_ALIGN; /* n is far below SIZE_MAX: the tensor lies in a file */
 }
 
 static cria_status place(struct loader *l) {
@@ -292,17 +316,18 @@ static cria_status place(struct loader *l) {
     for (size_t i = 0; i < l->n_bindings; i++) {
         l->bindings[i].offset = total;
         if (!cria_add_ok(total, binding_bytes(&l->bindings[i]), &total))
-            return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s: the weights are too large for this machine.",
-                             cria_container_path(l->file));
+            return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE,
+                             "%s: the weights are too large for this machine.", cria_container_path(l->file));
     }
     l->w->n_bytes = total;
     return CRIA_OK;
 }
 
 static cria_status not_finite(const struct loader *l, const struct binding *b, size_t row) {
-    return cria_fail(l->err, CRIA_EFORMAT, row,
-                     "%s: row %zu of the tensor %s holds a weight, scale or bias that is not a finite number.",
-                     cria_container_path(l->file), row, b->tensor->name);
+    return cria_fail(
+        l->err, CRIA_EFORMAT, row,
+        "%s: row %zu of the tensor %s holds a weight, scale or bias that is not a finite number.",
+        cria_container_path(l->file), row, b->tensor->name);
 }
 
 struct pack_job {
@@ -314,10 +339,12 @@ struct pack_job {
 static void pack_blocks(void *arg, size_t begin, size_t end, uint32_t worker) {
     struct pack_job *job = arg;
     (void)worker;
-    const size_t bad = cria_matrix_pack(job->b->matrix, &job->b->source, job->dst, (uint32_t)begin, (uint32_t)end);
+    const size_t bad =
+        cria_matrix_pack(job->b->matrix, &job->b->source, job->dst, (uint32_t)begin, (uint32_t)end);
     size_t seen = atomic_load_explicit(&job->bad_row, memory_order_relaxed);
-    while (bad < seen && !atomic_compare_exchange_weak_explicit(&job->bad_row, &seen, bad, memory_order_relaxed,
-                                                                memory_order_relaxed)) {}
+    while (bad < seen && !atomic_compare_exchange_weak_explicit(&job->bad_row, &seen, bad,
+                                                                memory_order_relaxed, memory_order_relaxed)) {
+    }
 }
 
 static cria_status pack_matrix(struct loader *l, const struct binding *b, uint8_t *dst) {
@@ -398,29 +425,34 @@ static cria_status init_cache(struct loader *l, cria_cache *k, cria_error *why) 
     cria_status st = cria_container_identify(l->file, &source, why);
     if (st) return st;
     cria_cache_piece *pieces = cria_malloc_array(l->ctx, l->n_bindings, sizeof *pieces);
-    if (pieces == NULL) return cria_fail_nomem(why, "the list of packed weights", l->n_bindings * sizeof *pieces);
+    if (pieces == NULL)
+        return cria_fail_nomem(why, "the list of packed weights", l->n_bindings * sizeof *pieces);
     for (size_t i = 0; i < l->n_bindings; i++) {
         const struct binding *b = &l->bindings[i];
         const cria_matrix_spec *spec = b->matrix ? &b->matrix->spec : NULL;
         pieces[i] = (cria_cache_piece){b->tensor->name, spec, b->offset, binding_bytes(b)};
     }
-    st = cria_cache_init(k, l->ctx, l->opts->cache_folder, &source, pieces, l->n_bindings, (size_t)l->w->n_bytes, why);
+    st = cria_cache_init(k, l->ctx, l->opts->cache_folder, &source, pieces, l->n_bindings,
+                         (size_t)l->w->n_bytes, why);
     cria_free(l->ctx, pieces);
     return st;
 }
 
-/* Has the disk read what begins_alike will look at, all at once: one after the other would wait once a matrix. */
+/* Has the disk read what begins_alike will look at, all at once: one after the other would wait once a
+ * matrix. */
 static void fetch_beginnings(const struct loader *l, const uint8_t *data) {
     for (size_t i = 0; i < l->n_bindings; i++) {
         const struct binding *b = &l->bindings[i];
-        const size_t all = (size_t)b->tensor->nbytes, rows = CRIA_ROWS * b->source.row_bytes; /* at most 2^30 */
+        const size_t all = (size_t)b->tensor->nbytes,
+                     rows = CRIA_ROWS * b->source.row_bytes; /* at most 2^30 */
         cria_mapfile_willneed(data + b->offset, b->matrix ? b->matrix->block_bytes : binding_bytes(b));
         cria_mapfile_willneed(b->tensor->data, b->matrix && rows < all ? rows : all);
     }
 }
 
-/* The first rows of every matrix, and every vector, packed anew and compared: an entry of other files, of another
- * layout or full of zeros does not pass, and it costs a few pages of each. scratch: room for the largest. */
+/* The first rows of every matrix, and every vector, packed anew and compared: an entry of other files, of
+ * another layout or full of zeros does not pass, and it costs a few pages of each. scratch: room for the
+ * largest. */
 static bool begins_alike(struct loader *l, const uint8_t *data, uint8_t *scratch) {
     fetch_beginnings(l, data);
     for (size_t i = 0; i < l->n_bindings; i++) {
@@ -450,8 +482,8 @@ static cria_status use_entry(struct loader *l, const cria_cache *k, bool *used, 
     } else if (begins_alike(l, map.data + k->data_offset, scratch)) {
         *used = true;
     } else {
-        cria_log(l->ctx, CRIA_LOG_INFO, "%s/%s holds other weights or another layout; it is not used.", k->folder,
-                 k->name);
+        cria_log(l->ctx, CRIA_LOG_INFO, "%s/%s holds other weights or another layout; it is not used.",
+                 k->folder, k->name);
     }
     cria_free(l->ctx, scratch);
     if (!*used) {
@@ -460,12 +492,14 @@ static cria_status use_entry(struct loader *l, const cria_cache *k, bool *used, 
     }
     point_to(l, map.data + k->data_offset);
     l->w->map = map;
-    if (l->opts->progress != NULL) l->opts->progress(l->opts->progress_user, l->n_source_bytes, l->n_source_bytes);
+    if (l->opts->progress != NULL)
+        l->opts->progress(l->opts->progress_user, l->n_source_bytes, l->n_source_bytes);
     cria_log(l->ctx, CRIA_LOG_INFO, "The packed weights are mapped from %s/%s.", k->folder, k->name);
     return CRIA_OK;
 }
 
-/* Packs into a new entry. What is wrong with the model itself goes to *packed, and what with the cache is returned. */
+/* Packs into a new entry. What is wrong with the model itself goes to *packed, and what with the cache is
+ * returned. */
 static cria_status make_entry(struct loader *l, const cria_cache *k, cria_status *packed, cria_error *why) {
     cria_outfile entry;
     cria_status st = cria_cache_create(k, &entry, why);
@@ -477,8 +511,8 @@ static cria_status make_entry(struct loader *l, const cria_cache *k, cria_status
     }
     st = cria_outfile_commit(&entry, &l->w->map, why);
     if (!st)
-        cria_log(l->ctx, CRIA_LOG_INFO, "The packed weights are kept in %s/%s (%zu bytes).", k->folder, k->name,
-                 k->total);
+        cria_log(l->ctx, CRIA_LOG_INFO, "The packed weights are kept in %s/%s (%zu bytes).", k->folder,
+                 k->name, k->total);
     return st;
 }
 
@@ -508,17 +542,21 @@ static cria_status provide(struct loader *l) {
 static cria_status load(struct loader *l) {
     const cria_config *c = l->config;
     cria_weights *w = l->w;
-    /* A layer has tensors of its own, so their number bounds the layers before anything is allocated for them. */
+    /* A layer has tensors of its own, so their number bounds the layers before anything is allocated for
+     * them. */
     if (c->n_layers > cria_container_count(l->file))
-        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s: the model has %u layers, but the file only %zu tensors.",
+        return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE,
+                         "%s: the model has %u layers, but the file only %zu tensors.",
                          cria_container_path(l->file), c->n_layers, cria_container_count(l->file));
-    const size_t slots = (size_t)c->n_layers * (CRIA_SLOT_COUNT - CRIA_SLOT_FIRST_OF_LAYER) + CRIA_SLOT_FIRST_OF_LAYER;
+    const size_t slots =
+        (size_t)c->n_layers * (CRIA_SLOT_COUNT - CRIA_SLOT_FIRST_OF_LAYER) + CRIA_SLOT_FIRST_OF_LAYER;
     w->layers = cria_calloc(l->ctx, c->n_layers, sizeof *w->layers);
     l->bindings = cria_calloc(l->ctx, slots, sizeof *l->bindings);
     if (w->layers == NULL || l->bindings == NULL)
         return cria_fail_nomem(l->err, "the list of tensors", slots * sizeof *l->bindings);
 
-    const bool tied = cria_container_kind(l->file) == CRIA_CONTAINER_GGUF && find(l, "output", ".weight") == NULL;
+    const bool tied =
+        cria_container_kind(l->file) == CRIA_CONTAINER_GGUF && find(l, "output", ".weight") == NULL;
     cria_status st = bind_matrix(l, CRIA_SLOT_TOK_EMBEDDINGS, 0, c->V, c->d, &w->tok_embeddings);
     for (uint32_t i = 0; i < c->n_layers && !st; i++) st = bind_layer(l, i);
     if (!st) st = bind_vector(l, CRIA_SLOT_NORM, 0, c->d, &w->norm);

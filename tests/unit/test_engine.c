@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The engine on a tiny model, through the public interface: the same bits however rows are cut, mixed and threaded; failure
- * leaves sequences as they were; budgets hold; every allocation of open and eval may fail. */
+/* The engine on a tiny model, through the public interface: the same bits however rows are cut, mixed and
+ * threaded; failure leaves sequences as they were; budgets hold; every allocation of open and eval may fail.
+ */
 #include "tiny_model.h"
 
 #include <math.h>
@@ -180,7 +181,8 @@ static void the_context_is_a_bound(void **unused) {
     assert_int_equal(cria_engine_eval(m.engine, rows, TINY_CONTEXT, NULL, &m.err), CRIA_OK);
     assert_int_equal(cria_engine_eval(m.engine, rows, 1, NULL, &m.err), CRIA_EFULL);
     assert_int_equal(cria_sequence_length(s), TINY_CONTEXT);
-    /* The default budget is one whole context: nothing is left for another sequence until this one shrinks. */
+    /* The default budget is one whole context: nothing is left for another sequence until this one shrinks.
+     */
     cria_sequence *t = sequence(&m);
     rows[0].sequence = t;
     assert_int_equal(cria_engine_eval(m.engine, rows, 1, NULL, &m.err), CRIA_EFULL);
@@ -200,7 +202,8 @@ static void eval_allocates_only_kv_blocks(void **unused) {
     cria_row row = {s, 1, true};
     assert_int_equal(cria_engine_eval(m.engine, &row, 1, logits, &m.err), CRIA_OK);
     const uint64_t before = cria_mem_count(m.ctx);
-    for (int i = 1; i < 64; i++) assert_int_equal(cria_engine_eval(m.engine, &row, 1, logits, &m.err), CRIA_OK);
+    for (int i = 1; i < 64; i++)
+        assert_int_equal(cria_engine_eval(m.engine, &row, 1, logits, &m.err), CRIA_OK);
     assert_int_equal(cria_mem_count(m.ctx), before);
     cria_sequence_free(s);
     stop(&m);
@@ -280,11 +283,14 @@ static void loading_can_be_cancelled(void **unused) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_bits_however_it_is_run), cmocka_unit_test(same_bits_in_a_mixed_batch),
-        cmocka_unit_test(truncate_and_go_on), cmocka_unit_test(bad_rows_change_nothing),
-        cmocka_unit_test(the_context_is_a_bound), cmocka_unit_test(eval_allocates_only_kv_blocks),
-        cmocka_unit_test(options_of_another_version_are_refused), cmocka_unit_test(every_allocation_may_fail),
-        cmocka_unit_test(loading_can_be_cancelled)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(same_bits_however_it_is_run),
+                                       cmocka_unit_test(same_bits_in_a_mixed_batch),
+                                       cmocka_unit_test(truncate_and_go_on),
+                                       cmocka_unit_test(bad_rows_change_nothing),
+                                       cmocka_unit_test(the_context_is_a_bound),
+                                       cmocka_unit_test(eval_allocates_only_kv_blocks),
+                                       cmocka_unit_test(options_of_another_version_are_refused),
+                                       cmocka_unit_test(every_allocation_may_fail),
+                                       cmocka_unit_test(loading_can_be_cancelled)};
     return cmocka_run_group_tests(tests, write_model, remove_model);
 }

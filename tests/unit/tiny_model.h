@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A whole model of a few kilobytes, written as a GGUF file with format_unit.h's writers: byte-level vocabulary of the 256
- * bytes and an end mark, two layers, weights from a small generator. For tests of model/ and engine/. */
+/* A whole model of a few kilobytes, written as a GGUF file with format_unit.h's writers: byte-level
+ * vocabulary of the 256 bytes and an end mark, two layers, weights from a small generator. For tests of
+ * model/ and engine/. */
 #ifndef CRIA_TESTS_TINY_MODEL_H
 #define CRIA_TESTS_TINY_MODEL_H
 
@@ -8,7 +9,16 @@
 #include "base/utf8.h"
 #include <unistd.h>
 
-enum { TINY_D = 64, TINY_L = 2, TINY_H = 4, TINY_HK = 2, TINY_E = 16, TINY_F = 96, TINY_V = 257, TINY_CONTEXT = 200 };
+enum {
+    TINY_D = 64,
+    TINY_L = 2,
+    TINY_H = 4,
+    TINY_HK = 2,
+    TINY_E = 16,
+    TINY_F = 96,
+    TINY_V = 257,
+    TINY_CONTEXT = 200
+};
 
 static inline void tiny_u32(struct out *o, const char *key, uint32_t v) {
     gguf_key(o, key, 4);
@@ -66,7 +76,8 @@ struct tiny_tensor {
     uint64_t bytes;
 };
 
-static inline void tiny_add(struct tiny_tensor *t, size_t *n, const char *name, uint64_t n0, uint64_t n1, uint32_t type) {
+static inline void tiny_add(struct tiny_tensor *t, size_t *n, const char *name, uint64_t n0, uint64_t n1,
+                            uint32_t type) {
     snprintf(t[*n].name, sizeof t[*n].name, "%s", name);
     t[*n].n0 = n0;
     t[*n].n1 = n1;
@@ -156,7 +167,8 @@ static inline struct out tiny_model_bytes(void) {
     return o;
 }
 
-/* Writes the bytes to a new file under the system's temporary folder; path is filled in. unlink it after opening. */
+/* Writes the bytes to a new file under the system's temporary folder; path is filled in. unlink it after
+ * opening. */
 static inline void tiny_model_file(const struct out *o, char path[64]) {
     snprintf(path, 64, "%s/cria-tiny-XXXXXX", P_tmpdir);
     const int fd = mkstemp(path);
