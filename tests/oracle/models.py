@@ -218,7 +218,7 @@ def spm_model_of_pieces(pieces, byte_fallback=False):
 
 
 def spm_model_dummy(vocab):
-    """vocab pieces: the three specials, printable ASCII, and fill. For models whose real tokenizer is of another kind."""
+    """vocab pieces: three specials, printable ASCII and fill; for models whose own tokenizer is of another kind."""
     pieces = [("<unk>", 0.0, 2), ("<s>", 0.0, 3), ("</s>", 0.0, 3)]
     pieces += [("▁" if c == 32 else chr(c), -float(c), 1) for c in range(32, 127)]
     pieces += [(f"piece{i}", -1000.0 - i, 1) for i in range(vocab - len(pieces))]
@@ -266,10 +266,12 @@ def bpe_vocab(vocab):
     return tokens, merges
 
 
-def write_gguf(path, shape, weights, kind, tokenizer="llama", tied=False, pre="gpt-2"):
+def write_gguf(path, shape, weights, kind, tokenizer="llama", tied=False, pre="gpt-2", alignment=None):
     """weights: numpy arrays under MLX names. kind: a key of GGUF_TYPES for the matrices; vectors stay F32."""
     out = gguf.GGUFWriter(str(path), "llama")
     out.add_name("test")
+    if alignment:
+        out.add_custom_alignment(alignment)
     out.add_context_length(512)
     out.add_embedding_length(shape.dim)
     out.add_block_count(shape.layers)

@@ -79,7 +79,8 @@ class Reference:
         # MLX multiplies by a transposed view three times slower than by its copy.
         matrices = {k: w.T for k, w in self.w.items() if w.ndim == 2 and k != "tok_embeddings.weight"}
         mx.eval(self.w)
-        self.products = {k: np.array(w, copy=False) if numpy_products else mx.contiguous(w) for k, w in matrices.items()}
+        self.products = {k: np.array(w, copy=False) if numpy_products else mx.contiguous(w)
+                         for k, w in matrices.items()}
         self.numpy_products = numpy_products
         mx.eval([] if numpy_products else self.products)
 

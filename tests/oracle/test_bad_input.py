@@ -69,15 +69,17 @@ def good(tmp_path_factory):
         if kind not in made:
             folder = tmp_path_factory.mktemp("good")
             if "/" in kind:
-                gguf_type, tokenizer = kind.split("/")
-                made[kind] = models.write_gguf(folder / "m.gguf", SHAPE, models.random_weights(SHAPE), gguf_type, tokenizer)
+                gguf_type, tokenizer = kind.removesuffix(" aligned").split("/")
+                made[kind] = models.write_gguf(folder / "m.gguf", SHAPE, models.random_weights(SHAPE), gguf_type,
+                                               tokenizer, alignment=64 if kind.endswith(" aligned") else None)
             else:
                 made[kind] = store(folder / "m", kind)
         return made[kind]
     return get
 
 
-@pytest.mark.parametrize("kind", ["f32", "q4g64", "q3g32", "mxfp4", "nvfp4", "mxfp8", "F32/llama", "Q4_1/gpt2", "Q8_0/llama"])
+@pytest.mark.parametrize("kind", ["f32", "q4g64", "q3g32", "mxfp4", "nvfp4", "mxfp8", "F32/llama", "Q4_1/gpt2",
+                                  "Q8_0/llama", "Q4_1/gpt2 aligned"])
 def test_the_good_models_run(asan, good, kind):
     """Otherwise every case below would pass for the wrong reason."""
     result = asan(good(kind))
@@ -220,13 +222,15 @@ for _field, _values in {"group_size": (32, 128, 0, -64, 48, 1 << 31, 1 << 62, "6
                         "bits": (3, 8, 0, -4, 1, 7, 16, 1 << 62, "4", 4.5, []),
                         "mode": ("affin", "mxfp4", "nvfp4", "mxfp8", "", "x" * 5000, 4, [])}.items():
     for _value in _values:
-        config_case(f"{_field} {str(_value)[:12]!r}", lambda c, f=_field, v=_value: c["quantization"].update({f: v}), "q4g64")
+        config_case(f"{_field} {str(_value)[:12]!r}", lambda c, f=_field, v=_value: c["quantization"].update({f: v}),
+                    "q4g64")
 config_case("quantization absent", lambda c: c.pop("quantization"), "q4g64")
 config_case("quantization an array", lambda c: c.update({"quantization": [64, 4]}), "q4g64")
 config_case("quantization unknown field", lambda c: c["quantization"].update({"layers": 4}), "q4g64")
 for _mode, _field, _value in (("mxfp4", "bits", 8), ("mxfp4", "group_size", 16), ("nvfp4", "group_size", 32),
                               ("mxfp8", "bits", 4), ("mxfp4", "mode", "nvfp4"), ("mxfp8", "mode", "affine")):
-    config_case(f"{_mode} with {_field} {_value}", lambda c, f=_field, v=_value: c["quantization"].update({f: v}), _mode)
+    config_case(f"{_mode} with {_field} {_value}", lambda c, f=_field, v=_value: c["quantization"].update({f: v}),
+                _mode)
 
 
 # ---- tensors ----
@@ -280,7 +284,8 @@ tensor_case("extra tensor", lambda w: w.update({"layers.0.attention.bias": mx.ze
 tensor_case("extra layer", lambda w: w.update({"layers.7.attention_norm.weight": mx.ones((64,))}))
 tensor_case("strange name", lambda w: w.update({"evil\x1b[31m\n": mx.ones((64,))}))
 tensor_case("none", lambda w: w.clear())
-tensor_case("names of another library", lambda w: w.update({"model.embed_tokens.weight": w.pop("tok_embeddings.weight")}))
+tensor_case("names of another library",
+            lambda w: w.update({"model.embed_tokens.weight": w.pop("tok_embeddings.weight")}))
 tensor_case("scales of a float matrix", lambda w: w.update({"output.scales": mx.ones((SHAPE.vocab, 1))}))
 
 W = "layers.0.attention.wq."
@@ -345,7 +350,8 @@ for _what, _offset, _fmt, _values in (
 for _what, _offset, _fmt, _values in (
         ("signature", 0, "I", (0,)), ("encrypted", 8, "H", (1,)), ("method", 10, "H", (1, 12, 99)),
         ("compressed size", 20, "I", (0, 1, 0x7FFFFFFF, 0xFFFFFFFF)), ("size", 24, "I", (0, 1, 0x7FFFFFFF, 0xFFFFFFFF)),
-        ("name length", 28, "H", (0, 65535)), ("extra length", 30, "H", (1, 65535)), ("comment length", 32, "H", (1, 65535)),
+        ("name length", 28, "H", (0, 65535)), ("extra length", 30, "H", (1, 65535)),
+        ("comment length", 32, "H", (1, 65535)),
         ("local offset", 42, "I", (1, 0x7FFFFFFF, 0xFFFFFFFF))):
     for _value in _values:
         bytes_case(f"entry {_what} {_value:#x}", patch(lambda d, o=_offset: central(d, 2) + o, _fmt, _value))
@@ -432,7 +438,8 @@ def npy_dict(shape, descr="<f4", fortran="False"):
 
 
 for _shape in ("(65,)", "(63,)", "(-64,)", "(18446744073709551616,)", "(9223372036854775808, 2)",
-               "(4294967296, 4294967296)", "(4294967296, 4294967296, 0)", "(0,)", "()", "(64", "64", "(6 4,)", "(64,,)", "('64',)",
+               "(4294967296, 4294967296)", "(4294967296, 4294967296, 0)", "(0,)", "()", "(64", "64", "(6 4,)", "(64,,)",
+               "('64',)",
                "(64.0,)", "(1, 1, 1, 1, 1, 64)", "(" + "1, " * 1000 + "64)"):
     npy_case(f"shape {_shape[:30]}", npy_dict(_shape))
 for _descr in ("<f8", "<i4", "<i8", ">f4", "|O", "<c8", "<U16", "f4", "<f4<f4", "", "<V4", "|b1"):
@@ -511,6 +518,14 @@ def set_value(key, gguf_type, fmt, *values):
     return change
 
 
+def overwrite(key, text):
+    """Puts text over a metadata string of the same length."""
+    def change(data):
+        at = value_at(data, key) + 12
+        data[at:at + len(text)] = text
+    return change
+
+
 def rename(key, new):
     def change(data):
         at = key_at(data, key)
@@ -533,7 +548,7 @@ for _value in (0, 1, 1 << 31, 1 << 62, (1 << 64) - 1):
 for _value in (0, 1 << 31, 1 << 63, (1 << 64) - 1):
     gguf_case(f"first key of {_value} bytes", patch(lambda d: 24, "Q", _value))
     gguf_case(f"architecture of {_value} bytes", patch(lambda d: value_at(d, "general.architecture") + 4, "Q", _value))
-gguf_case("architecture falcon", lambda d: d.__setitem__(slice((at := value_at(d, "general.architecture") + 12), at + 5), b"mamba"))
+gguf_case("another architecture", overwrite("general.architecture", b"mamba"))
 gguf_case("value of unknown type", patch(lambda d: value_at(d, "llama.block_count"), "I", 77))
 for _key in ("general.architecture", "llama.embedding_length", "llama.block_count", "llama.feed_forward_length",
              "llama.attention.head_count", "llama.attention.layer_norm_rms_epsilon", "tokenizer.ggml.model",
@@ -555,11 +570,12 @@ for _key in ("tokenizer.ggml.tokens", "tokenizer.ggml.merges", "tokenizer.ggml.t
             gguf_case(f"{_key}: {_value} items", patch(lambda d, k=_key: value_at(d, k) + 8, "Q", _value))
     gguf_case(f"{_key}: of arrays", patch(lambda d, k=_key: value_at(d, k) + 4, "I", 9))
     gguf_case(f"{_key}: of unknown type", patch(lambda d, k=_key: value_at(d, k) + 4, "I", 13))
-gguf_case("scores: one fewer", patch(lambda d: value_at(d, "tokenizer.ggml.scores") + 8, "Q", SHAPE.vocab - 1), "Q8_0/llama")
+gguf_case("scores: one fewer", patch(lambda d: value_at(d, "tokenizer.ggml.scores") + 8, "Q", SHAPE.vocab - 1),
+          "Q8_0/llama")
 for _key in ("tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"):
     gguf_case(f"{_key} outside", set_value(_key, 4, "I", SHAPE.vocab))
-gguf_case("tokenizer unknown", lambda d: d.__setitem__(slice((at := value_at(d, "tokenizer.ggml.model") + 12), at + 4), b"gptx"))
-gguf_case("pre-tokenizer unknown", lambda d: d.__setitem__(slice((at := value_at(d, "tokenizer.ggml.pre") + 12), at + 5), b"gpt-x"))
+gguf_case("tokenizer unknown", overwrite("tokenizer.ggml.model", b"gptx"))
+gguf_case("pre-tokenizer unknown", overwrite("tokenizer.ggml.pre", b"gpt-x"))
 for _name in ("token_embd.weight", "blk.0.attn_q.weight", "blk.1.ffn_down.weight"):
     for _offset, _fmt, _what, _values in ((0, "I", "dimensions", (0, 1, 3, 5, 1 << 31)),
                                           (4, "Q", "columns", (0, 1, 32, 96 + 32, 1 << 31, 1 << 62, (1 << 64) - 32)),
@@ -571,6 +587,10 @@ for _name in ("token_embd.weight", "blk.0.attn_q.weight", "blk.1.ffn_down.weight
     gguf_case(f"{_name} missing", rename(_name, _name[:-1] + "~"))
 gguf_case("two tensors of a name", rename("blk.0.attn_k.weight", "blk.0.attn_v.weight"))
 gguf_case("tensor of a strange name", rename("blk.0.attn_k.weight", "blk\n0\x1battn_k.weight"))
+
+
+for _value in (0, 1, 3, 12, 1 << 31):
+    gguf_case(f"alignment {_value}", set_value("general.alignment", 4, "I", _value), "Q4_1/gpt2 aligned")
 
 
 def poke_block(name, value, kind):

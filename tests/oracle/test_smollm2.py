@@ -8,8 +8,8 @@ from reference import Reference
 
 TEXT = ("In the beginning the Universe was created. This has made a lot of people very angry and been widely regarded "
         "as a bad move. Many races believe that it was created by some sort of god.")
-# At 1.5, as compare.DRAWS has it, the distribution over 49152 tokens is so flat that most intervals of the cumulative one
-# are 1e-5 wide, and the rounding of float32 decides 4 of 200 draws.
+# At 1.5, as compare.DRAWS has it, the distribution over 49152 tokens is so flat that most intervals of the cumulative
+# one are 1e-5 wide, and the rounding of float32 decides 4 of 200 draws.
 DRAWS = [(0.3, 1), (0.7, 7), (1.0, 123456789)]
 FEW_LAYERS = 4  # of 30, where every quantization is tried: MLX takes a minute to quantize the whole model in some
 
