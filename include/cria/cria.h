@@ -120,6 +120,18 @@ CRIA_API uint32_t cria_ctx_threads(const cria_ctx *ctx);
 /* Name of the kernel table in use: "scalar", "avx2", "avx512", "neon". */
 CRIA_API const char *cria_ctx_isa(const cria_ctx *ctx);
 
+/* What this machine can do at most with the context's threads and kernel table, a second: what measurements are
+ * compared with. A multiply-add counts as two operations. */
+typedef struct cria_limits {
+    double read_bytes; /* read from memory, front to back */
+    double f32_ops;    /* fused multiply-adds of float32 in registers */
+    double int8_ops;   /* multiply-adds of the instructions that the table's products of int8 and 4-bit weights are
+                        * made of, widening included, in registers */
+} cria_limits;
+/* Measures them, the best of several tries, in about half a second; anything else that the machine does meanwhile
+ * makes them too low. Needs 256 MiB of memory, more with more than 4 threads, and gives it back. */
+CRIA_API cria_status cria_ctx_measure(cria_ctx *ctx, cria_limits *out, cria_error *err);
+
 /* ---- model ------------------------------------------------------------------------------- */
 
 typedef struct cria_model cria_model;

@@ -4,6 +4,8 @@
 #include "base/ctx.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static void *libc_alloc(void *user, size_t bytes) {
     (void)user;
@@ -50,6 +52,17 @@ void *cria_realloc(cria_ctx *ctx, void *p, size_t old_bytes, size_t new_bytes) {
 
 void cria_free(cria_ctx *ctx, void *p) {
     if (p) ctx->allocator.free(ctx->allocator.user, p);
+}
+
+void cria_mem_prefer_huge(void *p, size_t bytes) {
+#if defined(MADV_HUGEPAGE)
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t begin = ((uintptr_t)p + page - 1) / page * page, end = ((uintptr_t)p + bytes) / page * page;
+    if (begin < end) (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+#else
+    (void)p;
+    (void)bytes;
+#endif
 }
 
 uint64_t cria_mem_count(const cria_ctx *ctx) {

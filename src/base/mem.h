@@ -32,6 +32,9 @@ void *cria_malloc_array(cria_ctx *ctx, size_t n, size_t size);
 /* New block of new_bytes holding the first min(old, new) bytes; frees p. On NULL p is untouched. */
 void *cria_realloc(cria_ctx *ctx, void *p, size_t old_bytes, size_t new_bytes);
 void cria_free(cria_ctx *ctx, void *p); /* NULL is legal */
+/* Asks the system for huge pages there: worth it for memory that is large and read often. Changes no bytes and never
+ * fails. */
+void cria_mem_prefer_huge(void *p, size_t bytes);
 /* Number of successful allocations so far (for tests: "eval allocates nothing"). */
 uint64_t cria_mem_count(const cria_ctx *ctx);
 

@@ -12,6 +12,7 @@
  * the caller on the gate.
  */
 #include "base/pool.h"
+#include "base/clock.h"
 #include "base/ctx.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -22,7 +23,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -78,24 +78,18 @@ static inline void pause_cpu(void) {
 #endif
 }
 
-static uint64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* Spins until ((*word & mask) == value) is wanted or the time is over; returns what it last saw in *word. */
 static unsigned spin_until(const cria_pool *pool, atomic_uint *word, unsigned mask, unsigned value, bool wanted) {
     unsigned v = atomic_load_explicit(word, memory_order_acquire);
     if (((v & mask) == value) == wanted) return v;
-    const uint64_t end = now_ns() + pool->spin_ns;
+    const uint64_t end = cria_clock_ns() + pool->spin_ns;
     do {
         for (int i = 0; i < PAUSES_PER_CLOCK; i++) {
             pause_cpu();
             v = atomic_load_explicit(word, memory_order_acquire);
             if (((v & mask) == value) == wanted) return v;
         }
-    } while (now_ns() < end);
+    } while (cria_clock_ns() < end);
     return v;
 }
 

@@ -20,6 +20,9 @@ static const struct cria_kernels scalar = {
     .scale = cria_scale_ref,
     .kv_store = cria_kv_store_ref,
     .attend = cria_attend_ref,
+    .probe_f32 = cria_probe_f32_ref,
+    .probe_int8 = cria_probe_int8_ref,
+    .probe_read = cria_probe_read_ref,
 };
 
 #if defined(__x86_64__)
@@ -35,6 +38,9 @@ static const struct cria_kernels avx2 = {
     .scale = cria_scale_avx2,
     .kv_store = cria_kv_store_avx2,
     .attend = cria_attend_avx2,
+    .probe_f32 = cria_probe_f32_avx2,
+    .probe_int8 = cria_probe_int8_avx2,
+    .probe_read = cria_probe_read_avx2,
 };
 
 static const struct cria_kernels avx512 = {
@@ -49,6 +55,9 @@ static const struct cria_kernels avx512 = {
     .scale = cria_scale_avx512,
     .kv_store = cria_kv_store_avx2,
     .attend = cria_attend_avx512,
+    .probe_f32 = cria_probe_f32_avx512,
+    .probe_int8 = cria_probe_int8_avx512,
+    .probe_read = cria_probe_read_avx512,
 };
 #elif defined(__aarch64__)
 static const struct cria_kernels neon = {
@@ -63,6 +72,9 @@ static const struct cria_kernels neon = {
     .scale = cria_scale_neon,
     .kv_store = cria_kv_store_neon,
     .attend = cria_attend_neon,
+    .probe_f32 = cria_probe_f32_neon,
+    .probe_int8 = cria_probe_int8_neon,
+    .probe_read = cria_probe_read_neon,
 };
 #endif
 

@@ -132,6 +132,15 @@ struct cria_kernels {
                      const float *k, const float *v);
 
     void (*attend)(const cria_attend *a);
+
+    /* Probes: loops of the instructions that this table's products are made of and nothing else, operands in
+     * registers, as many sums at once as keep a core busy. What they reach is the limit that a product is
+     * measured against (cria_ctx_measure). They return the multiply-adds done in n rounds, n times a constant. */
+    uint64_t (*probe_f32)(uint32_t n);  /* as matmul_f adds up */
+    uint64_t (*probe_int8)(uint32_t n); /* as matmul_q adds up int8 activations and 4-bit levels */
+    /* Reads p[0..bytes) once, as fast as memory gives it; p 64-byte aligned, bytes a multiple of 4096. Returns
+     * the exclusive or of its 64-bit words. */
+    uint64_t (*probe_read)(const void *p, size_t bytes);
 };
 
 /* The best table for these cpu flags (base/cpu.h); never NULL. Constant, shared, never freed. */

@@ -15,7 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static const struct check_test *const check_files[] = {check_matmul, check_elem, check_quant, check_attn};
+static const struct check_test *const check_files[] = {check_matmul, check_elem, check_quant, check_attn,
+                                                     check_probe};
 enum { N_FILES = sizeof check_files / sizeof check_files[0], SKIPPED = 77 };
 
 /* Tables besides those of cria_kernels_for: kernels of processors that this one is not, emulated. */

@@ -4,7 +4,8 @@
 set(here ${CMAKE_CURRENT_LIST_DIR})
 set(src ${here}/../../src)
 add_executable(checkkern
-    ${here}/attn.c ${here}/checkkern.c ${here}/elem.c ${here}/matmul.c ${here}/quant.c
+    ${here}/attn.c ${here}/checkkern.c ${here}/elem.c ${here}/matmul.c ${here}/probe.c
+    ${here}/quant.c
     ${src}/base/cpu.c ${src}/base/status.c ${src}/base/utf8.c)
 target_link_libraries(checkkern PRIVATE cria_kernels m)
 
@@ -25,7 +26,8 @@ if(SIMDE_INCLUDE AND NOT CHECKKERN_NO_SIMDE AND NOT CRIA_SANITIZE AND CMAKE_SYST
     target_include_directories(checkkern_simde BEFORE PRIVATE ${here}/simde)
     target_include_directories(checkkern_simde SYSTEM PRIVATE ${SIMDE_INCLUDE})
     target_compile_options(checkkern_simde PRIVATE -mavx2 -mfma -mf16c -Wno-psabi -O1)
-    foreach(slot matmul_f matmul_q quantize rmsnorm add silu_mul rope scale attend)
+    foreach(slot matmul_f matmul_q quantize rmsnorm add silu_mul rope scale attend probe_f32 probe_int8
+            probe_read)
         target_compile_definitions(checkkern_simde PRIVATE cria_${slot}_avx512=cria_${slot}_simde)
     endforeach()
     target_link_libraries(checkkern PRIVATE checkkern_simde)

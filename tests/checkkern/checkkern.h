@@ -34,7 +34,7 @@ struct check_test {
     void (*bench)(struct check *c); /* NULL: none */
     void (*self)(struct check *c);  /* the reference alone, against maths in double precision; NULL: none */
 };
-extern const struct check_test check_matmul[], check_elem[], check_quant[], check_attn[];
+extern const struct check_test check_matmul[], check_elem[], check_quant[], check_attn[], check_probe[];
 
 /* ---- random data --------------------------------------------------------------------------- */
 

@@ -20,6 +20,9 @@ void cria_scale_avx2(float *y, const float *x, float a, size_t n);
 void cria_kv_store_avx2(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
                         const float *k, const float *v);
 void cria_attend_avx2(const cria_attend *a);
+uint64_t cria_probe_f32_avx2(uint32_t n);
+uint64_t cria_probe_int8_avx2(uint32_t n);
+uint64_t cria_probe_read_avx2(const void *p, size_t bytes);
 
 void cria_matmul_f_avx512(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
                           uint32_t block1, void *scratch);
@@ -33,5 +36,8 @@ void cria_rope_avx512(float *x, uint32_t n_heads, uint32_t e, const float *cos, 
                       bool traditional);
 void cria_scale_avx512(float *y, const float *x, float a, size_t n);
 void cria_attend_avx512(const cria_attend *a);
+uint64_t cria_probe_f32_avx512(uint32_t n);
+uint64_t cria_probe_int8_avx512(uint32_t n);
+uint64_t cria_probe_read_avx512(const void *p, size_t bytes);
 
 #endif

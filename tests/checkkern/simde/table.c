@@ -17,4 +17,7 @@ const struct cria_kernels check_avx512_simde = {
     .scale = cria_scale_avx512,
     .kv_store = cria_kv_store_avx2,
     .attend = cria_attend_avx512,
+    .probe_f32 = cria_probe_f32_avx512,
+    .probe_int8 = cria_probe_int8_avx512,
+    .probe_read = cria_probe_read_avx512,
 };

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cria_ctx_measure of cria.h: the probes of the kernel table on all threads of the pool. A limit is the best
+ * of several tries, since whatever else the machine does can only make one slower.
+ */
+#include "base/clock.h"
+#include "base/ctx.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "base/status.h"
+#include "kernels/kernels.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+enum {
+    TRIES = 10,
+    TRY_NS = 4000000,      /* long enough that waking the threads does not count */
+    PIECES_PER_THREAD = 16 /* even out cores of unequal speed */
+};
+
+/* ---- multiply-adds ---- */
+
+struct compute {
+    uint64_t (*probe)(uint32_t n);
+    uint32_t rounds; /* of a piece */
+    atomic_uint_fast64_t done;
+};
+
+static void compute_pieces(void *arg, size_t begin, size_t end, uint32_t worker) {
+    struct compute *c = arg;
+    (void)worker;
+    for (size_t i = begin; i < end; i++)
+        atomic_fetch_add_explicit(&c->done, c->probe(c->rounds), memory_order_relaxed);
+}
+
+/* Operations a second. */
+static double measure_compute(cria_ctx *ctx, uint64_t probe(uint32_t n)) {
+    struct compute c = {.probe = probe, .rounds = 64};
+    double best = 0;
+    for (int try = 0; try < TRIES;) {
+        atomic_init(&c.done, 0);
+        const uint64_t start = cria_clock_ns();
+        cria_pool_for(ctx->pool, (size_t)PIECES_PER_THREAD * cria_pool_threads(ctx->pool), 1, compute_pieces,
+                      &c);
+        const uint64_t ns = cria_clock_ns() - start;
+        if (ns < TRY_NS && c.rounds < 1u << 30) { /* also warms the processor up */
+            c.rounds *= 2;
+            continue;
+        }
+        const double rate = 2e9 * (double)atomic_load(&c.done) / (double)ns;
+        if (rate > best) best = rate;
+        try++;
+    }
+    return best;
+}
+
+/* ---- memory ---- */
+
+/* Several times what processors have as cache: 256 MiB, and 64 MiB for every thread. */
+#define LEAST_BYTES ((size_t)256 << 20)
+#define THREAD_BYTES ((size_t)64 << 20)
+#define MOST_BYTES ((size_t)4 << 30)
+#define PIECE ((size_t)2 << 20) /* a huge page */
+
+struct reading {
+    const struct cria_kernels *kernels;
+    uint8_t *p;
+    atomic_uint_fast64_t sum; /* of what was read, so that it has to be */
+};
+
+static void touch_pieces(void *arg, size_t begin, size_t end, uint32_t worker) {
+    struct reading *r = arg;
+    (void)worker;
+    memset(r->p + begin * PIECE, 1, (end - begin) * PIECE);
+}
+
+static void read_pieces(void *arg, size_t begin, size_t end, uint32_t worker) {
+    struct reading *r = arg;
+    (void)worker;
+    for (size_t i = begin; i < end; i++)
+        atomic_fetch_xor_explicit(&r->sum, r->kernels->probe_read(r->p + i * PIECE, PIECE),
+                                  memory_order_relaxed);
+}
+
+static cria_status measure_read(cria_ctx *ctx, double *out, cria_error *err) {
+    size_t bytes = THREAD_BYTES * cria_pool_threads(ctx->pool);
+    if (bytes < LEAST_BYTES) bytes = LEAST_BYTES;
+    if (bytes > MOST_BYTES) bytes = MOST_BYTES;
+    uint8_t *memory = cria_malloc(ctx, bytes + PIECE);
+    if (memory == NULL) return cria_fail_nomem(err, "measuring how fast memory is", bytes + PIECE);
+    struct reading r = {.kernels = ctx->kernels};
+    r.p = memory + (PIECE - (uintptr_t)memory % PIECE) % PIECE;
+    atomic_init(&r.sum, 0);
+    cria_mem_prefer_huge(r.p, bytes);
+    cria_pool_for(ctx->pool, bytes / PIECE, 1, touch_pieces, &r);
+    double best = 0;
+    for (int try = 0; try < TRIES; try++) {
+        const uint64_t start = cria_clock_ns();
+        cria_pool_for(ctx->pool, bytes / PIECE, 1, read_pieces, &r);
+        const double rate = 1e9 * (double)bytes / (double)(cria_clock_ns() - start);
+        if (rate > best) best = rate;
+    }
+    cria_free(ctx, memory);
+    *out = best;
+    return CRIA_OK;
+}
+
+cria_status cria_ctx_measure(cria_ctx *ctx, cria_limits *out, cria_error *err) {
+    if (ctx == NULL || out == NULL)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_ctx_measure: a required argument is NULL.");
+    cria_limits limits;
+    const cria_status st = measure_read(ctx, &limits.read_bytes, err);
+    if (st) return st;
+    limits.f32_ops = measure_compute(ctx, ctx->kernels->probe_f32);
+    limits.int8_ops = measure_compute(ctx, ctx->kernels->probe_int8);
+    *out = limits;
+    return CRIA_OK;
+}
