@@ -128,7 +128,7 @@ typedef struct cria_limits {
     double int8_ops;   /* multiply-adds of the instructions that the table's products of int8 and 4-bit weights are
                         * made of, widening included, in registers */
 } cria_limits;
-/* Measures them, the best of several tries, in about half a second; anything else that the machine does meanwhile
+/* Measures them, the best of several tries, in about a second; anything else that the machine does meanwhile
  * makes them too low. Needs 256 MiB of memory, more with more than 4 threads, and gives it back. */
 CRIA_API cria_status cria_ctx_measure(cria_ctx *ctx, cria_limits *out, cria_error *err);
 

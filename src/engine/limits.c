@@ -14,8 +14,9 @@
 #include <string.h>
 
 enum {
-    TRIES = 10,
-    TRY_NS = 4000000,      /* long enough that waking the threads does not count */
+    COMPUTE_TRIES = 100,
+    READ_TRIES = 20,
+    TRY_NS = 1000000, /* waking the threads does not count, and some try falls between two interruptions */
     PIECES_PER_THREAD = 16 /* even out cores of unequal speed */
 };
 
@@ -38,7 +39,7 @@ static void compute_pieces(void *arg, size_t begin, size_t end, uint32_t worker)
 static double measure_compute(cria_ctx *ctx, uint64_t probe(uint32_t n)) {
     struct compute c = {.probe = probe, .rounds = 64};
     double best = 0;
-    for (int try = 0; try < TRIES;) {
+    for (int try = 0; try < COMPUTE_TRIES;) {
         atomic_init(&c.done, 0);
         const uint64_t start = cria_clock_ns();
         cria_pool_for(ctx->pool, (size_t)PIECES_PER_THREAD * cria_pool_threads(ctx->pool), 1, compute_pieces,
@@ -95,7 +96,7 @@ static cria_status measure_read(cria_ctx *ctx, double *out, cria_error *err) {
     cria_mem_prefer_huge(r.p, bytes);
     cria_pool_for(ctx->pool, bytes / PIECE, 1, touch_pieces, &r);
     double best = 0;
-    for (int try = 0; try < TRIES; try++) {
+    for (int try = 0; try < READ_TRIES; try++) {
         const uint64_t start = cria_clock_ns();
         cria_pool_for(ctx->pool, bytes / PIECE, 1, read_pieces, &r);
         const double rate = 1e9 * (double)bytes / (double)(cria_clock_ns() - start);

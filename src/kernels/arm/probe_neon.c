@@ -28,7 +28,8 @@ uint64_t cria_probe_f32_neon(uint32_t n) {
 
 /* Widening multiply-adds of 16-bit numbers, low and high halves in turn, as in matmul_q_neon.c. */
 uint64_t cria_probe_int8_neon(uint32_t n) {
-    const int16x8_t level = vdupq_n_s16(15), a = vdupq_n_s16(1);
+    int16x8_t level = vdupq_n_s16(15), a = vdupq_n_s16(1);
+    __asm__ volatile("" : "+w"(level), "+w"(a));
     int32x4_t sum[CHAINS];
     UNROLL for (int i = 0; i < CHAINS; i++) {
         sum[i] = vdupq_n_s32(0);
