@@ -8,6 +8,7 @@
 #include "base/pool.h"
 #include "base/status.h"
 #include "engine/engine.h"
+#include "kernels/forms.h"
 #include "kernels/kernels.h"
 
 #define STR2(x) #x
@@ -77,12 +78,41 @@ cria_status cria_model_open(cria_ctx *ctx, const char *path, const cria_model_op
     return cria_model_load(ctx, path, opts, out, err);
 }
 
+cria_random_opts cria_random_opts_default(void) {
+    return (cria_random_opts){.size = sizeof(cria_random_opts),
+                              .dim = 2048,
+                              .n_layers = 22,
+                              .n_heads = 32,
+                              .n_kv_heads = 4,
+                              .hidden_dim = 5632,
+                              .vocab_size = 32000,
+                              .rope_theta = 10000.0f,
+                              .quantization = "q4_0"};
+}
+
+cria_status cria_model_random(cria_ctx *ctx, const cria_random_opts *opts, cria_model **out, cria_error *err) {
+    const cria_random_opts defaults = cria_random_opts_default();
+    if (ctx == NULL || out == NULL) return null_argument(err, "cria_model_random");
+    if (opts == NULL) opts = &defaults;
+    cria_status st = check_size(err, "cria_model_random", opts->size, sizeof *opts);
+    if (st) return st;
+    if (opts->quantization == NULL) return null_argument(err, "cria_model_random");
+    if ((unsigned)opts->activations > CRIA_ACTIVATIONS_F32)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_model_random: there is no activations type %d.",
+                         (int)opts->activations);
+    return cria_model_make_random(ctx, opts, out, err);
+}
+
+const char *cria_quantization_name(size_t i) { return cria_form_name(i); }
+
 void cria_model_free(cria_model *model) { cria_model_unref(model); }
 
 void cria_model_get_info(const cria_model *model, cria_model_info *out) {
     const cria_config *c = &model->config;
     *out = (cria_model_info){
-        .format = model->kind == CRIA_CONTAINER_GGUF ? "gguf" : "npz",
+        .format = model->tokenizer == NULL                ? "random"
+                  : model->kind == CRIA_CONTAINER_GGUF ? "gguf"
+                                                       : "npz",
         .architecture = "llama",
         .dim = c->d,
         .n_layers = c->n_layers,
@@ -155,6 +185,11 @@ void cria_sequence_truncate(cria_sequence *sequence, size_t n) {
     if (n >= sequence->length) return;
     sequence->length = sequence->next = n;
     cria_kv_seq_truncate(&sequence->kv, n);
+}
+
+void cria_engine_get_work(const cria_engine *engine, uint64_t sequences, uint64_t depth, uint64_t tokens,
+                          cria_work *out) {
+    *out = cria_engine_work(engine, sequences, depth, tokens);
 }
 
 cria_status cria_engine_eval(cria_engine *engine, const cria_row *rows, size_t n, float *logits,

@@ -169,8 +169,29 @@ CRIA_API cria_status cria_model_open(cria_ctx *ctx, const char *path, const cria
                                      cria_model **out, cria_error *err);
 CRIA_API void cria_model_free(cria_model *model);
 
+/* A model of random weights, for measuring any shape and quantization without a file: as fast as a trained one of
+ * the same shape, and it has nothing to say. Made in memory in seconds. It has no tokenizer. */
+typedef struct cria_random_opts {
+    size_t size;
+    uint32_t dim, n_layers, n_heads, n_kv_heads, hidden_dim, vocab_size; /* default: those of TinyLlama-1.1B */
+    uint32_t context;         /* 0: no limit */
+    float rope_theta;
+    const char *quantization; /* of all matrices; one of cria_quantization_name. Default: "q4_0" */
+    cria_activations activations;
+    uint64_t seed;            /* the same seed gives the same weights on every machine */
+} cria_random_opts;
+
+CRIA_API cria_random_opts cria_random_opts_default(void);
+/* opts may be NULL for the defaults. CRIA_EINVAL: a number is out of range, or the quantization is not one or does not
+ * divide the dimensions. */
+CRIA_API cria_status cria_model_random(cria_ctx *ctx, const cria_random_opts *opts, cria_model **out,
+                                       cria_error *err);
+/* The names of all forms that weights may have, in memory: "f32", "f16", "bf16"; "q4_0" … as GGUF calls its formats;
+ * "affine4-g64" … (bits, group) and "mxfp4" … as MLX does. NULL for i beyond the last. */
+CRIA_API const char *cria_quantization_name(size_t i);
+
 typedef struct cria_model_info {
-    const char *format;       /* "npz" or "gguf" */
+    const char *format;       /* "npz", "gguf" or "random" */
     const char *architecture; /* "llama" */
     uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden_dim, vocab_size;
     uint32_t context;         /* trained length in tokens; 0 when the model does not say */
@@ -187,7 +208,7 @@ CRIA_API void cria_model_get_info(const cria_model *model, cria_model_info *out)
 
 typedef struct cria_tokenizer cria_tokenizer;
 
-/* Borrowed from the model. */
+/* Borrowed from the model; NULL for one of cria_model_random. */
 CRIA_API const cria_tokenizer *cria_model_tokenizer(const cria_model *model);
 /* A tokenizer without its model: path of a tokenizer.model or .gguf file, or of an MLX folder. */
 CRIA_API cria_status cria_tokenizer_open(cria_ctx *ctx, const char *path, cria_tokenizer **out,
@@ -272,6 +293,16 @@ typedef struct cria_row {
  * has grown. CRIA_EFULL: the KV budget or the context is used up. CRIA_ENUMERIC: logits not finite. */
 CRIA_API cria_status cria_engine_eval(cria_engine *engine, const cria_row *rows, size_t n, float *logits,
                                       cria_error *err);
+
+/* The least work of a call of cria_engine_eval with the next `tokens` tokens of `sequences` sequences that have
+ * `depth` tokens each, the logits of each one's last token wanted; to be compared with cria_limits. */
+typedef struct cria_work {
+    uint64_t int8_multiply_adds; /* of quantized weights; those that meet int16 activations count twice */
+    uint64_t f32_multiply_adds;  /* of float weights or activations, and of attention */
+    uint64_t read_bytes;         /* weights, once for every batch_rows rows, and keys and values that were there before */
+} cria_work;
+CRIA_API void cria_engine_get_work(const cria_engine *engine, uint64_t sequences, uint64_t depth, uint64_t tokens,
+                                   cria_work *out);
 
 /* ---- sampling ---------------------------------------------------------------------------- */
 

@@ -93,6 +93,45 @@ cria_status cria_model_load(cria_ctx *ctx, const char *path, const cria_model_op
     return st;
 }
 
+/* The head dimension is d/h, as in files that do not name it. */
+static cria_status random_config(const cria_random_opts *o, cria_config *out, cria_error *err) {
+    const cria_config c = {.d = o->dim,
+                           .n_layers = o->n_layers,
+                           .h = o->n_heads,
+                           .hk = o->n_kv_heads,
+                           .e = o->n_heads ? o->dim / o->n_heads : 0,
+                           .f = o->hidden_dim,
+                           .V = o->vocab_size,
+                           .context = o->context,
+                           .norm_eps = 1e-5f,
+                           .rope_theta = o->rope_theta,
+                           .rope_traditional = true};
+    cria_error why;
+    if (cria_config_check("A random model", &c, &why) != CRIA_OK)
+        return cria_fail(err, CRIA_EINVAL, why.where, "%s", why.msg);
+    *out = c;
+    return CRIA_OK;
+}
+
+cria_status cria_model_make_random(cria_ctx *ctx, const cria_random_opts *opts, cria_model **out,
+                                   cria_error *err) {
+    cria_config config;
+    cria_status st = random_config(opts, &config, err);
+    if (st) return st;
+    cria_model *m = cria_calloc(ctx, 1, sizeof *m);
+    if (m == NULL) return cria_fail_nomem(err, "the model", sizeof *m);
+    m->ctx = cria_ctx_ref(ctx);
+    m->activations = opts->activations;
+    m->config = config;
+    atomic_init(&m->refs, 1);
+    st = cria_weights_random(ctx, &config, opts->quantization, opts->seed, &m->weights, err);
+    if (st)
+        cria_model_unref(m);
+    else
+        *out = m;
+    return st;
+}
+
 cria_model *cria_model_ref(cria_model *model) {
     atomic_fetch_add_explicit(&model->refs, 1, memory_order_relaxed);
     return model;

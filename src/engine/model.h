@@ -18,11 +18,13 @@ struct cria_model { /* the public opaque type */
     cria_activations activations;
     cria_config config;
     cria_weights weights;
-    cria_tokenizer *tokenizer;
+    cria_tokenizer *tokenizer; /* NULL for random weights */
 };
 
 cria_status cria_model_load(cria_ctx *ctx, const char *path, const cria_model_opts *opts, cria_model **out,
                             cria_error *err);
+/* The public cria_model_random with its pointers checked. */
+cria_status cria_model_make_random(cria_ctx *ctx, const cria_random_opts *opts, cria_model **out, cria_error *err);
 cria_model *cria_model_ref(cria_model *model);
 void cria_model_unref(cria_model *model); /* NULL is legal */
 

@@ -20,7 +20,7 @@ static cria_status check_range(const char *name, const char *field, uint64_t val
                      value, low, high);
 }
 
-static cria_status check_config(const char *name, const cria_config *c, cria_error *err) {
+cria_status cria_config_check(const char *name, const cria_config *c, cria_error *err) {
     const struct {
         const char *field;
         uint64_t value, high;
@@ -232,7 +232,7 @@ static cria_status read_mlx(const struct json_source *s, const cria_container *t
         return wrong_type(s, "model_type", v, "a string");
 
     if ((st = read_quantization(s, &c->quantization))) return st;
-    return check_config(s->name, c, s->err);
+    return cria_config_check(s->name, c, s->err);
 }
 
 cria_status cria_config_from_mlx(const char *text, size_t len, const char *name,
@@ -363,7 +363,7 @@ cria_status cria_config_from_gguf(const cria_container *file, cria_config *out, 
     if ((st = check_range(path, "the vocabulary size", t->shape[0], 1, CRIA_DIM_MAX, err))) return st;
     c.V = (uint32_t)t->shape[0];
 
-    if ((st = check_config(path, &c, err))) return st;
+    if ((st = cria_config_check(path, &c, err))) return st;
     if ((st = gguf_refuse(file, &c, err))) return st;
     if (c.context > CRIA_POSITIONS_MAX) c.context = CRIA_POSITIONS_MAX;
     *out = c;

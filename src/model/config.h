@@ -36,6 +36,9 @@ typedef struct cria_config {
     struct cria_mlx_quantization quantization;
 } cria_config;
 
+/* Whether the numbers are in their ranges and fit together; name is for the message. CRIA_EFORMAT. */
+cria_status cria_config_check(const char *name, const cria_config *c, cria_error *err);
+
 /* config.json of an MLX folder, as sanitize_config and ModelArgs of the MLX example read it; what it leaves
  * out is taken from the tensors. text is untrusted; name is for messages. */
 cria_status cria_config_from_mlx(const char *text, size_t len, const char *name,

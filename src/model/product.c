@@ -25,6 +25,10 @@ static struct form form_for(const cria_matrix *w, cria_activations activations, 
     return f;
 }
 
+uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations, enum cria_role role) {
+    return form_for(w, activations, role).planes;
+}
+
 static bool same_form(struct form a, struct form b) { return a.planes == b.planes && a.group == b.group; }
 
 static size_t round_up(size_t n, size_t m) { return (n + m - 1) / m * m; }

@@ -41,6 +41,9 @@ struct cria_product {
 void cria_products(struct cria_scratch *s, enum cria_role role, const float *x, uint32_t n, uint32_t k,
                    const struct cria_product *items, uint32_t n_items);
 
+/* 0: the product is one of floats. Otherwise how many int8 products it is made of. */
+uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations, enum cria_role role);
+
 /* ---- attention.c ---- */
 
 /* Bytes of one worker's attend_scratch. */

@@ -273,6 +273,10 @@ static cria_status check_all_used(const struct loader *l, bool tied) {
 
 /* ---- rope ---- */
 
+double cria_inv_freq(const cria_config *c, uint32_t i) {
+    return cria_exp_f64(-2.0 * i / c->e * cria_log_f64((double)c->rope_theta));
+}
+
 /* inv_freq[i] = theta^(−2i/e), divided by the factors that a GGUF of Llama 3.1 and later carries in
  * rope_freqs. */
 static cria_status read_rope(struct loader *l) {
@@ -290,7 +294,6 @@ static cria_status read_rope(struct loader *l) {
     }
     l->w->inv_freq = cria_malloc_array(l->ctx, half, sizeof *l->w->inv_freq);
     if (l->w->inv_freq == NULL) return cria_fail_nomem(l->err, "rotary frequencies", half * sizeof(double));
-    const double log_theta = cria_log_f64((double)c->rope_theta);
     for (uint32_t i = 0; i < half; i++) {
         double factor = 1.0;
         if (t != NULL) factor = (double)cria_f32_from_bits(cria_load_u32(t->data + 4 * (size_t)i));
@@ -298,7 +301,7 @@ static cria_status read_rope(struct loader *l) {
             return cria_fail(l->err, CRIA_EFORMAT, i,
                              "%s: item %u of the tensor %s is %g, but must be a positive number.",
                              cria_container_path(l->file), i, t->name, factor);
-        l->w->inv_freq[i] = cria_exp_f64(-2.0 * i / c->e * log_theta) / factor;
+        l->w->inv_freq[i] = cria_inv_freq(c, i) / factor;
     }
     return CRIA_OK;
 }
@@ -412,6 +415,7 @@ static cria_status pack_all(struct loader *l, uint8_t *data, const cria_outfile 
 static cria_status pack_in_memory(struct loader *l) {
     l->w->memory = cria_malloc(l->ctx, (size_t)l->w->n_bytes);
     if (l->w->memory == NULL) return cria_fail_nomem(l->err, "the packed weights", (size_t)l->w->n_bytes);
+    cria_mem_prefer_huge(l->w->memory, (size_t)l->w->n_bytes);
     return pack_all(l, l->w->memory, NULL);
 }
 

@@ -35,6 +35,13 @@ typedef struct cria_weights {
 /* Of the options, progress (in bytes packed) and the cache's count here. */
 cria_status cria_weights_load(cria_ctx *ctx, const cria_container *file, const cria_config *config,
                               const cria_model_opts *opts, cria_weights *out, cria_error *err);
+/* Weights of no meaning, every matrix of the named form (kernels/forms.h); the same for the same seed. CRIA_EINVAL when
+ * the form does not exist or does not fit the dimensions. */
+cria_status cria_weights_random(cria_ctx *ctx, const cria_config *config, const char *form, uint64_t seed,
+                                cria_weights *out, cria_error *err);
 void cria_weights_free(cria_weights *w); /* a zeroed one is legal */
+
+/* theta^(−2i/e): the rotary frequency of pair i, in radians per position. */
+double cria_inv_freq(const cria_config *c, uint32_t i);
 
 #endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How much work an evaluation is at least: what the forward pass (model/forward.c) multiplies and reads,
+ * counted. Nothing here is measured.
+ */
+#include "engine/engine.h"
+#include "model/scratch.h"
+
+static void add_product(cria_work *work, const cria_engine *e, const cria_matrix *w, enum cria_role role,
+                        uint64_t rows) {
+    const uint64_t n = (uint64_t)w->spec.rows * w->spec.cols * rows;
+    const uint32_t planes = cria_product_planes(w, e->model->activations, role);
+    if (planes == 0)
+        work->f32_multiply_adds += n;
+    else
+        work->int8_multiply_adds += n * planes;
+    work->read_bytes += cria_matrix_bytes(w);
+}
+
+/* All layers for a batch of this many rows, without attention over earlier positions. */
+static void add_layers(cria_work *work, const cria_engine *e, uint64_t rows) {
+    const cria_config *c = &e->model->config;
+    for (uint32_t i = 0; i < c->n_layers; i++) {
+        const struct cria_layer *l = &e->model->weights.layers[i];
+        add_product(work, e, &l->wq, CRIA_ROLE_QKV, rows);
+        add_product(work, e, &l->wk, CRIA_ROLE_QKV, rows);
+        add_product(work, e, &l->wv, CRIA_ROLE_QKV, rows);
+        add_product(work, e, &l->wo, CRIA_ROLE_OTHER, rows);
+        add_product(work, e, &l->w1, CRIA_ROLE_OTHER, rows);
+        add_product(work, e, &l->w3, CRIA_ROLE_OTHER, rows);
+        add_product(work, e, &l->w2, CRIA_ROLE_OTHER, rows);
+        work->read_bytes += 2 * (uint64_t)c->d * sizeof(float);
+    }
+}
+
+/* Rows at positions [from, to) of one sequence, neighbours in one batch: each sees the positions up to its
+ * own, and those before `from` are read once. */
+static void add_attention(cria_work *work, const cria_engine *e, uint64_t from, uint64_t to) {
+    const cria_config *c = &e->model->config;
+    const uint64_t seen = (to - from) * (from + to + 1) / 2; /* Σ p + 1 */
+    work->f32_multiply_adds += 2 * seen * c->h * c->e * c->n_layers;
+    work->read_bytes += from * e->kv.block_bytes / CRIA_KV_BLOCK;
+}
+
+cria_work cria_engine_work(const cria_engine *e, uint64_t sequences, uint64_t depth, uint64_t tokens) {
+    const cria_weights *w = &e->model->weights;
+    cria_work work = {0};
+    const uint64_t rows = sequences * tokens;
+    /* One sequence behind the other, cut into batches. */
+    for (uint64_t at = 0; at < rows;) {
+        const uint64_t n = rows - at < e->max_rows ? rows - at : e->max_rows;
+        uint64_t wanted = 0;
+        add_layers(&work, e, n);
+        for (uint64_t left = n, row = at; left > 0;) {
+            const uint64_t from = row % tokens, to = from + left < tokens ? from + left : tokens;
+            add_attention(&work, e, depth + from, depth + to);
+            wanted += to == tokens;
+            left -= to - from;
+            row += to - from;
+        }
+        work.read_bytes += n * w->tok_embeddings.block_bytes / CRIA_ROWS;
+        if (wanted > 0) add_product(&work, e, &w->output, CRIA_ROLE_OUTPUT, wanted);
+        at += n;
+    }
+    return work;
+}
