@@ -49,6 +49,12 @@ cria_status cria_fail(cria_error *err, cria_status code, uint64_t where, const c
     return code;
 }
 
+cria_status cria_fail_in(cria_error *err, cria_status code, const char *name) {
+    if (!err) return code;
+    const cria_error was = *err;
+    return cria_fail(err, was.code, was.where, "%s: %s", name, was.msg);
+}
+
 cria_status cria_fail_nomem(cria_error *err, const char *what, size_t bytes) {
     return cria_fail(err, CRIA_ENOMEM, CRIA_NOWHERE, "There is not enough memory for %s (%zu bytes).", what,
                      bytes);

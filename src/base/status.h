@@ -16,6 +16,10 @@ cria_status cria_fail(cria_error *err, cria_status code, uint64_t where, const c
 /* CRIA_ENOMEM with "There is not enough memory for <what> (<bytes> bytes)." */
 cria_status cria_fail_nomem(cria_error *err, const char *what, size_t bytes);
 
+/* Names the file in the message of a function that does not know it: puts "name: " before what *err (when not NULL)
+ * says. Returns err's code, or code. */
+cria_status cria_fail_in(cria_error *err, cria_status code, const char *name);
+
 /* What both errors and log lines are made with: formats into out[0..size), cut and cleaned as above. */
 void cria_message(char *out, size_t size, const char *fmt, va_list args) __attribute__((format(printf, 3, 0)));
 

@@ -52,9 +52,9 @@ static cria_status open_gguf(cria_model *m, const cria_container *file, cria_err
     if (st) return st;
     cria_vocab vocab;
     cria_vocab_init(&vocab, m->ctx);
-    st = cria_vocab_load_gguf(m->ctx, file, &vocab, err);
-    if (!st) st = cria_tokenizer_make(m->ctx, &vocab, &m->tokenizer, err);
-    return st;
+    if ((st = cria_vocab_load_gguf(m->ctx, file, &vocab, err))) return st;
+    st = cria_tokenizer_make(m->ctx, &vocab, &m->tokenizer, err);
+    return st ? cria_fail_in(err, st, cria_container_path(file)) : st;
 }
 
 static cria_status load(cria_model *m, const cria_container *file, const char *path,

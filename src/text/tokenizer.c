@@ -145,7 +145,10 @@ cria_status cria_tokenizer_open(cria_ctx *ctx, const char *path, cria_tokenizer 
     }
     cria_vocab vocab;
     cria_status st = load_file(ctx, joined ? joined : path, &vocab, err);
-    if (st == CRIA_OK) st = cria_tokenizer_make(ctx, &vocab, out, err);
+    if (st == CRIA_OK) {
+        st = cria_tokenizer_make(ctx, &vocab, out, err);
+        if (st != CRIA_OK) cria_fail_in(err, st, joined ? joined : path);
+    }
     cria_free(ctx, joined);
     return st;
 }

@@ -42,7 +42,7 @@ struct cria_tokenizer { /* the public opaque type */
     struct cria_specials *specials;
 };
 
-/* Takes *vocab (zeroes it) on success and on failure. */
+/* Takes *vocab (zeroes it) on success and on failure. The message of a failure names no file (cria_fail_in does). */
 cria_status cria_tokenizer_make(cria_ctx *ctx, cria_vocab *vocab, cria_tokenizer **out, cria_error *err);
 void cria_tokenizer_destroy(cria_tokenizer *t); /* NULL is legal */
 

@@ -266,7 +266,8 @@ def bpe_vocab(vocab):
     return tokens, merges
 
 
-def write_gguf(path, shape, weights, kind, tokenizer="llama", tied=False, pre="gpt-2", alignment=None):
+def write_gguf(path, shape, weights, kind, tokenizer="llama", tied=False, pre="gpt-2", alignment=None,
+               charsmap=None):
     """weights: numpy arrays under MLX names. kind: a key of GGUF_TYPES for the matrices; vectors stay F32."""
     out = gguf.GGUFWriter(str(path), "llama")
     out.add_name("test")
@@ -296,6 +297,8 @@ def write_gguf(path, shape, weights, kind, tokenizer="llama", tied=False, pre="g
         out.add_bos_token_id(spm.bos_id())
         out.add_eos_token_id(spm.eos_id())
         out.add_unk_token_id(spm.unk_id())
+        if charsmap:
+            out.add_precompiled_charsmap(charsmap)
     else:
         tokens, merges = bpe_vocab(shape.vocab)
         out.add_tokenizer_pre(pre)

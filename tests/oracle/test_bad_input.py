@@ -18,6 +18,7 @@ import mlx.core as mx
 import models
 import numpy as np
 import pytest
+from protowire import field
 
 SHAPE = models.Shape(dim=64, heads=4, kv_heads=2, head_dim=16, hidden=96, vocab=400)
 SANITIZER = 99
@@ -481,6 +482,13 @@ tokenizer_case("piece of 2^63 bytes", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f
 tokenizer_case("endless number", b"\x0a" + b"\xff" * 40)
 tokenizer_case("groups", b"\x0b" * 100000)
 tokenizer_case("a GGUF file", b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
+# Character maps, which are looked at after the pieces, where the file's name was once forgotten.
+CHARSMAPS = {"short": b"\0\4", "wild": struct.pack("<I", 1024) + b"\xff" * 1024 + b"\0",
+             "not ended": struct.pack("<I", 1024) + bytes(1024) + b"x"}
+for _name, _map in CHARSMAPS.items():
+    tokenizer_case(f"character map {_name}", lambda m=_map: models.spm_model(SHAPE.vocab) + field(3, field(2, m)))
+    tokenizer_case(f"character map {_name} for decoding",
+                   lambda m=_map: models.spm_model(SHAPE.vocab) + field(5, field(2, m)))
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -619,3 +627,9 @@ def test_gguf(asan, good, tmp_path, name):
     path = tmp_path / "m.gguf"
     path.write_bytes(changed)
     must_fail(asan, path)
+
+
+@pytest.mark.parametrize("name", CHARSMAPS)
+def test_gguf_character_map(asan, tmp_path, name):
+    must_fail(asan, models.write_gguf(tmp_path / "m.gguf", SHAPE, models.random_weights(SHAPE), "Q8_0",
+                                      charsmap=CHARSMAPS[name]))

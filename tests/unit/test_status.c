@@ -26,6 +26,16 @@ static void fills_in_code_place_and_message(void **state) {
     assert_int_equal(cria_fail(NULL, CRIA_EIO, 0, "%s", "nobody listens"), CRIA_EIO);
 }
 
+static void a_file_is_named_afterwards(void **state) {
+    (void)state;
+    cria_error err;
+    cria_fail(&err, CRIA_EFORMAT, 17, "The map of %d bytes is 100%% wrong.", 3);
+    assert_int_equal(cria_fail_in(&err, CRIA_EFORMAT, "a/b.model"), CRIA_EFORMAT);
+    assert_int_equal(err.where, 17);
+    assert_string_equal(err.msg, "a/b.model: The map of 3 bytes is 100% wrong.");
+    assert_int_equal(cria_fail_in(NULL, CRIA_EIO, "a/b.model"), CRIA_EIO);
+}
+
 static void hostile_names_cannot_steer_a_terminal(void **state) {
     (void)state;
     cria_error err;
@@ -52,6 +62,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_status_has_a_text),
         cmocka_unit_test(fills_in_code_place_and_message),
+        cmocka_unit_test(a_file_is_named_afterwards),
         cmocka_unit_test(hostile_names_cannot_steer_a_terminal),
         cmocka_unit_test(long_messages_are_cut_between_characters),
     };
