@@ -151,12 +151,20 @@ static cria_status take_prompt(struct generator *g, const struct text *prompt, s
     return CRIA_OK;
 }
 
-/* Runs the model over the prompt, a part at a time so that a bar can be drawn and Ctrl-C heard: parts as large as take
- * about a second. */
+enum { PART_MIN = 16, PART_FIRST = 32, PART_MAX = 512 };
+
+/* The prompt's next part: as many tokens as take about half a second where n took so many seconds. */
+static size_t next_part(size_t n, double seconds) {
+    const double fits = seconds > 0.0 ? 0.5 * (double)n / seconds : PART_MAX;
+    if (fits >= PART_MAX) return PART_MAX;
+    return fits > 2 * PART_MIN ? (size_t)fits / PART_MIN * PART_MIN : PART_MIN;
+}
+
+/* Runs the model over the prompt, a part at a time so that a bar can be drawn and Ctrl-C heard. The first part is
+ * small: how fast this model is on this machine shows only then. */
 static enum ending eval_prompt(struct generator *g, cria_error *err) {
-    enum { LARGEST = 512, SMALLEST = 16 };
-    cria_row rows[LARGEST];
-    size_t part = LARGEST / 2;
+    cria_row rows[PART_MAX];
+    size_t part = PART_FIRST;
     struct progress bar;
     progress_start(&bar, "Prompt", g->session->quiet);
     cria_status st = CRIA_OK;
@@ -167,9 +175,7 @@ static enum ending eval_prompt(struct generator *g, cria_error *err) {
         for (size_t i = 0; i < n; i++) rows[i] = (cria_row){g->sequence, g->ids[at + i], at + i + 1 == g->n_ids};
         st = cria_engine_eval(g->session->engine, rows, n, g->logits, err);
         if (st == CRIA_OK) g->n_known += n;
-        const double seconds = clock_now() - start;
-        if (seconds < 0.4 && part < LARGEST) part *= 2;
-        if (seconds > 1.0 && part > SMALLEST) part /= 2;
+        part = next_part(n, clock_now() - start);
         progress_update(&bar, g->n_known - begin, g->n_ids - begin);
     }
     progress_end(&bar);

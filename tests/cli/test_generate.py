@@ -166,6 +166,18 @@ def test_interrupt_ends_the_text_cleanly(cria, small_model):
     (head + out).decode()
 
 
+def test_interrupt_of_a_long_prompt_is_heard_soon(cria, smollm2):
+    """The first part of a prompt had 256 tokens, which a large model on a slow machine takes minutes for."""
+    p = start(cria, "--model-path", smollm2, "--isa", "scalar", "--threads", 1, "--prompt", "word " * 300)
+    said = b""
+    while b"word \n" not in said:
+        said += os.read(p.stderr.fileno(), 65536)
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=600)
+    assert (p.returncode, out) == (0, b"\n") and b"Interrupted" in err
+    assert int(re.search(rb"(\d+) of \d+ tokens", err)[1]) <= 64
+
+
 def test_second_interrupt_kills(cria, small_model):
     """With nobody reading, the program hangs in a write when the first one comes."""
     p = start(cria, "--model-path", small_model, "--ignore-eos", "-m", 10**9)
