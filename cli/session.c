@@ -132,7 +132,7 @@ static cria_status open_all(struct session *s, const struct session_options *o, 
     ctx_opts.log = hear;
     ctx_opts.log_user = s;
     ctx_opts.threads = (uint32_t)o->threads;
-    ctx_opts.isa = o->isa;
+    ctx_opts.isa = strcmp(o->isa, "auto") == 0 ? NULL : o->isa; /* then CRIA_ISA is looked at */
     cria_status st = cria_ctx_new(&ctx_opts, &s->ctx, err);
     if (st != CRIA_OK) return st;
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line itself: help, bad usage, and failures before anything is computed."""
+import os
 import re
 import subprocess
 
@@ -127,6 +128,16 @@ def test_isa_that_the_processor_lacks(run, small_gguf):
     import platform
     other = "neon" if platform.machine() == "x86_64" else "avx2"
     fails(run("--model-path", small_gguf, "--isa", other), other)
+
+
+def test_isa_by_environment(run, small_gguf):
+    """It was not looked at, since --isa has a default."""
+    def isa(*arguments, **env):
+        r = run("--model-path", small_gguf, "-m", 1, *arguments, env=os.environ | env)
+        return r.returncode, re.search(r"threads?, (\w+)\.|\"(\w+)\" is unknown", r.stderr.decode()).group(1, 2)
+
+    assert isa(CRIA_ISA="scalar") == isa("--isa", "scalar", CRIA_ISA="pentium") == (0, ("scalar", None))
+    assert isa(CRIA_ISA="pentium") == (1, (None, "pentium"))
 
 
 def test_few_shot_file_missing(run, small_gguf):
