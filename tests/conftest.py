@@ -3,7 +3,8 @@
 
     CRIA_BUILD          build folder with cria and libcria.so (build/release)
     CRIA_SMOLLM2_GGUF   the quickstart's default model (its cache folder)
-    CRIA_REQUIRE_ALL    set by ./check: what is missing is then a failure, never a skip
+    CRIA_REQUIRE_ALL    set by ./check: what is missing is then a failure, and so is every skip (importorskip too) but for
+                        those whose reason begins with "elsewhere: ", which only another processor could run
 """
 import os
 import subprocess
@@ -19,6 +20,28 @@ def missing(what):
     if os.environ.get("CRIA_REQUIRE_ALL"):
         pytest.fail(what)
     pytest.skip(what)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    forbid_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    report = yield
+    forbid_skip(report)
+    return report
+
+
+def forbid_skip(report):
+    if report.outcome != "skipped" or not os.environ.get("CRIA_REQUIRE_ALL"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if not reason.removeprefix("Skipped: ").startswith("elsewhere: "):
+        report.outcome = "failed"
 
 
 def build_folder():

@@ -16,7 +16,7 @@ SHAPE = models.Shape(kv_heads=1, head_dim=48)
 PRECISIONS = [("auto", "f16"), ("int8", "f32"), ("int16", "f16"), ("f32", "f32")]
 TOKENS = 100  # over one KV block
 
-pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="what is emulated here is native there")
+pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="elsewhere: on x86-64, where nothing of this is native")
 
 
 @pytest.fixture(scope="module")
