@@ -299,7 +299,7 @@ CRIA_API cria_status cria_engine_eval(cria_engine *engine, const cria_row *rows,
 typedef struct cria_work {
     uint64_t int8_multiply_adds; /* of quantized weights; those that meet int16 activations count twice */
     uint64_t f32_multiply_adds;  /* of float weights or activations, and of attention */
-    uint64_t read_bytes;         /* weights, once for every batch_rows rows, and keys and values that were there before */
+    uint64_t read_bytes;         /* weights, once for every batch_rows rows, and keys and values of before */
 } cria_work;
 CRIA_API void cria_engine_get_work(const cria_engine *engine, uint64_t sequences, uint64_t depth, uint64_t tokens,
                                    cria_work *out);
