@@ -89,3 +89,15 @@ const struct cria_kernels *cria_kernels_for(uint32_t cpu_flags) {
     (void)cpu_flags;
     return &scalar;
 }
+
+size_t cria_kernels_list(uint32_t cpu_flags, const struct cria_kernels **out, size_t max) {
+    size_t n = 0;
+    for (int bits = 0; bits <= 32; bits++) {
+        const uint32_t mask = bits == 32 ? UINT32_MAX : (UINT32_C(1) << bits) - 1;
+        const struct cria_kernels *k = cria_kernels_for(cpu_flags & mask);
+        bool seen = false;
+        for (size_t i = 0; i < n; i++) seen |= out[i] == k;
+        if (!seen && n < max) out[n++] = k;
+    }
+    return n;
+}

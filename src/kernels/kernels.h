@@ -145,6 +145,8 @@ struct cria_kernels {
 
 /* The best table for these cpu flags (base/cpu.h); never NULL. Constant, shared, never freed. */
 const struct cria_kernels *cria_kernels_for(uint32_t cpu_flags);
+/* Every table that is reached by leaving out flags, each once, the reference first; at most max. Returns how many. */
+size_t cria_kernels_list(uint32_t cpu_flags, const struct cria_kernels **out, size_t max);
 
 /* exp(x) as every table computes it (poly.h), for code outside the tables. Error below 1 ulp; +0 where the
  * result would be subnormal (x below −126·ln 2, −inf included), +inf where it overflows, NaN for NaN. */

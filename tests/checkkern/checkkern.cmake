@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# checkkern needs the kernels and the processor detection, nothing else: tests/checkkern/CMakeLists.txt builds it alone for
-# other processors.
+# checkkern needs the kernels, their cases (src/kernels/check) and the processor detection, nothing else:
+# tests/checkkern/CMakeLists.txt builds it alone for other processors.
 set(here ${CMAKE_CURRENT_LIST_DIR})
 set(src ${here}/../../src)
-add_executable(checkkern
-    ${here}/attn.c ${here}/checkkern.c ${here}/elem.c ${here}/matmul.c ${here}/probe.c
-    ${here}/quant.c
+add_executable(checkkern ${here}/checkkern.c
     ${src}/base/cpu.c ${src}/base/status.c ${src}/base/utf8.c)
 target_link_libraries(checkkern PRIVATE cria_kernels m)
 

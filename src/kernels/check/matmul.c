@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Matrix products: every kind of matrix, number of tokens and range of row blocks, on random and extreme
  * weights and activations. Weights are made in their packed form; tests/unit/test_pack.c is about packing. */
-#include "checkkern.h"
+#include "kernels/check/check.h"
 #include "base/half.h"
-#include <stdio.h>
 #include <string.h>
 
 #define PICK(c, list) (list)[check_below(c, sizeof(list) / sizeof(list)[0])]
@@ -203,7 +202,7 @@ static void name_case(struct check *c, const cria_matrix_spec *s, const struct s
 }
 
 static void run_matmul_q(struct check *c) {
-    for (int i = 0; i < 1500 && !c->failed; i++) {
+    for (int i = 0; i < check_cases(c, 1500) && !c->failed; i++) {
         cria_matrix_spec s = {0};
         cria_matrix m;
         random_codes_spec(c, &s);
@@ -218,7 +217,7 @@ static void run_matmul_q(struct check *c) {
 }
 
 static void run_matmul_f(struct check *c) {
-    for (int i = 0; i < 800 && !c->failed; i++) {
+    for (int i = 0; i < check_cases(c, 800) && !c->failed; i++) {
         cria_matrix_spec s = {0};
         cria_matrix m;
         const uint32_t kind = check_below(c, 6);
@@ -258,7 +257,7 @@ static double plain_product(const cria_matrix *m, uint32_t r, const double *x, f
 
 static void self_matmul(struct check *c) {
     enum { COLS = 384, ROWS = 37 };
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < check_cases(c, 60); i++) {
         cria_matrix_spec s;
         cria_matrix m;
         do {
@@ -329,7 +328,7 @@ static void bench_product(struct check *c, const struct bench *b, uint32_t rows,
     while (check_timer_next(&timer))
         for (uint64_t i = 0; i < timer.calls; i++)
             (planes ? c->k->matmul_q : c->k->matmul_f)(&m, &x, y, rows, 0, m.n_blocks, scratch);
-    printf("%-8s %-10s x %-6s %5u x %u, n %3u: %10.0f ns  %7.2f GB/s  %8.1f Gop/s\n", c->k->name, b->name,
+    check_print(c, "%-8s %-10s x %-6s %5u x %u, n %3u: %10.0f ns  %7.2f GB/s  %8.1f Gop/s", c->k->name, b->name,
            planes == 0   ? "float"
            : planes == 1 ? "int8"
                          : "int16",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The activation quantizer. */
-#include "checkkern.h"
+#include "kernels/check/check.h"
 #include <math.h>
 #include <string.h>
 
@@ -72,7 +72,7 @@ static void disturb(struct check *c, float *x, uint32_t k) {
 }
 
 static void run_quantize(struct check *c) {
-    for (int i = 0; i < 800; i++) {
+    for (int i = 0; i < check_cases(c, 800); i++) {
         const uint32_t k = check_below(c, 8) ? 1 + check_below(c, 200) : 576, planes = 1 + check_below(c, 2);
         const uint32_t group = some_group(c), n = 1 + check_below(c, 2), row = check_below(c, n);
         check_case(c, "k %u, planes %u, group %u, row %u of %u", k, planes, group, row, n);
@@ -91,7 +91,7 @@ static void run_quantize(struct check *c) {
 
 /* a·d is x to within half a step (and the rounding of x·inv); sum and u are what they say. */
 static void self_quantize(struct check *c) {
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < check_cases(c, 200); i++) {
         const uint32_t k = 1 + check_below(c, 200), planes = 1 + check_below(c, 2);
         check_case(c, "k %u, planes %u", k, planes);
         float *x = check_buf(c, k * sizeof *x, sizeof *x);

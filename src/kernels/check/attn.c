@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attention over a KV block. */
 #include "base/half.h"
-#include "checkkern.h"
+#include "kernels/check/check.h"
 #include "kernels/poly.h"
 #include <math.h>
 #include <stdio.h>
@@ -132,7 +132,7 @@ static void compare(struct check *c, const struct block *b) {
 
 static void run_attend(struct check *c) {
     static const uint32_t usual[] = {64, 80, 96, 128};
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < check_cases(c, 500); i++) {
         const uint32_t e = check_rand(c) & 1 ? usual[check_below(c, 4)] : 1 + check_below(c, 150);
         const uint32_t n_q = check_below(c, 30) ? 1 + check_below(c, 14) : 100;
         const enum cria_kv_elem kv = check_rand(c) & 1 ? CRIA_KV_ELEM_F16 : CRIA_KV_ELEM_F32;

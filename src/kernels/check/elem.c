@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Element-wise kernels, rmsnorm, rope, kv_store. */
 #include "base/half.h"
-#include "checkkern.h"
+#include "kernels/check/check.h"
 #include "kernels/poly.h"
 #include <math.h>
 
@@ -30,7 +30,7 @@ static struct check_pair some_pair(struct check *c, size_t n) {
 }
 
 static void run_add(struct check *c) {
-    for (int i = 0; i < CASES; i++) {
+    for (int i = 0; i < check_cases(c, CASES); i++) {
         const size_t n = some_size(c);
         check_case(c, "n %zu", n);
         const float *x = some_floats(c, n);
@@ -42,7 +42,7 @@ static void run_add(struct check *c) {
 }
 
 static void run_scale(struct check *c) {
-    for (int i = 0; i < CASES; i++) {
+    for (int i = 0; i < check_cases(c, CASES); i++) {
         const size_t n = some_size(c);
         float a;
         check_data(c, &a, 1);
@@ -56,7 +56,7 @@ static void run_scale(struct check *c) {
 }
 
 static void run_rmsnorm(struct check *c) {
-    for (int i = 0; i < CASES; i++) {
+    for (int i = 0; i < check_cases(c, CASES); i++) {
         const size_t n = some_size(c) + 1;
         const bool in_place = check_rand(c) & 1;
         const float eps = check_rand(c) & 1 ? 1e-5f : 0x1p-100f;
@@ -70,7 +70,7 @@ static void run_rmsnorm(struct check *c) {
 }
 
 static void run_silu_mul(struct check *c) {
-    for (int i = 0; i < CASES; i++) {
+    for (int i = 0; i < check_cases(c, CASES); i++) {
         const size_t n = some_size(c);
         const uint32_t alias = check_below(c, 3);
         check_case(c, "n %zu, y is %s", n, alias == 0 ? "apart" : alias == 1 ? "g" : "u");
@@ -106,7 +106,7 @@ static void run_exp_range(struct check *c) {
 }
 
 static void run_rope(struct check *c) {
-    for (int i = 0; i < CASES; i++) {
+    for (int i = 0; i < check_cases(c, CASES); i++) {
         const uint32_t e = 2 + 2 * check_below(c, 80), heads = check_below(c, 4);
         const bool traditional = check_rand(c) & 1;
         const size_t n = (size_t)e * heads;
@@ -120,7 +120,7 @@ static void run_rope(struct check *c) {
 }
 
 static void run_kv_store(struct check *c) {
-    for (int i = 0; i < CASES; i++) {
+    for (int i = 0; i < check_cases(c, CASES); i++) {
         static const uint32_t usual[] = {64, 80, 96, 128};
         const uint32_t e = check_rand(c) & 1 ? usual[check_below(c, 4)] : 1 + check_below(c, MAX_N);
         const uint32_t p = check_below(c, CRIA_KV_BLOCK);
@@ -145,7 +145,7 @@ static void run_kv_store(struct check *c) {
 /* ---- the reference itself ------------------------------------------------------------------ */
 
 static void self_silu_mul(struct check *c) {
-    for (int i = 0; i < 200000; i++) {
+    for (int i = 0; i < check_cases(c, 200000); i++) {
         const float x = check_float(c, -87.3f, 88.7f);
         const double exact = exp((double)x), got = (double)cria_expf(x);
         check_case(c, "exp(%a)", (double)x);
@@ -158,7 +158,7 @@ static void self_silu_mul(struct check *c) {
 }
 
 static void self_rmsnorm(struct check *c) {
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < check_cases(c, 200); i++) {
         const size_t n = 1 + some_size(c);
         check_case(c, "n %zu", n);
         float *x = check_buf(c, n * 4, 4), *w = check_buf(c, n * 4, 4), *y = check_buf(c, n * 4, 4);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The probes: that they read everything they are given, and that what they say they did grows with the rounds
  * (and is not zero, which would make any machine infinitely slow). How fast they are is for --bench. */
-#include "checkkern.h"
+#include "kernels/check/check.h"
 
 static void run_probe_read(struct check *c) {
     for (int i = 0; i < 20; i++) {
