@@ -2,16 +2,13 @@
 /*
  * Detection by hand: compilers differ in the names that __builtin_cpu_supports knows, and none of them asks
  * for the cgroup. Sources: Intel SDM vol. 1 ch. 14 (XGETBV before AVX), vol. 2 CPUID; the kernel's documents
- * on arm64 hwcaps, cgroup-v2 (cpu.max), sched-bwc (cpu.cfs_quota_us) and cputopology (thread_siblings_list).
+ * on arm64 hwcaps, cgroup-v2 (cpu.max) and sched-bwc (cpu.cfs_quota_us).
  */
 #include "base/cpu.h"
 #include "base/status.h"
-#include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #elif defined(__aarch64__)
@@ -112,41 +109,7 @@ cria_status cria_cpu_lower(uint32_t flags, const char *isa, uint32_t *out, cria_
                      origin, isa, names);
 }
 
-/* ---- threads ------------------------------------------------------------------------------- */
-
-/* Reads a small text file whole; false when there is none. */
-static bool read_text(const char *path, char *text, size_t size) {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return false;
-    size_t n = 0;
-    for (ssize_t got; n + 1 < size && (got = read(fd, text + n, size - 1 - n)) > 0;) n += (size_t)got;
-    close(fd);
-    text[n] = '\0';
-    return n > 0;
-}
-
-/* The lowest allowed processor of the core that cpu belongs to: cpu itself when the system does not say. The
- * list looks like "0,64" or "2-3". */
-static unsigned first_sibling(const char *root, unsigned cpu, const uint64_t *mask, size_t n_words) {
-    char path[300], text[256];
-    snprintf(path, sizeof path, "%s/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list", root, cpu);
-    if (!read_text(path, text, sizeof text)) return cpu;
-    for (char *p = text; *p >= '0' && *p <= '9';) {
-        const unsigned long from = strtoul(p, &p, 10);
-        const unsigned long to = *p == '-' ? strtoul(p + 1, &p, 10) : from;
-        for (unsigned long i = from; i <= to && i < n_words * 64; i++)
-            if (mask[i / 64] >> i % 64 & 1) return (unsigned)i;
-        if (*p == ',') p++;
-    }
-    return cpu;
-}
-
-uint32_t cria_cpu_cores(const char *root, const uint64_t *mask, size_t n_words) {
-    uint32_t cores = 0;
-    for (unsigned i = 0; i < n_words * 64; i++)
-        if (mask[i / 64] >> i % 64 & 1) cores += first_sibling(root, i, mask, n_words) == i;
-    return cores ? cores : 1;
-}
+/* ---- quota --------------------------------------------------------------------------------- */
 
 static uint32_t ceil_quota(long long quota, long long period) {
     if (quota <= 0 || period <= 0) return UINT32_MAX; /* −1 or "max": no limit */
@@ -157,7 +120,7 @@ static uint32_t ceil_quota(long long quota, long long period) {
 static uint32_t quota_v2(const char *folder) {
     char path[1200], text[64];
     snprintf(path, sizeof path, "%s/cpu.max", folder);
-    if (!read_text(path, text, sizeof text)) return UINT32_MAX;
+    if (!cria_read_text(path, text, sizeof text)) return UINT32_MAX;
     char *end;
     const long long quota = strtoll(text, &end, 10); /* 0 for "max" */
     return ceil_quota(quota, strtoll(end, NULL, 10));
@@ -166,9 +129,9 @@ static uint32_t quota_v2(const char *folder) {
 static uint32_t quota_v1(const char *folder) {
     char path[1200], quota[64], period[64];
     snprintf(path, sizeof path, "%s/cpu.cfs_quota_us", folder);
-    if (!read_text(path, quota, sizeof quota)) return UINT32_MAX;
+    if (!cria_read_text(path, quota, sizeof quota)) return UINT32_MAX;
     snprintf(path, sizeof path, "%s/cpu.cfs_period_us", folder);
-    if (!read_text(path, period, sizeof period)) return UINT32_MAX;
+    if (!cria_read_text(path, period, sizeof period)) return UINT32_MAX;
     return ceil_quota(strtoll(quota, NULL, 10), strtoll(period, NULL, 10));
 }
 
@@ -219,7 +182,7 @@ static uint32_t quota_of_line(const char *root, char *line) {
 uint32_t cria_cpu_quota(const char *root) {
     char path[300], text[8192];
     snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
-    if (!read_text(path, text, sizeof text)) return UINT32_MAX;
+    if (!cria_read_text(path, text, sizeof text)) return UINT32_MAX;
     uint32_t lowest = UINT32_MAX;
     for (char *line = text, *next; line; line = next) {
         next = strchr(line, '\n');
@@ -230,19 +193,9 @@ uint32_t cria_cpu_quota(const char *root) {
     return lowest;
 }
 
-static uint32_t detect_threads(void) {
-    enum { MAX_CPUS = 8192 }; /* the kernel's own maximum on any architecture */
-    uint64_t mask[MAX_CPUS / 64] = {0};
-    cpu_set_t sets[MAX_CPUS / CPU_SETSIZE];
-    CPU_ZERO_S(sizeof sets, sets);
-    if (sched_getaffinity(0, sizeof sets, sets) != 0) return 1;
-    for (size_t i = 0; i < MAX_CPUS; i++)
-        if (CPU_ISSET_S(i, sizeof sets, sets)) mask[i / 64] |= UINT64_C(1) << i % 64;
-    const uint32_t cores = cria_cpu_cores("", mask, MAX_CPUS / 64), quota = cria_cpu_quota("");
-    return cores < quota ? cores : quota;
-}
-
 void cria_cpu_detect(struct cria_cpu *out) {
-    out->flags = detect_flags();
-    out->threads = detect_threads();
+    out->flags = out->detected = detect_flags();
+    cria_topology_detect(&out->topology);
+    out->quota = cria_cpu_quota("");
+    out->threads = out->topology.n_cores < out->quota ? out->topology.n_cores : out->quota;
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this processor can do, what the operating system lets us use of it, and how many threads are sensible.
+/* What this processor can do, what the operating system lets us use of it, and how many threads are sensible: one a
+ * physical core (a second hardware thread of a core adds nothing to kernels that keep its units busy).
  * Only detection and policy; the kernel tables are filled in kernels/. */
 #ifndef CRIA_BASE_CPU_H
 #define CRIA_BASE_CPU_H
 
+#include "base/topology.h"
 #include "cria/cria.h"
 
 enum cria_cpu_flags {
@@ -20,8 +22,11 @@ enum cria_cpu_flags {
 };
 
 struct cria_cpu {
-    uint32_t flags;   /* enum cria_cpu_flags */
-    uint32_t threads; /* min(physical cores in the affinity mask, ceil(cgroup cpu.max)), at least 1 */
+    uint32_t flags;    /* enum cria_cpu_flags, to be used */
+    uint32_t detected; /* the same before cria_cpu_lower */
+    uint32_t quota;    /* cria_cpu_quota */
+    uint32_t threads;  /* min(physical cores in the affinity mask, quota), at least 1 */
+    struct cria_topology topology;
 };
 
 void cria_cpu_detect(struct cria_cpu *out);
@@ -31,11 +36,8 @@ void cria_cpu_detect(struct cria_cpu *out);
  * variable CRIA_ISA takes its place where it is set; "auto" ignores it. */
 cria_status cria_cpu_lower(uint32_t flags, const char *isa, uint32_t *out, cria_error *err);
 
-/* The two parts of .threads, by the files under root ("" in earnest; tests make their own /proc and /sys).
- * Cores among the processors in mask (bit i of mask[0..n_words) is processor i), hardware threads of a core
- * counted once; at least 1. */
-uint32_t cria_cpu_cores(const char *root, const uint64_t *mask, size_t n_words);
-/* The cgroup's CPU quota rounded up to whole processors, UINT32_MAX when there is none. */
+/* The cgroup's CPU quota rounded up to whole processors, UINT32_MAX when there is none. By the files under root ("" in
+ * earnest; tests make their own /proc and /sys). */
 uint32_t cria_cpu_quota(const char *root);
 
 #endif

@@ -18,6 +18,7 @@
 #include "base/status.h"
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -40,6 +41,14 @@ struct worker {
     cria_pool *pool;
     pthread_t thread;
     uint32_t index; /* 1 … n_threads − 1; 0 is the caller */
+    uint32_t node;
+};
+
+/* A node's part of the loop, in grains. Each on a cache line of its own: threads write to them all the time. */
+struct part {
+    _Alignas(64) atomic_size_t next; /* first grain not handed out yet */
+    size_t end;
+    uint32_t threads_before, threads; /* of the pool, those of lower nodes and of this one */
 };
 
 struct cria_pool {
@@ -51,8 +60,10 @@ struct cria_pool {
     cria_pool_fn *fn;
     void *arg;
     size_t n, grain;
+    const struct cria_topology *topology; /* the context's */
+    struct part *parts;                   /* [n_parts] */
+    uint32_t n_parts;                     /* 1 on a machine with one node */
     /* Each on a cache line of its own: they are written by different threads at different times. */
-    _Alignas(64) atomic_size_t next; /* first item not handed out yet, in grains */
     _Alignas(64) atomic_uint gate;
     _Alignas(64) atomic_uint epoch; /* futex of the workers */
     atomic_uint sleepers;
@@ -93,15 +104,39 @@ static unsigned spin_until(const cria_pool *pool, atomic_uint *word, unsigned ma
     return v;
 }
 
-/* Takes grains until none is left. The counter counts grains, not items, so that it cannot wrap around. */
-static void work(cria_pool *pool, uint32_t worker) {
-    const size_t n = pool->n, grain = pool->grain, n_grains = n / grain + (n % grain != 0);
-    for (;;) {
-        const size_t i = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        if (i >= n_grains) return;
-        const size_t begin = i * grain;
-        pool->fn(pool->arg, begin, n - begin < grain ? n : begin + grain, worker);
+/* Takes grains until none is left, those of the home node first. The counters count grains, not items, so that they
+ * cannot wrap around. */
+static void work(cria_pool *pool, uint32_t worker, uint32_t home) {
+    const size_t n = pool->n, grain = pool->grain;
+    for (uint32_t k = 0; k < pool->n_parts; k++) {
+        struct part *part = &pool->parts[home + k < pool->n_parts ? home + k : home + k - pool->n_parts];
+        for (;;) {
+            const size_t i = atomic_fetch_add_explicit(&part->next, 1, memory_order_relaxed);
+            if (i >= part->end) break;
+            const size_t begin = i * grain;
+            pool->fn(pool->arg, begin, n - begin < grain ? n : begin + grain, worker);
+        }
     }
+}
+
+/* Cuts the loop's grains in proportion to the nodes' threads. */
+static void hand_out(cria_pool *pool) {
+    const size_t n_grains = pool->n / pool->grain + (pool->n % pool->grain != 0);
+    for (uint32_t k = 0; k < pool->n_parts; k++) {
+        struct part *p = &pool->parts[k];
+        /* n·a/b without overflow */
+        const size_t a = p->threads_before, e = a + p->threads, b = pool->n_threads, q = n_grains / b, r = n_grains % b;
+        atomic_store_explicit(&p->next, q * a + r * a / b, memory_order_relaxed);
+        p->end = q * e + r * e / b;
+    }
+}
+
+/* Where the calling thread happens to be: it belongs to the program and is not pinned. */
+static uint32_t node_of_caller(const cria_pool *pool) {
+    if (pool->n_parts == 1) return 0;
+    const int cpu = sched_getcpu();
+    const uint32_t node = cpu >= 0 && cpu < CRIA_MAX_CPUS ? pool->topology->node_of[cpu] : 0;
+    return node < pool->n_parts ? node : 0;
 }
 
 static bool enter(cria_pool *pool) {
@@ -159,18 +194,61 @@ static void *worker_main(void *arg) {
         seen = epoch;
         if (atomic_load_explicit(&pool->stop, memory_order_relaxed)) return NULL;
         if (!enter(pool)) continue;
-        work(pool, w->index);
+        work(pool, w->index, w->node);
         leave(pool);
     }
+}
+
+/* To all processors of its node. Should the system refuse, the thread runs where it likes. */
+static void pin(const struct worker *w) {
+    const struct cria_topology *t = w->pool->topology;
+    cpu_set_t sets[CRIA_MAX_CPUS / CPU_SETSIZE];
+    CPU_ZERO_S(sizeof sets, sets);
+    for (size_t i = 0; i < CRIA_MAX_CPUS; i++)
+        if (t->node_of[i] == w->node) CPU_SET_S(i, sizeof sets, sets);
+    (void)pthread_setaffinity_np(w->thread, sizeof sets, sets);
 }
 
 static int start_worker(struct worker *w) {
     const int e = pthread_create(&w->thread, NULL, worker_main, w);
     if (e != 0) return e;
+    if (w->pool->n_parts > 1) pin(w);
     char name[16]; /* the system's limit */
     snprintf(name, sizeof name, "cria-%u", (unsigned)w->index);
     pthread_setname_np(w->thread, name);
     return 0;
+}
+
+void cria_pool_spread(const struct cria_topology *t, uint32_t n_threads, uint8_t *node_of_thread) {
+    uint32_t given[CRIA_MAX_NODES] = {0};
+    for (uint32_t i = 0; i < n_threads; i++) { /* the next goes where a core has fewest threads so far */
+        uint32_t best = 0;
+        for (uint32_t k = 1; k < t->n_nodes; k++)
+            if ((uint64_t)given[k] * t->node_cores[best] < (uint64_t)given[best] * t->node_cores[k]) best = k;
+        given[best]++;
+    }
+    for (uint32_t k = 0, i = 0; k < t->n_nodes; k++)
+        for (uint32_t j = 0; j < given[k]; j++) node_of_thread[i++] = (uint8_t)k;
+}
+
+/* n_parts, parts and the workers' nodes. False without memory. */
+static bool place(cria_pool *pool, cria_ctx *ctx) {
+    const struct cria_topology *t = pool->topology = &ctx->cpu.topology;
+    pool->n_parts = t->n_nodes > 0 && pool->n_threads > 1 ? t->n_nodes : 1;
+    pool->parts = cria_calloc(ctx, pool->n_parts, sizeof *pool->parts);
+    uint8_t *node = cria_calloc(ctx, pool->n_threads, 1);
+    const bool ok = pool->parts && node;
+    if (ok) {
+        if (pool->n_parts > 1) cria_pool_spread(t, pool->n_threads, node);
+        for (uint32_t i = 0; i < pool->n_threads; i++) {
+            pool->parts[node[i]].threads++;
+            if (i > 0) pool->workers[i - 1].node = node[i];
+        }
+        for (uint32_t k = 1; k < pool->n_parts; k++)
+            pool->parts[k].threads_before = pool->parts[k - 1].threads_before + pool->parts[k - 1].threads;
+    }
+    cria_free(ctx, node);
+    return ok;
 }
 
 /* Signals are for the program's own threads. */
@@ -180,8 +258,8 @@ static int start_workers(cria_pool *pool) {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int e = 0;
     for (uint32_t i = 0; i + 1 < pool->n_threads && e == 0; i++) {
-        const struct worker w = {.pool = pool, .index = i + 1};
-        pool->workers[i] = w;
+        pool->workers[i].pool = pool;
+        pool->workers[i].index = i + 1;
         e = start_worker(&pool->workers[i]);
         if (e == 0) pool->n_started++;
     }
@@ -198,13 +276,12 @@ cria_status cria_pool_new(cria_ctx *ctx, uint32_t n_threads, cria_pool **out, cr
     pthread_mutex_init(&pool->callers, NULL);
     pool->n_threads = n_threads;
     pool->spin_ns = n_threads > ctx->cpu.threads ? SPIN_NS_CROWDED : SPIN_NS;
-    atomic_init(&pool->next, 0);
     atomic_init(&pool->gate, 0);
     atomic_init(&pool->epoch, 0);
     atomic_init(&pool->sleepers, 0);
     atomic_init(&pool->stop, false);
     pool->workers = cria_malloc_array(ctx, n_threads - 1, sizeof *pool->workers);
-    if (!pool->workers) {
+    if (!pool->workers || !place(pool, ctx)) {
         cria_pool_free(ctx, pool);
         return cria_fail_nomem(err, "the threads of a pool", (n_threads - 1) * sizeof *pool->workers);
     }
@@ -226,6 +303,7 @@ void cria_pool_free(cria_ctx *ctx, cria_pool *pool) {
     announce(pool, pool->n_started);
     for (uint32_t i = 0; i < pool->n_started; i++) pthread_join(pool->workers[i].thread, NULL);
     pthread_mutex_destroy(&pool->callers);
+    cria_free(ctx, pool->parts);
     cria_free(ctx, pool->workers);
     cria_free(ctx, pool);
 }
@@ -249,11 +327,11 @@ void cria_pool_for(cria_pool *pool, size_t n, size_t grain, cria_pool_fn *fn, vo
         pool->arg = arg;
         pool->n = n;
         pool->grain = grain;
-        atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+        hand_out(pool);
         atomic_store_explicit(&pool->gate, GATE_OPEN, memory_order_release); /* publishes the lines above */
         const size_t helpers = (n - 1) / grain; /* more than that would find nothing to do */
         announce(pool, helpers < pool->n_started ? (uint32_t)helpers : pool->n_started);
-        work(pool, 0);
+        work(pool, 0, node_of_caller(pool));
         close_gate(pool);
     }
     pthread_mutex_unlock(&pool->callers);

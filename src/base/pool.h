@@ -2,10 +2,17 @@
 /* A fixed set of worker threads that run one parallel loop at a time. Workers spin for a short while after a
  * loop, then sleep on a futex, so that loops in quick succession (a forward pass) cost well under a microsecond
  * and an idle engine costs nothing. Work is handed out in grains by an atomic counter, because the cores of a
- * shared machine are never equally fast; no result may depend on who does what. */
+ * shared machine are never equally fast; no result may depend on who does what.
+ *
+ * On a machine with several memory nodes the workers are spread over them and pinned, each to all processors of its
+ * node, and a loop's range is cut into one part a node, always at the same places for the same n: a worker begins
+ * with its node's part and helps the others when that is done. So what the rows of a matrix are first written by (and
+ * so the memory they are in) is where they are mostly read. On one node nobody is pinned: the system moves a thread
+ * away from a busy processor better than we could. */
 #ifndef CRIA_BASE_POOL_H
 #define CRIA_BASE_POOL_H
 
+#include "base/topology.h"
 #include "cria/cria.h"
 
 typedef struct cria_pool cria_pool;
@@ -13,7 +20,10 @@ typedef struct cria_pool cria_pool;
 /* Computes items [begin, end). worker < cria_pool_threads(), distinct among those running at the same time. */
 typedef void cria_pool_fn(void *arg, size_t begin, size_t end, uint32_t worker);
 
-/* n_threads counts the calling thread: 1 starts none. */
+/* The node (index into t->node_cores) of each thread: as many a node, in node order, as its share of the cores. */
+void cria_pool_spread(const struct cria_topology *t, uint32_t n_threads, uint8_t *node_of_thread);
+
+/* n_threads counts the calling thread: 1 starts none. Nodes are those of ctx->cpu.topology. */
 cria_status cria_pool_new(cria_ctx *ctx, uint32_t n_threads, cria_pool **out, cria_error *err);
 void cria_pool_free(cria_ctx *ctx, cria_pool *pool);
 uint32_t cria_pool_threads(const cria_pool *pool);

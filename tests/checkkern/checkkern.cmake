@@ -4,7 +4,7 @@
 set(here ${CMAKE_CURRENT_LIST_DIR})
 set(src ${here}/../../src)
 add_executable(checkkern ${here}/checkkern.c
-    ${src}/base/cpu.c ${src}/base/status.c ${src}/base/utf8.c)
+    ${src}/base/cpu.c ${src}/base/status.c ${src}/base/topology.c ${src}/base/utf8.c)
 target_link_libraries(checkkern PRIVATE cria_kernels m)
 
 set(isas scalar)

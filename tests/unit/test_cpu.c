@@ -63,36 +63,6 @@ static void environment_counts_only_without_a_name(void **state) {
     assert_int_equal(out, CRIA_CPU_AVX2);
 }
 
-static void siblings(const struct scratch *s, unsigned cpu, const char *list) {
-    char name[100];
-    snprintf(name, sizeof name, "sys/devices/system/cpu/cpu%u/topology/thread_siblings_list", cpu);
-    scratch_text(s, name, list);
-}
-
-static void hardware_threads_of_a_core_count_once(void **state) {
-    (void)state;
-    struct scratch s;
-    scratch_new(&s);
-    uint64_t mask[2] = {0xff, 0};
-    assert_int_equal(cria_cpu_cores(s.root, mask, 2), 8); /* the system does not say */
-    static const char *const lists[8] = {"0,4\n", "1,5\n", "2-3\n", "2-3\n",
-                                         "0,4\n", "1,5\n", "6-7\n", "6-7\n"};
-    for (unsigned i = 0; i < 8; i++) siblings(&s, i, lists[i]);
-    assert_int_equal(cria_cpu_cores(s.root, mask, 2), 4);
-    mask[0] = 0x30; /* only the second threads of cores 0 and 1 */
-    assert_int_equal(cria_cpu_cores(s.root, mask, 2), 2);
-    mask[0] = 0;
-    assert_int_equal(cria_cpu_cores(s.root, mask, 2), 1);
-    mask[1] = 1; /* processor 64, with odd files */
-    static const char *const odd[] = {
-        "", "\n", "x", "64", "64-", "99999999999999999999", "9-1,64", "0-18446744073709551615"};
-    for (size_t i = 0; i < N_ITEMS(odd); i++) {
-        siblings(&s, 64, odd[i]);
-        assert_int_equal(cria_cpu_cores(s.root, mask, 2), 1);
-    }
-    scratch_free(&s);
-}
-
 static void quota_of_the_cgroup_and_all_above(void **state) {
     (void)state;
     struct scratch s;
@@ -136,7 +106,6 @@ int main(void) {
         cmocka_unit_test(detection_is_sane),
         cmocka_unit_test(names_lower_the_flags),
         cmocka_unit_test(environment_counts_only_without_a_name),
-        cmocka_unit_test(hardware_threads_of_a_core_count_once),
         cmocka_unit_test(quota_of_the_cgroup_and_all_above),
         cmocka_unit_test(quota_of_version_1),
     };

@@ -4,6 +4,7 @@
 #include "base/pool.h"
 #include "counting_alloc.h"
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -186,6 +187,126 @@ static void loops_allocate_nothing(void **state) {
     cria_ctx_unref(ctx);
 }
 
+/* ---- several nodes, simulated ---- */
+
+static void threads_are_spread_as_the_cores_are(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t nodes, cores[4], threads;
+        const char *node_of_thread;
+    } cases[] = {
+        {1, {8}, 3, "000"},        {2, {8, 8}, 1, "0"},           {2, {8, 8}, 2, "01"},
+        {2, {8, 8}, 5, "00011"},   {2, {2, 6}, 4, "0111"},        {2, {2, 6}, 8, "00111111"},
+        {2, {1, 1}, 6, "000111"},  {4, {1, 1, 1, 1}, 3, "012"},   {3, {4, 0, 4}, 4, "0022"},
+        {4, {3, 1, 1, 1}, 6, "000123"},
+    };
+    for (size_t i = 0; i < N_ITEMS(cases); i++) {
+        struct cria_topology t = {.n_nodes = cases[i].nodes};
+        memcpy(t.node_cores, cases[i].cores, sizeof cases[i].cores);
+        uint8_t node[8] = {0};
+        cria_pool_spread(&t, cases[i].threads, node);
+        for (uint32_t k = 0; k < cases[i].threads; k++) assert_int_equal(node[k], cases[i].node_of_thread[k] - '0');
+    }
+}
+
+/* All processors are in node 0; the other nodes' do not exist, so that pinning to them is refused. */
+static void pretend_nodes(cria_ctx *ctx, uint32_t n) {
+    struct cria_topology *t = &ctx->cpu.topology;
+    for (size_t i = 0; i < CRIA_MAX_CPUS; i++)
+        if (t->node_of[i] != CRIA_CPU_ABSENT) t->node_of[i] = 0;
+    t->n_nodes = n;
+    for (uint32_t k = 0; k < n; k++) t->node_cores[k] = 1;
+}
+
+static void every_item_is_visited_once_on_several_nodes(void **state) {
+    (void)state;
+    static const size_t sizes[] = {1, 2, 3, 7, 64, 999};
+    for (uint32_t nodes = 2; nodes <= 5; nodes++) {
+        for (uint32_t threads = 1; threads <= 5; threads += 2) {
+            cria_ctx *ctx = context(1);
+            pretend_nodes(ctx, nodes);
+            cria_pool *pool = NULL;
+            assert_int_equal(cria_pool_new(ctx, threads, &pool, NULL), CRIA_OK);
+            for (size_t s = 0; s < N_ITEMS(sizes); s++) {
+                struct job job = {.n_threads = threads, .n = sizes[s], .grain = 1 + s % 3};
+                cria_pool_for(pool, job.n, job.grain, visit, &job);
+                assert_int_equal(job.bad, 0);
+                for (size_t i = 0; i < MAX_ITEMS; i++) assert_int_equal(job.visits[i], i < job.n);
+            }
+            cria_pool_free(ctx, pool);
+            cria_ctx_unref(ctx);
+        }
+    }
+}
+
+struct firsts {
+    size_t first[2]; /* item + 1 where each thread began; 0: not yet */
+};
+
+static void note_first(void *arg, size_t begin, size_t end, uint32_t worker) {
+    struct firsts *f = arg;
+    (void)end;
+    if (f->first[worker] == 0) f->first[worker] = begin + 1;
+    usleep(2000);
+}
+
+/* The worker begins in the second half, its node's, while the caller does the first; who is done helps. */
+static void threads_begin_with_the_part_of_their_node(void **state) {
+    (void)state;
+    cria_ctx *ctx = context(1);
+    pretend_nodes(ctx, 2);
+    cria_pool *pool = NULL;
+    assert_int_equal(cria_pool_new(ctx, 2, &pool, NULL), CRIA_OK);
+    struct firsts f = {{0, 0}};
+    cria_pool_for(pool, 40, 1, note_first, &f);
+    assert_int_equal(f.first[0], 1);
+    /* 40 ms to show up in; a machine that gives a thread no time for longer tells nothing. */
+    if (f.first[1] != 0) assert_true(f.first[1] > 20);
+    cria_pool_free(ctx, pool);
+    cria_ctx_unref(ctx);
+}
+
+static void note_affinity(void *arg, size_t begin, size_t end, uint32_t worker) {
+    cpu_set_t *sets = arg; /* [2], for each thread */
+    (void)begin;
+    (void)end;
+    pthread_getaffinity_np(pthread_self(), sizeof *sets, &sets[worker]);
+    usleep(1000);
+}
+
+/* Affinity of the caller and of the worker of a pool of two; false where the worker has not shown up. */
+static bool affinities(cria_ctx *ctx, cpu_set_t sets[2]) {
+    cria_pool *pool = NULL;
+    memset(sets, 0, 2 * sizeof *sets);
+    assert_int_equal(cria_pool_new(ctx, 2, &pool, NULL), CRIA_OK);
+    for (int i = 0; i < 100 && CPU_COUNT(&sets[1]) == 0; i++) cria_pool_for(pool, 8, 1, note_affinity, sets);
+    cria_pool_free(ctx, pool);
+    return CPU_COUNT(&sets[1]) > 0;
+}
+
+static void workers_are_pinned_on_several_nodes_only(void **state) {
+    (void)state;
+    cria_ctx *ctx = context(1);
+    struct cria_topology *t = &ctx->cpu.topology;
+    cpu_set_t before, sets[2];
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0); /* fails beyond 1024 processors */
+    if (t->n_nodes == 1) {
+        assert_true(affinities(ctx, sets));
+        assert_true(CPU_EQUAL(&sets[1], &before));
+    }
+    /* The second node: one processor. */
+    int last = 0;
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, &before)) last = i;
+    pretend_nodes(ctx, 2);
+    t->node_of[last] = 1;
+    assert_true(affinities(ctx, sets));
+    assert_true(CPU_EQUAL(&sets[0], &before)); /* the caller's thread is not ours */
+    assert_int_equal(CPU_COUNT(&sets[1]), 1);
+    assert_true(CPU_ISSET(last, &sets[1]));
+    cria_ctx_unref(ctx);
+}
+
 static void impossible_sizes_are_refused(void **state) {
     (void)state;
     cria_ctx *ctx = context(1);
@@ -232,6 +353,10 @@ int main(void) {
         cmocka_unit_test(waits_for_slow_workers),
         cmocka_unit_test(pools_come_and_go),
         cmocka_unit_test(loops_allocate_nothing),
+        cmocka_unit_test(threads_are_spread_as_the_cores_are),
+        cmocka_unit_test(every_item_is_visited_once_on_several_nodes),
+        cmocka_unit_test(threads_begin_with_the_part_of_their_node),
+        cmocka_unit_test(workers_are_pinned_on_several_nodes_only),
         cmocka_unit_test(impossible_sizes_are_refused),
         cmocka_unit_test(failing_thread_creation_is_cleaned_up),
     };
