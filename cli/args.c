@@ -232,14 +232,13 @@ enum arg_result args_parse(const struct arg_command *command, const struct arg_g
 
 /* ---- help ---- */
 
-/* text, broken at spaces to end before WIDTH; the cursor is at HELP_COLUMN and gets back there on every line. */
-static void print_wrapped(const char *text) {
-    size_t column = HELP_COLUMN;
+void print_wrapped(const char *text, int indent) {
+    size_t column = (size_t)indent;
     for (bool first = true; *text; first = false) {
         const size_t word = strcspn(text, " ");
         if (!first && column + 1 + word > WIDTH) {
-            printf("\n%*s", HELP_COLUMN, "");
-            column = HELP_COLUMN;
+            printf("\n%*s", indent, "");
+            column = (size_t)indent;
         } else if (!first) {
             putchar(' ');
             column++;
@@ -257,7 +256,7 @@ static void print_described(const char *left, const char *help) {
         printf("%*s", HELP_COLUMN - n, "");
     else
         printf("\n%*s", HELP_COLUMN, "");
-    print_wrapped(help);
+    print_wrapped(help, HELP_COLUMN);
 }
 
 static void print_option(const char *name, char letter, const char *metavar, const char *help) {

@@ -56,6 +56,9 @@ enum arg_result args_parse(const struct arg_command *command, const struct arg_g
 /* The page that --help shows, on stdout. */
 void args_print_help(const struct arg_command *command, const struct arg_group *groups, size_t n_groups);
 
+/* text and a newline on stdout, broken at spaces as --help is; the cursor is in column `indent`, where lines begin. */
+void print_wrapped(const char *text, int indent);
+
 /* The candidate closest to a misspelt word, or NULL when none is close. Candidates end with NULL. */
 const char *args_closest(const char *word, const char *const *candidates);
 

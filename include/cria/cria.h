@@ -120,6 +120,33 @@ CRIA_API uint32_t cria_ctx_threads(const cria_ctx *ctx);
 /* Name of the kernel table in use: "scalar", "avx2", "avx512", "neon". */
 CRIA_API const char *cria_ctx_isa(const cria_ctx *ctx);
 
+/* ---- the machine ------------------------------------------------------------------------- */
+
+typedef enum cria_huge_pages {
+    CRIA_HUGE_PAGES_UNKNOWN = 0, /* the system does not say */
+    CRIA_HUGE_PAGES_NEVER,
+    CRIA_HUGE_PAGES_ON_REQUEST,  /* which the library makes for what is large */
+    CRIA_HUGE_PAGES_ALWAYS
+} cria_huge_pages;
+
+/* What was found, and what a context makes of it. Texts are NUL-terminated ASCII. */
+typedef struct cria_machine {
+    char processor[100];      /* as the system names it; "" where it does not */
+    char features[100];       /* what kernels can use of it, "avx2 avx_vnni"; "" for none */
+    char tables[100];         /* kernel tables for it, "scalar avx2": the plain C definition first, the best last */
+    uint32_t cpus_online;     /* processors of the machine */
+    uint32_t cpus;            /* those of them that this process may run on (affinity mask, cpuset) */
+    uint32_t cores;           /* the physical cores of those */
+    uint32_t slow_cores;      /* efficiency cores among the cores, where the system tells them apart */
+    uint32_t nodes;           /* memory nodes of those; workers are pinned to nodes where there are several */
+    uint32_t quota;           /* processors' worth of time that the cgroup grants, rounded up; 0: no limit */
+    uint32_t default_threads; /* what cria_ctx_opts.threads = 0 stands for: min(cores, quota) */
+    uint32_t threads;         /* the context's */
+    cria_huge_pages huge_pages;
+    uint64_t memory_bytes, memory_available_bytes; /* 0 where the system does not say */
+} cria_machine;
+CRIA_API void cria_ctx_machine(const cria_ctx *ctx, cria_machine *out);
+
 /* What this machine can do at most with the context's threads and kernel table, a second: what measurements are
  * compared with. A multiply-add counts as two operations. */
 typedef struct cria_limits {
@@ -131,6 +158,21 @@ typedef struct cria_limits {
 /* Measures them, the best of several tries, in about a second; anything else that the machine does meanwhile
  * makes them too low. Needs 256 MiB of memory, more with more than 4 threads, and gives it back. */
 CRIA_API cria_status cria_ctx_measure(cria_ctx *ctx, cria_limits *out, cria_error *err);
+
+/* Two events a kernel: before its test (done false), so that it is known should the processor stop the program at an
+ * instruction, and after. failure is NULL, or says in which case what differed. Texts live during the call. */
+typedef struct cria_selftest_event {
+    const char *table, *kernel;
+    bool done;
+    const char *failure;
+} cria_selftest_event;
+typedef void cria_selftest_fn(void *user, const cria_selftest_event *event);
+/* Runs every kernel of a table (one of cria_machine.tables, whatever the context's own) on random shapes and data, edge
+ * cases among them, and compares it with the definition in plain C bit for bit; the table "scalar", that definition, is
+ * compared with arithmetic in double precision. About a second on the calling thread. A kernel that fails is an event
+ * and not an error. The same seed gives the same cases. */
+CRIA_API cria_status cria_selftest(cria_ctx *ctx, const char *table, uint64_t seed, cria_selftest_fn *fn, void *user,
+                                   cria_error *err);
 
 /* ---- model ------------------------------------------------------------------------------- */
 
