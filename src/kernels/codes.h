@@ -21,11 +21,12 @@ static inline size_t cria_scale_bytes(enum cria_scale_type type) {
     case CRIA_SCALE_E8M0:
     case CRIA_SCALE_E4M3:
         return 1;
+    default: /* two levels: no number by itself */
+        return 0;
     }
-    return 0;
 }
 
-/* Element i of an array of scales, any alignment. */
+/* Element i of an array of scales of one level, any alignment. */
 static inline float cria_scale_at(enum cria_scale_type type, const uint8_t *p, size_t i) {
     uint32_t u32;
     uint16_t u16;
@@ -44,8 +45,9 @@ static inline float cria_scale_at(enum cria_scale_type type, const uint8_t *p, s
         return cria_e8m0_to_f32(*p);
     case CRIA_SCALE_E4M3:
         return cria_e4m3_to_f32(*p);
+    default:
+        return 0;
     }
-    return 0;
 }
 
 /* Width of the plane that holds bit `low` and up of a code: the largest power of two in what is left. */
@@ -54,16 +56,58 @@ static inline uint32_t cria_plane_width(uint32_t bits, uint32_t low) {
     return left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
 }
 
-/* The code of input i (0..31) of a row (0..15) of a chunk. */
-static inline uint32_t cria_code_at(const uint8_t *chunk, uint32_t bits, uint32_t row, uint32_t i) {
-    const uint32_t step = i / 4;
+/* The code at byte `at` of step `step` (0..7) of bit planes made of vectors of `width` bytes. */
+static inline uint32_t cria_plane_code(const uint8_t *planes, uint32_t bits, uint32_t width, uint32_t step,
+                                       uint32_t at) {
     uint32_t code = 0;
     for (uint32_t low = 0, w; low < bits; low += w) {
         w = cria_plane_width(bits, low);
-        const uint32_t byte = chunk[64 * (size_t)(low + step % w) + 4 * row + i % 4];
+        const uint32_t byte = planes[(size_t)width * (low + step % w) + at];
         code |= (byte >> w * (step / w) & ((1u << w) - 1)) << low;
     }
     return code;
+}
+
+/* The code of input i (0..31) of a row (0..15) of a chunk. */
+static inline uint32_t cria_code_at(const uint8_t *chunk, uint32_t bits, uint32_t row, uint32_t i) {
+    return cria_plane_code(chunk, bits, 64, i / 4, 4 * row + i % 4);
+}
+
+/* What a type of two levels fixes; bits 0 for one of one level. */
+struct cria_two_levels {
+    uint32_t bits, groups; /* of s; per super-block */
+    int32_t zero;          /* what s is less than stored */
+};
+
+static inline struct cria_two_levels cria_two_levels(enum cria_scale_type type) {
+    switch (type) {
+    case CRIA_SCALE_Q2_K:
+        return (struct cria_two_levels){4, 16, 0};
+    case CRIA_SCALE_Q3_K:
+        return (struct cria_two_levels){6, 16, 32};
+    case CRIA_SCALE_Q4_K:
+        return (struct cria_two_levels){6, 8, 0};
+    case CRIA_SCALE_Q6_K:
+        return (struct cria_two_levels){8, 16, 128};
+    default:
+        return (struct cria_two_levels){0, 0, 0};
+    }
+}
+
+/* Bytes of a super-block of 16 rows: d, and 16 vectors of bits per eight groups. */
+static inline size_t cria_super_bytes(struct cria_two_levels t) {
+    return CRIA_ROWS * (2 + (size_t)t.groups * t.bits / 8);
+}
+
+/* Scale (or bias) g of a row (0..15), from all scales of a block. */
+static inline float cria_scale_of(enum cria_scale_type type, const uint8_t *scales, size_t g, uint32_t row) {
+    const struct cria_two_levels t = cria_two_levels(type);
+    if (t.bits == 0) return cria_scale_at(type, scales, g * CRIA_ROWS + row);
+    const uint8_t *super = scales + g / t.groups * cria_super_bytes(t);
+    const uint32_t i = (uint32_t)(g % t.groups);
+    const uint8_t *planes = super + CRIA_ROWS * (2 + (size_t)(i / 8 * t.bits));
+    const int32_t s = (int32_t)cria_plane_code(planes, t.bits, CRIA_ROWS, i % 8, row) - t.zero;
+    return cria_scale_at(CRIA_SCALE_F16, super, row) * (float)s;
 }
 
 static inline uint32_t cria_level_of(const cria_matrix_spec *s, uint32_t code) {
@@ -75,6 +119,24 @@ static inline uint32_t cria_max_level(const cria_matrix_spec *s) {
     uint32_t max = 0;
     for (uint32_t c = 0; c < 1u << s->bits; c++) max = cria_level_of(s, c) > max ? cria_level_of(s, c) : max;
     return max;
+}
+
+/* Bytes of a GGUF super-block; 0 for other kinds. */
+static inline size_t cria_super_source_bytes(enum cria_source_kind kind) {
+    switch (kind) {
+    case CRIA_SOURCE_Q2_K:
+        return 84;
+    case CRIA_SOURCE_Q3_K:
+        return 110;
+    case CRIA_SOURCE_Q4_K:
+        return 144;
+    case CRIA_SOURCE_Q5_K:
+        return 176;
+    case CRIA_SOURCE_Q6_K:
+        return 210;
+    default:
+        return 0;
+    }
 }
 
 #endif

@@ -9,17 +9,17 @@ static void dequantize(const struct cria_matmul_f_ops *ops, const cria_matrix *m
                        uint32_t chunk0, uint32_t n, float *out) {
     const cria_matrix_spec *s = &m->spec;
     const uint8_t *codes = block + m->codes_offset + chunk0 * m->chunk_bytes;
-    const size_t group_bytes = m->bias_offset / m->n_groups;
+    const size_t group0 = (size_t)chunk0 * CRIA_CHUNK / s->group;
+    const uint8_t *from = block + group0 * (m->bias_offset / m->n_groups);
+    const size_t n_scales = (size_t)n * CRIA_CHUNK / s->group * CRIA_ROWS; /* a piece is whole groups */
     _Alignas(64) uint8_t levels[CRIA_CHUNK * CRIA_ROWS];
-    _Alignas(64) float scales[CRIA_ROWS] = {0}, biases[CRIA_ROWS] = {0};
+    _Alignas(64) float scales[PIECE / 16 * CRIA_ROWS], biases[PIECE / 16 * CRIA_ROWS] = {0};
+    ops->unpack_scales(s->scale_type, from, n_scales, s->scale_factor, scales);
+    if (s->affine) ops->unpack_scales(s->scale_type, from + m->bias_offset, n_scales, 1.0f, biases);
     for (uint32_t i = 0; i < 8 * n; i++, out += 4 * CRIA_ROWS) {
-        const uint8_t *group = block + ((size_t)chunk0 * CRIA_CHUNK + 4 * i) / s->group * group_bytes;
+        const size_t g = 4 * i / s->group * CRIA_ROWS;
         if (i % 8 == 0) ops->unpack_chunks(m, codes + i / 8 * m->chunk_bytes, 1, levels);
-        if (i % 4 == 0) { /* no group is smaller */
-            ops->unpack_scales(s->scale_type, group, CRIA_ROWS, s->scale_factor, scales);
-            if (s->affine) ops->unpack_scales(s->scale_type, group + m->bias_offset, CRIA_ROWS, 1.0f, biases);
-        }
-        ops->dequantize_step(s, levels + 64 * (i % 8), scales, biases, out);
+        ops->dequantize_step(s, levels + 64 * (i % 8), scales + g, biases + g, out);
     }
 }
 

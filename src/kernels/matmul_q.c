@@ -9,7 +9,7 @@ struct scratch {
     int16_t pairs[WORD_TOKENS][CRIA_PIECE];
     int32_t half_sums[CRIA_TILE_TOKENS][2 * CHUNKS];
     /* Per row block of a panel: scales, biases, levels as bytes. A block of a whole piece in groups of 16
-     * takes 80 KiB, one in affine groups of 32, 80 KiB too. */
+     * takes 80 KiB, one in affine groups of 32, 80 KiB too, one in affine groups of 16 96 KiB. */
     uint8_t blocks[384u << 10];
 };
 _Static_assert(sizeof(struct scratch) <= CRIA_MATMUL_SCRATCH, "the scratch memory is too small");
@@ -170,9 +170,9 @@ void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w
                     .y = y,
                     .ldy = ldy,
                     .scratch = scratch};
-    /* Pieces of about the same size; four chunks are whole groups of any size. */
+    /* Pieces of about the same size; eight chunks are whole groups of any size, and a super-block. */
     const uint32_t n_pieces = (w->n_chunks + CHUNKS - 1) / CHUNKS;
-    const uint32_t piece = ((w->n_chunks + n_pieces - 1) / n_pieces + 3) & ~3u;
+    const uint32_t piece = ((w->n_chunks + n_pieces - 1) / n_pieces + 7) & ~7u;
     for (uint32_t c = 0; c < w->n_chunks; c += piece) {
         start_piece(&j, c, w->n_chunks - c < piece ? w->n_chunks - c : piece);
         piece_product(&j, block0, block1);

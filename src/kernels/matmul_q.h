@@ -62,7 +62,8 @@ struct cria_tile_plan {
 /* The parts that depend on the instruction set. */
 struct cria_matmul_q_ops {
     struct cria_tile_plan (*plan)(const cria_matrix_spec *spec, uint32_t n_tokens, uint32_t planes);
-    /* n (a multiple of 16) scales or biases as float32, times factor; dst 64-byte aligned */
+    /* n (a multiple of 16, whole super-blocks where there are two levels) scales or biases as float32, times
+     * factor; dst 64-byte aligned */
     void (*unpack_scales)(enum cria_scale_type type, const uint8_t *src, size_t n, float factor, float *dst);
     /* n chunks of codes to levels (codes, where there are no levels) as bytes; dst 64-byte aligned */
     void (*unpack_chunks)(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst);

@@ -9,9 +9,10 @@
  * Float kinds (F32, F16, BF16)
  *     block = [cols][16 rows] elements, padded to 64 bytes.
  * Code kind (CODES: 2-, 3-, 4-, 5-, 6-, 8-bit codes with a scale per group, and optionally a bias per group)
- *     block = [groups][16] scales  ‖  [groups][16] biases when affine  ‖ padding to 64  ‖  [chunks] codes
- *     (groups padded up to a whole number of chunks: only a group of 16 has such padding; its scales are zero
- *     bytes and so are its codes and those of padding rows).
+ *     block = scales  ‖  biases when affine  ‖ padding to 64  ‖  [chunks] codes
+ *     Scales and biases alike are [groups][16] numbers, or of two levels, below (groups padded up to a whole
+ *     number of chunks: only a group of 16 has such padding; its scales are zero bytes and so are its codes
+ *     and those of padding rows).
  *     A chunk is 32 inputs. Its codes are cut into bit planes, lowest bits first: 8 → 8, 6 → 4+2, 5 → 4+1,
  *     4 → 4, 3 → 2+1, 2 → 2. Step s (0..7) of a chunk is its inputs 4s..4s+3; in a 64-byte vector, byte
  *     4·row + i is input 4s+i of the row. A plane of w bits puts 8/w steps into each vector:
@@ -23,6 +24,16 @@
  *     Code c stands for level L = levels ? levels[c] : c (unsigned, 0..255), and the weight is
  *         w = scale·(L − zero)                  (symmetric; exact product, one rounding)
  *         w = fma(scale, L, bias)               (affine; zero = 0)
+ * Scales of two levels (CODES in groups of 16 or 32; GGUF's K-quants)
+ *     A super-block is 256 inputs. A group's scale (or bias) is d·s, with an f16 d per super-block and an
+ *     integer s of few bits per group; the product is exact in float32. The type fixes the rest:
+ *         type    group   s                   bytes per super-block of 16 rows   bits per weight
+ *         Q2_K      16    4 bits, 0..15               32 + 2·64  = 160               0.3125
+ *         Q3_K      16    6 bits, less 32             32 + 2·96  = 224               0.4375
+ *         Q4_K      32    6 bits, 0..63               32 + 96    = 128               0.25
+ *         Q6_K      16    8 bits, less 128            32 + 2·128 = 288               0.5625
+ *     Per super-block: [16] d, then eight groups at a time their s in bit planes, laid out as a chunk of codes
+ *     is, with vectors of 16 bytes: a group for a step, byte `row` for bytes 4·row + i.
  * FP8 kind (E4M3: 8-bit floats with an E8M0 scale per group of 32, MLX's mxfp8)
  *     laid out as 8-bit codes; w = e4m3(code)·scale.
  *
@@ -37,6 +48,7 @@
 
 #define CRIA_ROWS 16u  /* output rows per block */
 #define CRIA_CHUNK 32u /* inputs per chunk of codes, and per activation scale */
+#define CRIA_SUPER 256u /* inputs per super-block of scales of two levels */
 
 enum cria_matrix_kind {
     CRIA_MATRIX_F32,
@@ -45,7 +57,18 @@ enum cria_matrix_kind {
     CRIA_MATRIX_CODES,
     CRIA_MATRIX_E4M3
 };
-enum cria_scale_type { CRIA_SCALE_F32, CRIA_SCALE_F16, CRIA_SCALE_BF16, CRIA_SCALE_E8M0, CRIA_SCALE_E4M3 };
+enum cria_scale_type {
+    CRIA_SCALE_F32,
+    CRIA_SCALE_F16,
+    CRIA_SCALE_BF16,
+    CRIA_SCALE_E8M0,
+    CRIA_SCALE_E4M3,
+    /* of two levels */
+    CRIA_SCALE_Q2_K,
+    CRIA_SCALE_Q3_K,
+    CRIA_SCALE_Q4_K, /* Q5_K's too */
+    CRIA_SCALE_Q6_K
+};
 
 /* What a matrix is, without its data. */
 typedef struct cria_matrix_spec {
@@ -53,8 +76,9 @@ typedef struct cria_matrix_spec {
     enum cria_matrix_kind kind;
     /* CODES and E4M3 only */
     uint32_t bits;                   /* 2, 3, 4, 5, 6, 8 */
-    uint32_t group;                  /* inputs per scale: 16 (never affine), 32, 64, 128; divides cols */
-    enum cria_scale_type scale_type; /* of scales and biases, as stored; E8M0 and E4M3 are never affine */
+    uint32_t group;                  /* inputs per scale: 16, 32, 64, 128; divides cols */
+    enum cria_scale_type scale_type; /* of scales and biases, as stored; E8M0 and E4M3 are never affine. Two
+                                      * levels: with the group of its type, and 256 divides cols */
     bool affine;
     int32_t zero;          /* symmetric: subtracted from the level; 0..255 */
     const uint8_t *levels; /* [16], static; NULL: the code itself. Only with bits <= 4 */
@@ -66,7 +90,8 @@ typedef struct cria_matrix {
     uint32_t n_blocks;  /* ceil(rows / 16) */
     uint32_t n_chunks;  /* ceil(cols / 32); CODES and E4M3 */
     uint32_t n_groups;  /* stored per row, padding included: n_chunks · 32 / group, rounded up */
-    size_t bias_offset; /* within a block, bytes */
+    size_t bias_offset; /* within a block, bytes; n_groups times what a group's 16 scales take, the first
+                         * level's share included (a whole number in every type) */
     size_t codes_offset;
     size_t chunk_bytes; /* 64 · bits */
     size_t block_bytes;
@@ -90,7 +115,12 @@ enum cria_source_kind {
     CRIA_SOURCE_Q4_1,
     CRIA_SOURCE_Q5_0,
     CRIA_SOURCE_Q5_1,
-    CRIA_SOURCE_Q8_0 /* GGUF blocks of 32 */
+    CRIA_SOURCE_Q8_0, /* GGUF blocks of 32 */
+    CRIA_SOURCE_Q2_K,
+    CRIA_SOURCE_Q3_K,
+    CRIA_SOURCE_Q4_K,
+    CRIA_SOURCE_Q5_K,
+    CRIA_SOURCE_Q6_K /* GGUF super-blocks of 256 */
 };
 typedef struct cria_source {
     enum cria_source_kind kind;

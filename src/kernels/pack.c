@@ -4,7 +4,7 @@
  * the layout is pack_rows.c.
  *
  * Sources: MLX's quantized modes as in mlx/ops.cpp (quantize, dequantize) and its CPU kernels; GGUF's block
- * formats as in ggml's block_q4_0 … block_q8_0; element formats of the OCP Microscaling Formats
+ * formats as in ggml's block_q4_0 … block_q6_K; element formats of the OCP Microscaling Formats
  * specification 1.0.
  */
 #include "kernels/matrix.h"
@@ -29,14 +29,24 @@ static bool codes_spec_ok(const cria_matrix_spec *s) {
     if (s->bits < 2 || s->bits > 8 || s->bits == 7) return false;
     if (s->group != 16 && s->group != 32 && s->group != 64 && s->group != 128) return false;
     if (s->cols % s->group != 0) return false;
-    if ((uint32_t)s->scale_type > CRIA_SCALE_E4M3) return false;
-    if (s->affine && (s->group == 16 || s->zero != 0 || s->scale_type > CRIA_SCALE_BF16)) return false;
+    if ((uint32_t)s->scale_type > CRIA_SCALE_Q6_K) return false;
+    if (s->affine && (s->zero != 0 || s->scale_type == CRIA_SCALE_E8M0 || s->scale_type == CRIA_SCALE_E4M3))
+        return false;
+    const uint32_t groups = cria_two_levels(s->scale_type).groups;
+    if (groups != 0 && (s->group * groups != CRIA_SUPER || s->cols % CRIA_SUPER != 0)) return false;
     if (s->zero < 0 || s->zero > 255) return false;
     if (s->levels && s->bits > 4) return false;
     if (!pow2_float(s->scale_factor)) return false;
     if (s->kind == CRIA_MATRIX_E4M3)
         return s->bits == 8 && s->group == 32 && s->scale_type == CRIA_SCALE_E8M0 && !s->affine;
     return true;
+}
+
+/* Of all scales of a block. */
+static size_t scales_bytes(const cria_matrix *m) {
+    const struct cria_two_levels t = cria_two_levels(m->spec.scale_type);
+    if (t.bits != 0) return m->n_groups / t.groups * cria_super_bytes(t);
+    return (size_t)m->n_groups * CRIA_ROWS * cria_scale_bytes(m->spec.scale_type);
 }
 
 bool cria_matrix_init(const cria_matrix_spec *spec, cria_matrix *out) {
@@ -54,7 +64,7 @@ bool cria_matrix_init(const cria_matrix_spec *spec, cria_matrix *out) {
         if (!codes_spec_ok(spec)) return false;
         m.n_chunks = (spec->cols + CRIA_CHUNK - 1) / CRIA_CHUNK;
         m.n_groups = (m.n_chunks * CRIA_CHUNK + spec->group - 1) / spec->group;
-        m.bias_offset = (size_t)m.n_groups * CRIA_ROWS * cria_scale_bytes(spec->scale_type);
+        m.bias_offset = scales_bytes(&m);
         m.codes_offset = (m.bias_offset * (spec->affine ? 2 : 1) + 63) & ~(size_t)63;
         m.chunk_bytes = 64 * (size_t)spec->bits;
         bytes = m.codes_offset + m.n_chunks * m.chunk_bytes;
@@ -108,6 +118,21 @@ bool cria_matrix_spec_for(enum cria_source_kind kind, uint32_t rows, uint32_t co
     case CRIA_SOURCE_Q8_0:
         s.bits = 8, s.zero = 128;
         break;
+    case CRIA_SOURCE_Q2_K:
+        s.bits = 2, s.affine = true, s.group = 16, s.scale_type = CRIA_SCALE_Q2_K;
+        break;
+    case CRIA_SOURCE_Q3_K:
+        s.bits = 3, s.zero = 4, s.group = 16, s.scale_type = CRIA_SCALE_Q3_K;
+        break;
+    case CRIA_SOURCE_Q4_K:
+        s.bits = 4, s.affine = true, s.scale_type = CRIA_SCALE_Q4_K;
+        break;
+    case CRIA_SOURCE_Q5_K:
+        s.bits = 5, s.affine = true, s.scale_type = CRIA_SCALE_Q4_K;
+        break;
+    case CRIA_SOURCE_Q6_K:
+        s.bits = 6, s.zero = 32, s.group = 16, s.scale_type = CRIA_SCALE_Q6_K;
+        break;
     default:
         return false;
     }
@@ -123,7 +148,7 @@ bool cria_matrix_spec_mlx_affine(uint32_t rows, uint32_t cols, uint32_t bits, ui
                                 .group = group,
                                 .scale_type = scale_type,
                                 .affine = true};
-    return finish_codes(s, out);
+    return group != 16 && scale_type <= CRIA_SCALE_BF16 && finish_codes(s, out);
 }
 
 bool cria_matrix_spec_mlx_fp(const char *mode, uint32_t rows, uint32_t cols, cria_matrix_spec *out) {
@@ -165,6 +190,12 @@ size_t cria_source_row_bytes(enum cria_source_kind kind, const cria_matrix_spec 
         return cols / 32 * 24;
     case CRIA_SOURCE_Q8_0:
         return cols / 32 * 34;
+    case CRIA_SOURCE_Q2_K:
+    case CRIA_SOURCE_Q3_K:
+    case CRIA_SOURCE_Q4_K:
+    case CRIA_SOURCE_Q5_K:
+    case CRIA_SOURCE_Q6_K:
+        return cols / CRIA_SUPER * cria_super_source_bytes(kind);
     }
     return 0;
 }
@@ -185,9 +216,8 @@ void cria_matrix_row(const cria_matrix *m, uint32_t row, float *out) {
         return;
     }
     for (uint32_t g = 0; g < s->cols / s->group; g++) {
-        const size_t at = (size_t)g * CRIA_ROWS + r;
-        const float scale = s->scale_factor * cria_scale_at(s->scale_type, block, at);
-        const float bias = s->affine ? cria_scale_at(s->scale_type, block + m->bias_offset, at) : 0;
+        const float scale = s->scale_factor * cria_scale_of(s->scale_type, block, g, r);
+        const float bias = s->affine ? cria_scale_of(s->scale_type, block + m->bias_offset, g, r) : 0;
         for (uint32_t k = g * s->group; k < (g + 1) * s->group; k++) {
             const uint8_t *chunk = block + m->codes_offset + k / CRIA_CHUNK * m->chunk_bytes;
             const uint32_t code = cria_code_at(chunk, s->bits, r, k % CRIA_CHUNK);

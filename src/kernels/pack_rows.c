@@ -107,6 +107,44 @@ static void add_fifth_bits(const uint8_t *src, uint8_t *out) {
     }
 }
 
+/* Half (0, 1) of 32 bytes of nibbles. */
+static void unpack_half_bytes(const uint8_t *src, uint32_t half, uint8_t *out) {
+    for (uint32_t i = 0; i < CRIA_CHUNK; i++) out[i] = src[i] >> 4 * half & 15;
+}
+
+/* The w bits from bit `from` of each of 32 bytes, as bits `to` and up of the codes. */
+static void add_bits(const uint8_t *src, uint32_t from, uint32_t w, uint32_t to, uint8_t *out) {
+    for (uint32_t i = 0; i < CRIA_CHUNK; i++)
+        out[i] |= (uint8_t)((src[i] >> from & ((1u << w) - 1)) << to);
+}
+
+/* Chunk j (0..7) of a GGUF super-block. Codes lie in runs of 32 bytes; a byte has those of several chunks. */
+static void unpack_super(enum cria_source_kind kind, const uint8_t *p, uint32_t j, uint8_t *out) {
+    const uint32_t half = j / 4, quarter = j % 4;
+    switch (kind) {
+    case CRIA_SOURCE_Q2_K: /* scales, codes, d, m */
+        memset(out, 0, CRIA_CHUNK);
+        add_bits(p + 16 + 32 * half, 2 * quarter, 2, 0, out);
+        break;
+    case CRIA_SOURCE_Q3_K: /* high bits, low bits, scales, d */
+        memset(out, 0, CRIA_CHUNK);
+        add_bits(p + 32 + 32 * half, 2 * quarter, 2, 0, out);
+        add_bits(p, j, 1, 2, out);
+        break;
+    case CRIA_SOURCE_Q4_K: /* d, m, scales, codes */
+        unpack_half_bytes(p + 16 + 32 * (j / 2), j % 2, out);
+        break;
+    case CRIA_SOURCE_Q5_K: /* d, m, scales, high bits, low bits */
+        unpack_half_bytes(p + 48 + 32 * (j / 2), j % 2, out);
+        add_bits(p + 16, j, 1, 4, out);
+        break;
+    default: /* Q6_K: low bits, high bits, scales, d */
+        unpack_half_bytes(p + 64 * half + 32 * (quarter % 2), quarter / 2, out);
+        add_bits(p + 128 + 32 * half, 2 * quarter, 2, 4, out);
+        break;
+    }
+}
+
 /* Chunk c of a row; GGUF blocks are d[, m], [high bits,] codes. */
 static void unpack_chunk(const cria_source *src, const cria_matrix_spec *s, const uint8_t *row, size_t c,
                          uint8_t *out) {
@@ -132,6 +170,13 @@ static void unpack_chunk(const cria_source *src, const cria_matrix_spec *s, cons
         p = row + 34 * c + 2;
         for (uint32_t i = 0; i < 32; i++) out[i] = p[i] ^ 0x80;
         break;
+    case CRIA_SOURCE_Q2_K:
+    case CRIA_SOURCE_Q3_K:
+    case CRIA_SOURCE_Q4_K:
+    case CRIA_SOURCE_Q5_K:
+    case CRIA_SOURCE_Q6_K:
+        unpack_super(src->kind, row + c / 8 * cria_super_source_bytes(src->kind), (uint32_t)(c % 8), out);
+        break;
     default: {
         const size_t left = s->cols - c * CRIA_CHUNK;
         unpack_mlx(row + c * 4 * s->bits, s->bits, left < CRIA_CHUNK ? (uint32_t)left : CRIA_CHUNK, out);
@@ -142,39 +187,39 @@ static void unpack_chunk(const cria_source *src, const cria_matrix_spec *s, cons
 
 /* ---- Codes of a block ---- */
 
-/* Bits low..low+w−1 of the codes in the eight step vectors, as the plane of width w. */
-static inline void put_plane(const uint8_t step[8][64], uint32_t low, uint32_t w, uint8_t *out) {
+/* Bits low..low+w−1 of the codes in eight vectors of `width` bytes, as the plane of width w. */
+static inline void put_plane(const uint8_t *step, uint32_t width, uint32_t low, uint32_t w, uint8_t *out) {
     for (uint32_t v = 0; v < w; v++)
-        for (uint32_t j = 0; j < 64; j++) {
+        for (uint32_t j = 0; j < width; j++) {
             uint32_t byte = 0;
             for (uint32_t p = 0; p < 8 / w; p++)
-                byte |= (step[v + p * w][j] >> low & ((1u << w) - 1)) << w * p;
-            out[64 * v + j] = (uint8_t)byte;
+                byte |= (step[(v + p * w) * width + j] >> low & ((1u << w) - 1)) << w * p;
+            out[v * width + j] = (uint8_t)byte;
         }
 }
 
-static void put_planes(const uint8_t step[8][64], uint32_t bits, uint8_t *out) {
+static inline void put_planes(const uint8_t *step, uint32_t width, uint32_t bits, uint8_t *out) {
     switch (bits) {
     case 2:
-        put_plane(step, 0, 2, out);
+        put_plane(step, width, 0, 2, out);
         break;
     case 3:
-        put_plane(step, 0, 2, out);
-        put_plane(step, 2, 1, out + 128);
+        put_plane(step, width, 0, 2, out);
+        put_plane(step, width, 2, 1, out + 2 * width);
         break;
     case 4:
-        put_plane(step, 0, 4, out);
+        put_plane(step, width, 0, 4, out);
         break;
     case 5:
-        put_plane(step, 0, 4, out);
-        put_plane(step, 4, 1, out + 256);
+        put_plane(step, width, 0, 4, out);
+        put_plane(step, width, 4, 1, out + 4 * width);
         break;
     case 6:
-        put_plane(step, 0, 4, out);
-        put_plane(step, 4, 2, out + 256);
+        put_plane(step, width, 0, 4, out);
+        put_plane(step, width, 4, 2, out + 4 * width);
         break;
     default:
-        memcpy(out, step, 512);
+        memcpy(out, step, 8 * width);
         break;
     }
 }
@@ -199,14 +244,14 @@ static uint32_t pack_codes(const cria_matrix *m, const cria_source *src, const u
         }
         for (uint32_t s = 0; s < 8; s++)
             for (uint32_t r = 0; r < CRIA_ROWS; r++) memcpy(&step[s][4 * r], &codes[r][4 * s], 4);
-        put_planes(step, m->spec.bits, dst + c * m->chunk_bytes);
+        put_planes(step[0], 64, m->spec.bits, dst + c * m->chunk_bytes);
     }
     return bad;
 }
 
 /* ---- Scales of a block ---- */
 
-/* Where scale (or bias) g of a row of a GGUF matrix lies. */
+/* Where scale (or bias) g of a row of a GGUF matrix in blocks of 32 lies. */
 static const uint8_t *gguf_scale(const cria_source *src, const uint8_t *row, size_t g, bool bias) {
     const size_t block_bytes = src->kind == CRIA_SOURCE_Q4_0   ? 18
                                : src->kind == CRIA_SOURCE_Q4_1 ? 20
@@ -214,6 +259,56 @@ static const uint8_t *gguf_scale(const cria_source *src, const uint8_t *row, siz
                                : src->kind == CRIA_SOURCE_Q5_1 ? 24
                                                                : 34;
     return row + g * block_bytes + (bias ? 2 : 0);
+}
+
+/* d of a GGUF super-block, or m. */
+static uint16_t super_first_level(enum cria_source_kind kind, const uint8_t *p, bool bias) {
+    const size_t at = kind == CRIA_SOURCE_Q2_K                               ? 80
+                      : kind == CRIA_SOURCE_Q4_K || kind == CRIA_SOURCE_Q5_K ? 0
+                                                                             : cria_super_source_bytes(kind) - 2;
+    uint16_t d;
+    memcpy(&d, p + at + (bias ? 2 : 0), 2);
+    return d;
+}
+
+/* s of group g of a GGUF super-block, as packed: what a type takes off is not taken off here. */
+static uint8_t super_second_level(enum cria_source_kind kind, const uint8_t *p, uint32_t g, bool bias) {
+    switch (kind) {
+    case CRIA_SOURCE_Q2_K:
+        return bias ? p[g] >> 4 : p[g] & 15;
+    case CRIA_SOURCE_Q3_K: /* low bits of g and g + 8 in a byte, high bits of g, g + 4, g + 8, g + 12 */
+        p += 96;
+        return (uint8_t)((p[g % 8] >> g / 8 * 4 & 15) | (p[8 + g % 4] >> g / 4 * 2 & 3) << 4);
+    case CRIA_SOURCE_Q6_K:
+        return p[192 + g] ^ 0x80;
+    default: /* Q4_K, Q5_K: groups 0..3 have six bits of a byte, the others a nibble and the two bits left */
+        p += 4;
+        if (g < 4) return p[g + (bias ? 4 : 0)] & 63;
+        return (uint8_t)((p[g + 4] >> (bias ? 4 : 0) & 15) | p[g - (bias ? 0 : 4)] >> 6 << 4);
+    }
+}
+
+/* Scales or biases of two levels of a block. GGUF takes the bias off, so the sign of its m turns round. Returns
+ * a bit per row with a d or m that is not finite; no product with an s and a level can overflow. */
+static uint32_t pack_super_scales(const cria_matrix *m, const cria_source *src, const uint8_t *rows,
+                                  uint32_t n_rows, bool bias, uint8_t *dst) {
+    const struct cria_two_levels t = cria_two_levels(m->spec.scale_type);
+    const size_t source_bytes = cria_super_source_bytes(src->kind);
+    uint32_t bad = 0;
+    memset(dst, 0, m->bias_offset);
+    for (size_t i = 0; i < m->spec.cols / CRIA_SUPER; i++, dst += cria_super_bytes(t)) {
+        uint8_t second[16][CRIA_ROWS] = {{0}};
+        for (uint32_t r = 0; r < n_rows; r++) {
+            const uint8_t *p = rows + r * src->row_bytes + i * source_bytes;
+            const uint16_t d = super_first_level(src->kind, p, bias) ^ (bias ? 0x8000u : 0);
+            bad |= (uint32_t)((d & 0x7c00u) == 0x7c00u) << r;
+            memcpy(dst + 2 * r, &d, 2);
+            for (uint32_t g = 0; g < t.groups; g++) second[g][r] = super_second_level(src->kind, p, g, bias);
+        }
+        for (uint32_t g = 0; g < t.groups; g += 8)
+            put_planes(second[g], CRIA_ROWS, t.bits, dst + CRIA_ROWS * (2 + (size_t)(g / 8 * t.bits)));
+    }
+    return bad;
 }
 
 /* [groups][16] scales or biases of a block. */
@@ -276,11 +371,18 @@ static uint32_t pack_block(const cria_matrix *m, const cria_source *src, uint32_
     const uint8_t *rows = src->data + row0 * src->row_bytes;
     if (m->n_chunks == 0) return pack_float_block(m, src, rows, n_rows, dst);
 
-    pack_scales(m, src, row0, n_rows, false, dst);
-    if (m->spec.affine) pack_scales(m, src, row0, n_rows, true, dst + m->bias_offset);
+    uint32_t bad = 0;
+    if (cria_super_source_bytes(src->kind) != 0) {
+        bad = pack_super_scales(m, src, rows, n_rows, false, dst);
+        if (m->spec.affine) bad |= pack_super_scales(m, src, rows, n_rows, true, dst + m->bias_offset);
+    } else {
+        pack_scales(m, src, row0, n_rows, false, dst);
+        if (m->spec.affine) pack_scales(m, src, row0, n_rows, true, dst + m->bias_offset);
+        bad = check_scales(m, n_rows, dst);
+    }
     const size_t scales_end = m->bias_offset * (m->spec.affine ? 2 : 1);
     memset(dst + scales_end, 0, m->codes_offset - scales_end);
-    return check_scales(m, n_rows, dst) | pack_codes(m, src, rows, n_rows, dst + m->codes_offset);
+    return bad | pack_codes(m, src, rows, n_rows, dst + m->codes_offset);
 }
 
 size_t cria_matrix_pack(const cria_matrix *m, const cria_source *src, uint8_t *dst, uint32_t block0,

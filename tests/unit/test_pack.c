@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { ROWS = 37, MAX_COLS = 384 };
+enum { ROWS = 37, MAX_COLS = 768 };
 
 static uint32_t seed = 1;
 static uint32_t next(void) { /* xorshift32 */
@@ -70,6 +70,17 @@ static void fill_block_scales(const struct packed *p) {
     }
 }
 
+/* Bytes of a GGUF super-block, and where its d is; m follows. By kind from Q2_K on. */
+static const size_t super_bytes[] = {84, 110, 144, 176, 210}, super_d[] = {80, 108, 0, 0, 208};
+
+static void fill_super_scales(const struct packed *p) {
+    const size_t k = p->src.kind - CRIA_SOURCE_Q2_K;
+    for (size_t i = 0; i < p->src.row_bytes * p->m.spec.rows; i += super_bytes[k]) {
+        put(p->rows + 1 + i + super_d[k], random_scale(CRIA_SCALE_F16), 2);
+        if (p->m.spec.affine) put(p->rows + 1 + i + super_d[k] + 2, random_scale(CRIA_SCALE_F16), 2);
+    }
+}
+
 static void make_source(struct packed *p, enum cria_source_kind kind, const cria_matrix_spec *spec) {
     assert_true(cria_matrix_init(spec, &p->m));
     const size_t n_scales = spec->group ? (size_t)spec->rows * (spec->cols / spec->group) : 0;
@@ -88,6 +99,8 @@ static void make_source(struct packed *p, enum cria_source_kind kind, const cria
     if (kind == CRIA_SOURCE_MLX) {
         fill_scales(spec, p->scales + 1, n_scales);
         fill_scales(spec, p->biases + 1, n_scales);
+    } else if (kind >= CRIA_SOURCE_Q2_K) {
+        fill_super_scales(p);
     } else if (kind > CRIA_SOURCE_MLX) {
         fill_block_scales(p);
     }
@@ -163,6 +176,52 @@ static float gguf_weight(const struct packed *p, size_t row, size_t k) {
                     m);
     default:
         return d * (float)(b[2 + j] < 128 ? b[2 + j] : b[2 + j] - 256);
+    }
+}
+
+/* Six-bit numbers j = 0..7 (scales) and 8..15 (mins) of Q4_K and Q5_K: 0..3 and 8..11 are the low six bits of a
+ * byte each; the low four bits of the others are in the last four bytes, the high two on top of the first. */
+static int k4_number(const uint8_t *p, size_t j) {
+    const size_t min = j / 8, i = j % 8;
+    if (i < 4) return p[4 * min + i] & 63;
+    return (p[4 + i] >> 4 * min & 15) + 16 * (p[4 * min + i - 4] >> 6);
+}
+
+/* The scales of Q3_K: sixteen nibbles, eight in the low halves of bytes and eight in the high ones, then four
+ * bytes with two bits more for each. */
+static int k3_number(const uint8_t *p, size_t j) {
+    const int low = j < 8 ? p[j] & 15 : p[j - 8] >> 4;
+    return low + 16 * (p[8 + j % 4] >> 2 * (j / 4) & 3) - 32;
+}
+
+static float f16_at(const uint8_t *p) { return stored(CRIA_SCALE_F16, p, 0); }
+
+/* ggml's dequantize_row_q2_K and so on. Every product but that of a Q6_K weight is exact, so one rounding is left:
+ * plain and fused operations give the same. */
+static float k_weight(const struct packed *p, size_t row, size_t k) {
+    const size_t kind = p->src.kind - CRIA_SOURCE_Q2_K, i = k % 256, j = i % 128, l = i % 32;
+    const uint8_t *b = p->src.data + row * p->src.row_bytes + k / 256 * super_bytes[kind];
+    const float d = f16_at(b + super_d[kind]);
+    int q;
+    switch (p->src.kind) {
+    case CRIA_SOURCE_Q2_K:
+        q = b[16 + i / 128 * 32 + l] >> 2 * (j / 32) & 3;
+        return d * (float)(b[i / 16] & 15) * (float)q - f16_at(b + 82) * (float)(b[i / 16] >> 4);
+    case CRIA_SOURCE_Q3_K:
+        q = (b[32 + i / 128 * 32 + l] >> 2 * (j / 32) & 3) - (b[l] >> i / 32 & 1 ? 0 : 4);
+        return d * (float)k3_number(b + 96, i / 16) * (float)q;
+    case CRIA_SOURCE_Q4_K:
+        q = b[16 + i / 64 * 32 + l] >> (i % 64 < 32 ? 0 : 4) & 15;
+        return d * (float)k4_number(b + 4, i / 32) * (float)q -
+               f16_at(b + 2) * (float)k4_number(b + 4, 8 + i / 32);
+    case CRIA_SOURCE_Q5_K:
+        q = (b[48 + i / 64 * 32 + l] >> (i % 64 < 32 ? 0 : 4) & 15) + 16 * (b[16 + l] >> i / 32 & 1);
+        return d * (float)k4_number(b + 4, i / 32) * (float)q -
+               f16_at(b + 2) * (float)k4_number(b + 4, 8 + i / 32);
+    default:
+        q = (b[i / 128 * 64 + i % 64] >> (j < 64 ? 0 : 4) & 15) +
+            16 * (b[128 + i / 128 * 32 + l] >> 2 * (j / 32) & 3);
+        return d * (float)(int8_t)b[192 + i / 16] * (float)(q - 32);
     }
 }
 
@@ -250,6 +309,23 @@ static void packs_gguf_blocks(void **state) {
         }
 }
 
+static void packs_gguf_super_blocks(void **state) {
+    (void)state;
+    for (int kind = CRIA_SOURCE_Q2_K; kind <= CRIA_SOURCE_Q6_K; kind++)
+        for (uint32_t cols = 256; cols <= 768; cols += 256) {
+            cria_matrix_spec spec;
+            struct packed p;
+            assert_true(cria_matrix_spec_for((enum cria_source_kind)kind, ROWS, cols, &spec));
+            make_source(&p, (enum cria_source_kind)kind, &spec);
+            assert_int_equal(p.src.row_bytes, cols / 256 * super_bytes[kind - CRIA_SOURCE_Q2_K]);
+            assert_true(pack_all(&p) == SIZE_MAX);
+            check_rows(&p, k_weight);
+            /* Three row blocks of 16 at the size of the file, up to padding. */
+            assert_true(p.m.block_bytes - 16 * p.src.row_bytes < 64);
+            free_source(&p);
+        }
+}
+
 static void packs_floats(void **state) {
     (void)state;
     for (int kind = CRIA_SOURCE_F32; kind <= CRIA_SOURCE_BF16; kind++)
@@ -329,6 +405,59 @@ static void layout_is_as_described(void **state) {
     }
 }
 
+/* s of group g of a super-block of 16 rows, from the bit planes after its d. */
+static uint32_t second_level(const uint8_t *super, uint32_t bits, uint32_t g, uint32_t row) {
+    const uint8_t *planes = super + 32 + g / 8 * 16 * (size_t)bits;
+    uint32_t vector, bit;
+    plane_place(bits == 6 ? 4 : bits, g % 8, &vector, &bit);
+    uint32_t s = planes[16 * (size_t)vector + row] >> bit & (bits == 8 ? 255 : 15);
+    if (bits == 6) {
+        plane_place(2, g % 8, &vector, &bit);
+        s |= (planes[64 + 16 * (size_t)vector + row] >> bit & 3u) << 4;
+    }
+    return s;
+}
+
+static void two_levels_lie_as_described(void **state) {
+    (void)state;
+    static const uint32_t bits[] = {4, 6, 6, 6, 8}, groups[] = {16, 16, 8, 8, 16};
+    static const size_t bytes[] = {160, 224, 128, 128, 288};
+    for (uint32_t i = 0; i < 5; i++) {
+        const enum cria_source_kind kind = (enum cria_source_kind)(CRIA_SOURCE_Q2_K + i);
+        cria_matrix_spec spec;
+        struct packed p;
+        assert_true(cria_matrix_spec_for(kind, ROWS, 512, &spec));
+        make_source(&p, kind, &spec);
+        assert_true(pack_all(&p) == SIZE_MAX);
+        assert_int_equal(p.m.n_groups, 2 * groups[i]);
+        assert_int_equal(p.m.bias_offset, 2 * bytes[i]);
+        for (uint32_t r = 0; r < 48; r++)
+            for (uint32_t g = 0; g < 2 * groups[i]; g++) {
+                const uint8_t *super = p.data + r / 16 * p.m.block_bytes + g / groups[i] * bytes[i];
+                const uint8_t *b = p.src.data + r * p.src.row_bytes + g / groups[i] * super_bytes[i];
+                const uint32_t s = second_level(super, bits[i], g % groups[i], r % 16);
+                const uint8_t zero[2] = {0};
+                assert_memory_equal(super + 2 * (r % 16), r < ROWS ? b + super_d[i] : zero, 2);
+                if (r >= ROWS) {
+                    assert_int_equal(s, 0);
+                    continue;
+                }
+                const size_t j = g % groups[i];
+                assert_int_equal(s, kind == CRIA_SOURCE_Q2_K   ? b[j] & 15
+                                    : kind == CRIA_SOURCE_Q3_K ? k3_number(b + 96, j) + 32
+                                    : kind == CRIA_SOURCE_Q6_K ? (int8_t)b[192 + j] + 128
+                                                               : k4_number(b + 4, j));
+                if (!spec.affine) continue;
+                super += p.m.bias_offset;
+                assert_int_equal(second_level(super, bits[i], g % groups[i], r % 16),
+                                 kind == CRIA_SOURCE_Q2_K ? b[j] >> 4 : k4_number(b + 4, 8 + j));
+                assert_int_equal(super[2 * (r % 16)], b[super_d[i] + 2]);
+                assert_int_equal(super[2 * (r % 16) + 1], b[super_d[i] + 3] ^ 0x80); /* −m */
+            }
+        free_source(&p);
+    }
+}
+
 static void packs_ranges_of_blocks(void **state) {
     (void)state;
     cria_matrix_spec spec;
@@ -396,6 +525,32 @@ static void finds_scales_that_are_not_finite(void **state) {
     free_source(&p);
 }
 
+static void finds_super_blocks_that_are_not_finite(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 5; i++) {
+        const enum cria_source_kind kind = (enum cria_source_kind)(CRIA_SOURCE_Q2_K + i);
+        cria_matrix_spec spec;
+        struct packed p;
+        assert_true(cria_matrix_spec_for(kind, ROWS, 512, &spec));
+        make_source(&p, kind, &spec);
+        expect_bad(&p, p.rows + 1, (5 * 2 + 1) * super_bytes[i] + super_d[i], 0x7c00, 2, 5);
+        expect_bad(&p, p.rows + 1, 33 * 2 * super_bytes[i] + super_d[i], 0xfe00, 2, 33);
+        if (spec.affine) expect_bad(&p, p.rows + 1, 36 * 2 * super_bytes[i] + super_d[i] + 2, 0xfc00, 2, 36);
+        /* The largest numbers there are make finite weights. */
+        for (size_t j = 0; j < p.src.row_bytes * ROWS; j += super_bytes[i]) {
+            memset(p.rows + 1 + j, 0xff, super_bytes[i]);
+            put(p.rows + 1 + j + super_d[i], 0x7bff, 2);
+            if (spec.affine) put(p.rows + 1 + j + super_d[i] + 2, 0xfbff, 2);
+        }
+        assert_true(pack_all(&p) == SIZE_MAX);
+        check_rows(&p, k_weight);
+        float row[512];
+        cria_matrix_row(&p.m, 0, row);
+        for (size_t k = 0; k < 512; k++) assert_true(isfinite(row[k]));
+        free_source(&p);
+    }
+}
+
 static void finds_codes_and_scales_of_mx_formats(void **state) {
     (void)state;
     cria_matrix_spec spec;
@@ -433,10 +588,14 @@ static void refuses_impossible_specs(void **state) {
     REFUSED(s.group = 0);
     REFUSED(s.group = 48);
     REFUSED(s.group = 128); /* does not divide 64 */
-    REFUSED(s.group = 16);  /* affine */
     REFUSED(s.zero = 8);    /* affine */
     REFUSED(s.scale_type = CRIA_SCALE_E8M0);
-    REFUSED(s.scale_type = (enum cria_scale_type)5);
+    REFUSED(s.scale_type = CRIA_SCALE_E4M3);
+    REFUSED(s.scale_type = (enum cria_scale_type)9);
+    REFUSED(s.scale_type = CRIA_SCALE_Q4_K); /* 64 columns */
+    REFUSED((s.scale_type = CRIA_SCALE_Q4_K, s.cols = 256, s.group = 16));
+    REFUSED((s.scale_type = CRIA_SCALE_Q2_K, s.cols = 256));
+    REFUSED((s.scale_type = CRIA_SCALE_Q6_K, s.cols = 272, s.group = 16));
     REFUSED(s.scale_factor = 0.75f);
     REFUSED((s.affine = false, s.zero = 256));
     REFUSED((s.affine = false, s.zero = -1));
@@ -444,9 +603,12 @@ static void refuses_impossible_specs(void **state) {
 #undef REFUSED
     assert_false(cria_matrix_spec_for(CRIA_SOURCE_Q4_0, 4, 48, &s));
     assert_false(cria_matrix_spec_for(CRIA_SOURCE_MLX, 4, 64, &s));
+    for (int kind = CRIA_SOURCE_Q2_K; kind <= CRIA_SOURCE_Q6_K; kind++)
+        assert_false(cria_matrix_spec_for((enum cria_source_kind)kind, 4, 384, &s));
     assert_false(cria_matrix_spec_for((enum cria_source_kind)99, 4, 64, &s));
     assert_false(cria_matrix_spec_mlx_affine(4, 64, 7, 32, CRIA_SCALE_F16, &s));
     assert_false(cria_matrix_spec_mlx_affine(4, 64, 4, 16, CRIA_SCALE_F16, &s));
+    assert_false(cria_matrix_spec_mlx_affine(4, 256, 4, 32, CRIA_SCALE_Q4_K, &s));
     assert_false(cria_matrix_spec_mlx_fp("mxfp6", 4, 64, &s));
     assert_false(cria_matrix_spec_mlx_fp("mxfp8", 4, 48, &s));
 }
@@ -456,11 +618,14 @@ int main(void) {
         cmocka_unit_test(packs_mlx_affine),
         cmocka_unit_test(packs_mlx_fp),
         cmocka_unit_test(packs_gguf_blocks),
+        cmocka_unit_test(packs_gguf_super_blocks),
         cmocka_unit_test(packs_floats),
         cmocka_unit_test(layout_is_as_described),
+        cmocka_unit_test(two_levels_lie_as_described),
         cmocka_unit_test(packs_ranges_of_blocks),
         cmocka_unit_test(finds_floats_that_are_not_finite),
         cmocka_unit_test(finds_scales_that_are_not_finite),
+        cmocka_unit_test(finds_super_blocks_that_are_not_finite),
         cmocka_unit_test(finds_codes_and_scales_of_mx_formats),
         cmocka_unit_test(refuses_impossible_specs),
     };

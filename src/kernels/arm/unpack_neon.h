@@ -7,6 +7,7 @@
 #include <arm_neon.h>
 #include <string.h>
 
+#include "kernels/codes.h"
 #include "kernels/inline.h"
 #include "kernels/matrix.h"
 
@@ -133,6 +134,44 @@ INLINE void scales_of_type(enum cria_scale_type type, const uint8_t *src, size_t
     for (size_t i = 0; i < n; i += 4) vst1q_f32(dst + i, vmulq_n_f32(four_floats(type, src, i), factor));
 }
 
+/* Group i (0..7) of a plane of second levels: a byte for each of 16 rows. bits and i are constants. */
+INLINE uint8x16_t second_levels(const uint8_t *planes, int bits, int i) {
+    switch (bits) {
+    case 8:
+        return vld1q_u8(planes + 16 * i);
+    case 4:
+        return byte_bits(vld1q_u8(planes + 16 * (i % 4)), 4 * (i / 4), 4, 0);
+    default:
+        return vorrq_u8(byte_bits(vld1q_u8(planes + 16 * (i % 4)), 4 * (i / 4), 4, 0),
+                        byte_bits(vld1q_u8(planes + 64 + 16 * (i % 2)), 2 * (i / 2), 2, 4));
+    }
+}
+
+/* Scales of two levels; type is a constant. */
+INLINE void scales_of_supers(enum cria_scale_type type, const uint8_t *src, size_t n, float factor,
+                             float *dst) {
+    const struct cria_two_levels t = cria_two_levels(type);
+    const int16x8_t zero = vdupq_n_s16((int16_t)t.zero);
+    for (size_t i = 0; i < n; i += 16 * t.groups) {
+        float32x4_t d[4];
+        UNROLL for (int j = 0; j < 4; j++)
+            d[j] = vmulq_n_f32(f16_floats((const uint16_t *)(const void *)src + 4 * j), factor);
+        src += 32;
+        for (uint32_t eight = 0; eight < t.groups; eight += 8, src += 16 * t.bits, dst += 128) {
+            UNROLL for (int g = 0; g < 8; g++) {
+                const uint8x16_t s = second_levels(src, (int)t.bits, g);
+                const int16x8_t s0 = vsubq_s16(vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(s))), zero);
+                const int16x8_t s1 = vsubq_s16(vreinterpretq_s16_u16(vmovl_high_u8(s)), zero);
+                float *to = dst + 16 * g;
+                vst1q_f32(to, vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(s0))), d[0]));
+                vst1q_f32(to + 4, vmulq_f32(vcvtq_f32_s32(vmovl_high_s16(s0)), d[1]));
+                vst1q_f32(to + 8, vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(s1))), d[2]));
+                vst1q_f32(to + 12, vmulq_f32(vcvtq_f32_s32(vmovl_high_s16(s1)), d[3]));
+            }
+        }
+    }
+}
+
 /* unpack_scales of matmul_q.h */
 static inline void unpack_scales(enum cria_scale_type type, const uint8_t *src, size_t n, float factor,
                                  float *dst) {
@@ -148,6 +187,18 @@ static inline void unpack_scales(enum cria_scale_type type, const uint8_t *src, 
         break;
     case CRIA_SCALE_E8M0:
         scales_of_type(CRIA_SCALE_E8M0, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_Q2_K:
+        scales_of_supers(CRIA_SCALE_Q2_K, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_Q3_K:
+        scales_of_supers(CRIA_SCALE_Q3_K, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_Q4_K:
+        scales_of_supers(CRIA_SCALE_Q4_K, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_Q6_K:
+        scales_of_supers(CRIA_SCALE_Q6_K, src, n, factor, dst);
         break;
     default:
         scales_of_type(CRIA_SCALE_E4M3, src, n, factor, dst);

@@ -21,8 +21,12 @@ static void random_codes_spec(struct check *c, cria_matrix_spec *s) {
     s->kind = CRIA_MATRIX_CODES;
     s->bits = PICK(c, bits);
     s->group = PICK(c, groups);
-    s->affine = s->group != 16 && check_rand(c) & 1;
+    s->affine = check_rand(c) & 1;
     s->scale_type = (enum cria_scale_type)check_below(c, s->affine ? 3 : 5);
+    if (check_below(c, 3) == 0) {
+        s->scale_type = (enum cria_scale_type)(CRIA_SCALE_Q2_K + check_below(c, 4));
+        s->group = s->scale_type == CRIA_SCALE_Q4_K ? 32 : 16;
+    }
     s->zero = s->affine ? 0 : (int32_t)PICK(c, zeros);
     if (s->bits <= 4 && check_below(c, 3) == 0) s->levels = PICK(c, levels);
     s->scale_factor = check_rand(c) & 1 ? 1.0f : 0.5f;
@@ -59,7 +63,24 @@ static uint32_t random_scale(struct check *c, enum cria_scale_type type, uint32_
     }
 }
 
+/* Of two levels: any f16 that is finite, and any bits. */
+static void fill_super_scales(struct check *c, const cria_matrix *m, uint8_t *scales) {
+    const size_t super = m->bias_offset / (m->spec.cols / CRIA_SUPER);
+    const uint32_t mode = check_below(c, 8);
+    for (size_t i = 0; i < m->bias_offset; i += super) {
+        for (uint32_t r = 0; r < CRIA_ROWS; r++) {
+            const uint32_t bits = random_scale(c, CRIA_SCALE_F16, mode);
+            memcpy(scales + i + 2 * r, &bits, 2);
+        }
+        for (size_t j = 2 * CRIA_ROWS; j < super; j++) scales[i + j] = (uint8_t)(check_rand(c) >> 11);
+    }
+}
+
 static void fill_scales(struct check *c, const cria_matrix *m, uint8_t *scales) {
+    if (m->spec.scale_type >= CRIA_SCALE_Q2_K) {
+        fill_super_scales(c, m, scales);
+        return;
+    }
     const size_t size = m->bias_offset / m->n_groups / CRIA_ROWS;
     const uint32_t mode = check_below(c, 8); /* the same for all; 3 and up are small */
     for (size_t i = 0; i < (size_t)m->spec.cols / m->spec.group * CRIA_ROWS; i++) {
@@ -158,9 +179,10 @@ static struct shape random_shape(struct check *c, cria_matrix_spec *s, bool code
                           tokens[] = {0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 33};
     struct shape p = {.n = PICK(c, tokens)};
     s->rows = PICK(c, rows);
-    s->cols = codes ? s->group * (1 + check_below(c, 7)) : 1 + check_below(c, 300);
+    const uint32_t unit = !codes ? 1 : s->scale_type >= CRIA_SCALE_Q2_K ? CRIA_SUPER : s->group;
+    s->cols = codes ? unit * (1 + check_below(c, unit == CRIA_SUPER ? 3 : 7)) : 1 + check_below(c, 300);
     if (check_below(c, 20) == 0) { /* more columns than a kernel may want to take at once */
-        s->cols = codes ? s->group * (4000 / s->group + check_below(c, 5000 / s->group)) : 5000;
+        s->cols = codes ? unit * (4000 / unit + check_below(c, 5000 / unit)) : 5000;
         s->rows = s->rows > 20 ? 20 : s->rows;
         p.n = p.n > 7 ? 7 : p.n;
     }
@@ -256,7 +278,7 @@ static double plain_product(const cria_matrix *m, uint32_t r, const double *x, f
 }
 
 static void self_matmul(struct check *c) {
-    enum { COLS = 384, ROWS = 37 };
+    enum { COLS = 512, ROWS = 37 };
     for (int i = 0; i < check_cases(c, 60); i++) {
         cria_matrix_spec s;
         cria_matrix m;
@@ -338,7 +360,9 @@ static void bench_product(struct check *c, const struct bench *b, uint32_t rows,
 
 static const struct bench benches[] = {
     {"q4_0", CRIA_SOURCE_Q4_0, 0}, {"q4_1", CRIA_SOURCE_Q4_1, 0}, {"q5_1", CRIA_SOURCE_Q5_1, 0},
-    {"q8_0", CRIA_SOURCE_Q8_0, 0}, {"mlx 2", CRIA_SOURCE_MLX, 2}, {"mlx 3", CRIA_SOURCE_MLX, 3},
+    {"q8_0", CRIA_SOURCE_Q8_0, 0}, {"q2_k", CRIA_SOURCE_Q2_K, 0}, {"q3_k", CRIA_SOURCE_Q3_K, 0},
+    {"q4_k", CRIA_SOURCE_Q4_K, 0}, {"q5_k", CRIA_SOURCE_Q5_K, 0}, {"q6_k", CRIA_SOURCE_Q6_K, 0},
+    {"mlx 2", CRIA_SOURCE_MLX, 2}, {"mlx 3", CRIA_SOURCE_MLX, 3},
     {"mlx 4", CRIA_SOURCE_MLX, 4}, {"mlx 6", CRIA_SOURCE_MLX, 6}, {"mlx 8", CRIA_SOURCE_MLX, 8},
 };
 static const struct bench float_benches[] = {
@@ -346,6 +370,7 @@ static const struct bench float_benches[] = {
     {"f16", CRIA_SOURCE_F16, 0},
     {"bf16", CRIA_SOURCE_BF16, 0},
     {"q4_1", CRIA_SOURCE_Q4_1, 0},
+    {"q4_k", CRIA_SOURCE_Q4_K, 0},
 };
 
 /* One token: a matrix larger than the caches. Several: one that stays in them. */

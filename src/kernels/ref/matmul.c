@@ -22,9 +22,9 @@ static void weights_of(const cria_matrix *w, const uint8_t *block, uint32_t r, u
             out[i] = cria_scale_at(type, block, (size_t)(k0 + i) * CRIA_ROWS + r);
         return;
     }
-    const size_t at = (size_t)(k0 / s->group) * CRIA_ROWS + r;
-    const float scale = s->scale_factor * cria_scale_at(s->scale_type, block, at);
-    const float bias = s->affine ? cria_scale_at(s->scale_type, block + w->bias_offset, at) : 0;
+    const size_t g = k0 / s->group;
+    const float scale = s->scale_factor * cria_scale_of(s->scale_type, block, g, r);
+    const float bias = s->affine ? cria_scale_of(s->scale_type, block + w->bias_offset, g, r) : 0;
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t k = k0 + i;
         const uint8_t *chunk = block + w->codes_offset + k / CRIA_CHUNK * w->chunk_bytes;
@@ -99,9 +99,8 @@ void cria_matmul_q_ref(const cria_matrix *w, const cria_act *x, float *y, size_t
                 levels[i] =
                     (int32_t)cria_level_of(s, cria_code_at(chunk, s->bits, r, k % CRIA_CHUNK)) - s->zero;
             }
-            const size_t at = (size_t)g * CRIA_ROWS + r;
-            const float scale = s->scale_factor * cria_scale_at(s->scale_type, block, at);
-            const float bias = s->affine ? cria_scale_at(s->scale_type, block + w->bias_offset, at) : 0;
+            const float scale = s->scale_factor * cria_scale_of(s->scale_type, block, g, r);
+            const float bias = s->affine ? cria_scale_of(s->scale_type, block + w->bias_offset, g, r) : 0;
             for (uint32_t t = 0; t < x->n; t++) {
                 float acc = fmaf(scale, group_sum(x, t, g, s->group, levels), y[t * ldy + row]);
                 if (s->affine) acc = fmaf(bias, x->u[t * x->ldu + g], acc);

@@ -7,6 +7,7 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "kernels/codes.h"
 #include "kernels/inline.h"
 #include "kernels/matrix.h"
 
@@ -145,10 +146,9 @@ INLINE __m256 eight_floats(enum cria_scale_type type, const uint8_t *p, size_t i
         return bf16_floats((const uint16_t *)p + i);
     case CRIA_SCALE_E8M0:
         return e8m0_floats(bytes_to_lanes(p + i));
-    case CRIA_SCALE_E4M3:
-        break;
+    default:
+        return e4m3_floats(bytes_to_lanes(p + i));
     }
-    return e4m3_floats(bytes_to_lanes(p + i));
 }
 
 INLINE void scales_of_type(enum cria_scale_type type, const uint8_t *src, size_t n, float factor,
@@ -157,7 +157,42 @@ INLINE void scales_of_type(enum cria_scale_type type, const uint8_t *src, size_t
     for (size_t i = 0; i < n; i += 8) _mm256_store_ps(dst + i, _mm256_mul_ps(eight_floats(type, src, i), f));
 }
 
-/* n (a multiple of 8) scales or biases as float32, times factor. dst 32-byte aligned. */
+/* Group i (0..7) of a plane of second levels: a byte for each of 16 rows. bits and i are constants. */
+INLINE __m128i second_levels(const uint8_t *planes, int bits, int i) {
+    const int low_width = bits == 6 ? 4 : bits;
+    const __m128i low = _mm_loadu_si128((const __m128i *)(planes + 16 * (i % low_width)));
+    if (bits == 8) return low;
+    const __m128i nibbles = _mm_and_si128(_mm_srli_epi16(low, i / 4 * 4), _mm_set1_epi8(15));
+    if (bits == 4) return nibbles;
+    const __m128i high = _mm_loadu_si128((const __m128i *)(planes + 64 + 16 * (i % 2)));
+    const __m128i twos = _mm_and_si128(_mm_srli_epi16(high, i / 2 * 2), _mm_set1_epi8(3));
+    return _mm_or_si128(nibbles, _mm_slli_epi16(twos, 4));
+}
+
+/* Scales of two levels; type is a constant. */
+INLINE void scales_of_supers(enum cria_scale_type type, const uint8_t *src, size_t n, float factor,
+                             float *dst) {
+    const struct cria_two_levels t = cria_two_levels(type);
+    const __m256 f = _mm256_set1_ps(factor);
+    const __m256i zero = _mm256_set1_epi32(t.zero);
+    for (size_t i = 0; i < n; i += 16 * t.groups) {
+        const __m256 d[2] = {_mm256_mul_ps(f16_floats((const uint16_t *)(const void *)src), f),
+                             _mm256_mul_ps(f16_floats((const uint16_t *)(const void *)src + 8), f)};
+        src += 32;
+        for (uint32_t eight = 0; eight < t.groups; eight += 8, src += 16 * t.bits, dst += 128) {
+            UNROLL for (int g = 0; g < 8; g++) {
+                const __m128i s = second_levels(src, (int)t.bits, g);
+                const __m256i s0 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(s), zero);
+                const __m256i s1 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(s, 8)), zero);
+                _mm256_store_ps(dst + 16 * g, _mm256_mul_ps(_mm256_cvtepi32_ps(s0), d[0]));
+                _mm256_store_ps(dst + 16 * g + 8, _mm256_mul_ps(_mm256_cvtepi32_ps(s1), d[1]));
+            }
+        }
+    }
+}
+
+/* n (a multiple of 8, and of whole super-blocks) scales or biases as float32, times factor. dst 32-byte
+ * aligned. */
 static inline void unpack_scales(enum cria_scale_type type, const uint8_t *src, size_t n, float factor,
                                  float *dst) {
     switch (type) {
@@ -172,6 +207,18 @@ static inline void unpack_scales(enum cria_scale_type type, const uint8_t *src, 
         break;
     case CRIA_SCALE_E8M0:
         scales_of_type(CRIA_SCALE_E8M0, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_Q2_K:
+        scales_of_supers(CRIA_SCALE_Q2_K, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_Q3_K:
+        scales_of_supers(CRIA_SCALE_Q3_K, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_Q4_K:
+        scales_of_supers(CRIA_SCALE_Q4_K, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_Q6_K:
+        scales_of_supers(CRIA_SCALE_Q6_K, src, n, factor, dst);
         break;
     default:
         scales_of_type(CRIA_SCALE_E4M3, src, n, factor, dst);

@@ -5,6 +5,7 @@
 
 #include <immintrin.h>
 
+#include "kernels/codes.h"
 #include "kernels/inline.h"
 #include "kernels/matrix.h"
 
@@ -150,6 +151,36 @@ INLINE void scales_of_type(enum cria_scale_type type, const uint8_t *src, size_t
         _mm512_storeu_ps(dst + i, _mm512_mul_ps(sixteen_floats(type, src, i), f));
 }
 
+/* Group i (0..7) of a plane of second levels: a byte for each of 16 rows. bits and i are constants. */
+INLINE __m128i second_levels(const uint8_t *planes, int bits, int i) {
+    const int low_width = bits == 6 ? 4 : bits;
+    const __m128i low = _mm_loadu_si128((const __m128i *)(planes + 16 * (i % low_width)));
+    if (bits == 8) return low;
+    const __m128i nibbles = _mm_and_si128(_mm_srli_epi16(low, i / 4 * 4), _mm_set1_epi8(15));
+    if (bits == 4) return nibbles;
+    const __m128i high = _mm_loadu_si128((const __m128i *)(planes + 64 + 16 * (i % 2)));
+    const __m128i twos = _mm_and_si128(_mm_srli_epi16(high, i / 2 * 2), _mm_set1_epi8(3));
+    return _mm_or_si128(nibbles, _mm_slli_epi16(twos, 4));
+}
+
+/* Scales of two levels; type is a constant. */
+INLINE void scales_of_supers(enum cria_scale_type type, const uint8_t *src, size_t n, float factor,
+                             float *dst) {
+    const struct cria_two_levels t = cria_two_levels(type);
+    const __m512i zero = _mm512_set1_epi32(t.zero);
+    for (size_t i = 0; i < n; i += 16 * t.groups) {
+        const __m512 d = _mm512_mul_ps(f16_floats((const uint16_t *)(const void *)src), _mm512_set1_ps(factor));
+        src += 32;
+        for (uint32_t eight = 0; eight < t.groups; eight += 8, src += 16 * t.bits, dst += 128) {
+            UNROLL for (int g = 0; g < 8; g++) {
+                const __m512i s = _mm512_cvtepu8_epi32(second_levels(src, (int)t.bits, g));
+                const __m512 whole = _mm512_cvtepi32_ps(_mm512_sub_epi32(s, zero));
+                _mm512_storeu_ps(dst + 16 * g, _mm512_mul_ps(whole, d));
+            }
+        }
+    }
+}
+
 /* unpack_scales of matmul_q.h */
 static inline void unpack_scales(enum cria_scale_type type, const uint8_t *src, size_t n, float factor,
                                  float *dst) {
@@ -165,6 +196,18 @@ static inline void unpack_scales(enum cria_scale_type type, const uint8_t *src, 
         break;
     case CRIA_SCALE_E8M0:
         scales_of_type(CRIA_SCALE_E8M0, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_Q2_K:
+        scales_of_supers(CRIA_SCALE_Q2_K, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_Q3_K:
+        scales_of_supers(CRIA_SCALE_Q3_K, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_Q4_K:
+        scales_of_supers(CRIA_SCALE_Q4_K, src, n, factor, dst);
+        break;
+    case CRIA_SCALE_Q6_K:
+        scales_of_supers(CRIA_SCALE_Q6_K, src, n, factor, dst);
         break;
     default:
         scales_of_type(CRIA_SCALE_E4M3, src, n, factor, dst);
