@@ -11,7 +11,7 @@
 
 #include <unistd.h>
 
-enum { D = 32, F = 64, V = 20, HEADS = 2, KV_HEADS = 1, HEAD = 16, FILE_MAX = 32768, BUDGET = 1 << 20 };
+enum { D = 32, F = 256, V = 20, HEADS = 2, KV_HEADS = 1, HEAD = 16, FILE_MAX = 49152, BUDGET = 1 << 20 };
 
 static const cria_config config = {.d = D, .n_layers = 1, .h = HEADS, .hk = KV_HEADS, .e = HEAD, .f = F, .V = V,
                                    .norm_eps = 1e-5f, .rope_theta = 10000.0f, .rope_traditional = true};
@@ -26,7 +26,7 @@ static const struct {
                {"blk.0.attn_v.weight", D, KV_HEADS * HEAD, 1, 1, 2},
                {"blk.0.attn_output.weight", HEADS * HEAD, D, 8, 32, 34}, {"blk.0.ffn_norm.weight", D, 0, 0, 1, 4},
                {"blk.0.ffn_gate.weight", D, F, 6, 32, 22},    {"blk.0.ffn_up.weight", D, F, 7, 32, 24},
-               {"blk.0.ffn_down.weight", F, D, 2, 32, 18}};
+               {"blk.0.ffn_down.weight", F, D, 14, 256, 210}};
 enum { N_TENSORS = sizeof tensors / sizeof *tensors };
 
 static void put(uint8_t *file, size_t *at, uint64_t value, unsigned bytes) {

@@ -290,7 +290,7 @@ static cria_status read_info(struct gguf *g, cria_tensor *t, uint64_t *offset) {
         return cria_fail(
             g->err, CRIA_EUNSUPPORTED, g->r.pos - 12,
             "%s: tensor \"%.*s\" has type %lu (%s), which this version cannot compute with; take the model "
-            "in F16, BF16, Q8_0 or Q4_0.",
+            "in F16, BF16, Q8_0, Q6_K or Q4_K.",
             g->src->path, shown, name.data, (unsigned long)type, ggml_type_name(type));
     if (!cria_tensor_nbytes(t->dtype, ndim, t->shape, &t->nbytes))
         return cria_fail(

@@ -171,7 +171,10 @@ static cria_status bind_plain(struct loader *l, const cria_tensor *t, uint32_t r
     } kinds[] = {{CRIA_DTYPE_F32, CRIA_SOURCE_F32},   {CRIA_DTYPE_F16, CRIA_SOURCE_F16},
                  {CRIA_DTYPE_BF16, CRIA_SOURCE_BF16}, {CRIA_DTYPE_Q4_0, CRIA_SOURCE_Q4_0},
                  {CRIA_DTYPE_Q4_1, CRIA_SOURCE_Q4_1}, {CRIA_DTYPE_Q5_0, CRIA_SOURCE_Q5_0},
-                 {CRIA_DTYPE_Q5_1, CRIA_SOURCE_Q5_1}, {CRIA_DTYPE_Q8_0, CRIA_SOURCE_Q8_0}};
+                 {CRIA_DTYPE_Q5_1, CRIA_SOURCE_Q5_1}, {CRIA_DTYPE_Q8_0, CRIA_SOURCE_Q8_0},
+                 {CRIA_DTYPE_Q2_K, CRIA_SOURCE_Q2_K}, {CRIA_DTYPE_Q3_K, CRIA_SOURCE_Q3_K},
+                 {CRIA_DTYPE_Q4_K, CRIA_SOURCE_Q4_K}, {CRIA_DTYPE_Q5_K, CRIA_SOURCE_Q5_K},
+                 {CRIA_DTYPE_Q6_K, CRIA_SOURCE_Q6_K}};
     if (!is_matrix(t, rows, cols)) return wrong_shape(l, t, rows, cols);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (t->dtype != kinds[i].dtype) continue;
@@ -183,7 +186,8 @@ static cria_status bind_plain(struct loader *l, const cria_tensor *t, uint32_t r
         return CRIA_OK;
     }
     return wrong_dtype(l, t,
-                       "a type of weights (float32, float16, bfloat16, Q4_0, Q4_1, Q5_0, Q5_1 or Q8_0)");
+                       "a type of weights (float32, float16, bfloat16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 or Q2_K to "
+                       "Q6_K)");
 }
 
 static cria_status bind_matrix(struct loader *l, enum cria_slot slot, uint32_t layer, uint32_t rows,

@@ -6,6 +6,7 @@ below store it in a dtype or quantization, in one of several ways of writing an 
 """
 import dataclasses
 import io
+import itertools
 import json
 import struct
 import zipfile
@@ -232,8 +233,9 @@ GGUF_NAMES = {"attention.wq": "attn_q", "attention.wk": "attn_k", "attention.wv"
               "feed_forward.w3": "ffn_up", "attention_norm": "attn_norm", "ffn_norm": "ffn_norm"}
 GGUF_TOP = {"tok_embeddings.weight": "token_embd.weight", "norm.weight": "output_norm.weight",
             "output.weight": "output.weight"}
+K_TYPES = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
 GGUF_TYPES = {name: gguf.GGMLQuantizationType[name]
-              for name in ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")}
+              for name in ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0") + K_TYPES}
 
 
 def gguf_name(name):
@@ -266,9 +268,72 @@ def bpe_vocab(vocab):
     return tokens, merges
 
 
+def bit_fields(a, bits):
+    """a[..., j, i] with few bits each: item j in bits j·bits and up of byte i."""
+    return np.bitwise_or.reduce(a << (bits * np.arange(a.shape[-2], dtype=np.uint8))[:, None], axis=-2).astype(np.uint8)
+
+
+def quotient(a, b):
+    return np.rint(np.divide(a, b, out=np.zeros(np.broadcast_shapes(a.shape, b.shape), np.float32), where=b != 0))
+
+
+def f16_bytes(a):
+    return a.astype("<f2").view(np.uint8).reshape(len(a), 2)
+
+
+def quantize_k(w, kind):
+    """Blocks of one of K_TYPES, which PyPI gguf reads but does not write: bytes, a row for each of w's. Plainly rounded,
+    nothing is searched for."""
+    bits, groups = {"Q2_K": (2, 16), "Q3_K": (3, 16), "Q4_K": (4, 8), "Q5_K": (5, 8), "Q6_K": (6, 16)}[kind]
+    x = w.astype(np.float32).reshape(-1, groups, 256 // groups)
+    n = len(x)
+    if kind in ("Q3_K", "Q6_K"):  # d·s·(q − half), s signed
+        half, s_half = 1 << (bits - 1), 32 if kind == "Q3_K" else 128
+        scale = np.take_along_axis(x, np.abs(x).argmax(-1)[..., None], -1)[..., 0] / -half
+        d = (np.take_along_axis(scale, np.abs(scale).argmax(-1)[:, None], -1) / -s_half).astype(np.float16)
+        s = quotient(scale, d.astype(np.float32)).clip(-s_half, s_half - 1)
+        q = quotient(x, (d.astype(np.float32) * s)[..., None]).clip(-half, half - 1) + half
+        s = (s + s_half).astype(np.uint8)
+    else:  # d·s·q − m·t
+        top, s_top = (1 << bits) - 1, 15 if kind == "Q2_K" else 63
+        low = -np.minimum(x.min(-1), 0)
+        scale = (np.maximum(x.max(-1), 0) + low) / top
+        d = (scale.max(-1, keepdims=True) / s_top).astype(np.float16)
+        m = (low.max(-1, keepdims=True) / s_top).astype(np.float16)
+        s = quotient(scale, d.astype(np.float32)).clip(0, s_top)
+        t = quotient(low, m.astype(np.float32)).clip(0, s_top)
+        offset = (m.astype(np.float32) * t)[..., None]
+        q = quotient(x + offset, (d.astype(np.float32) * s)[..., None]).clip(0, top)
+        s, t = s.astype(np.uint8), t.astype(np.uint8)
+        m = f16_bytes(m)
+    d = f16_bytes(d)
+    q = q.astype(np.uint8).reshape(n, 256)
+    twos = bit_fields(q.reshape(n, 2, 4, 32) & 3, 2).reshape(n, 64)
+    nibbles = bit_fields(q.reshape(n, 4, 2, 32) & 15, 4).reshape(n, 128)
+    if kind == "Q2_K":
+        parts = s | t << 4, twos, d, m
+    elif kind == "Q3_K":
+        scales = bit_fields((s & 15).reshape(n, 2, 8), 4), bit_fields((s >> 4).reshape(n, 4, 4), 2)
+        parts = bit_fields(q.reshape(n, 8, 32) >> 2, 1), twos, *scales, d
+    elif kind == "Q6_K":
+        low = bit_fields((q & 15).reshape(n, 2, 2, 64), 4).reshape(n, 128)
+        parts = low, bit_fields(q.reshape(n, 2, 4, 32) >> 4, 2).reshape(n, 64), s ^ 128, d
+    else:
+        scales = s[:, :4] | s[:, 4:] >> 4 << 6, t[:, :4] | t[:, 4:] >> 4 << 6, s[:, 4:] & 15 | (t[:, 4:] & 15) << 4
+        high = (bit_fields(q.reshape(n, 8, 32) >> 4, 1),) if kind == "Q5_K" else ()
+        parts = d, m, *scales, *high, nibbles
+    return np.concatenate(parts, axis=1).reshape(len(w), -1)
+
+
+def quantize_gguf(w, kind):
+    return quantize_k(w, kind) if kind in K_TYPES else gguf.quants.quantize(w, GGUF_TYPES[kind])
+
+
 def write_gguf(path, shape, weights, kind, tokenizer="llama", tied=False, pre="gpt-2", alignment=None,
                charsmap=None):
-    """weights: numpy arrays under MLX names. kind: a key of GGUF_TYPES for the matrices; vectors stay F32."""
+    """weights: numpy arrays under MLX names. kind: a key of GGUF_TYPES for the matrices, or "K": all K_TYPES in turn;
+    vectors stay F32. A K type needs rows of a multiple of 256."""
+    turn = itertools.cycle(K_TYPES)
     out = gguf.GGUFWriter(str(path), "llama")
     out.add_name("test")
     if alignment:
@@ -315,8 +380,8 @@ def write_gguf(path, shape, weights, kind, tokenizer="llama", tied=False, pre="g
         elif kind == "F16":
             out.add_tensor(gguf_name(name), w.astype(np.float16))
         else:
-            data = gguf.quants.quantize(w, GGUF_TYPES[kind])
-            out.add_tensor(gguf_name(name), data, raw_dtype=GGUF_TYPES[kind])
+            this = next(turn) if kind == "K" else kind
+            out.add_tensor(gguf_name(name), quantize_gguf(w, this), raw_dtype=GGUF_TYPES[this])
     out.write_header_to_file()
     out.write_kv_data_to_file()
     out.write_tensors_to_file()

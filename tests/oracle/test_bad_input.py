@@ -21,6 +21,7 @@ import pytest
 from protowire import field
 
 SHAPE = models.Shape(dim=64, heads=4, kv_heads=2, head_dim=16, hidden=96, vocab=400)
+K_SHAPE = models.Shape(dim=256, heads=4, kv_heads=2, head_dim=64, hidden=256, vocab=400)  # for K types
 SANITIZER = 99
 LARGEST_MB = 16  # the good models are under 1 MB
 CUTS = 64
@@ -71,7 +72,8 @@ def good(tmp_path_factory):
             folder = tmp_path_factory.mktemp("good")
             if "/" in kind:
                 gguf_type, tokenizer = kind.removesuffix(" aligned").split("/")
-                made[kind] = models.write_gguf(folder / "m.gguf", SHAPE, models.random_weights(SHAPE), gguf_type,
+                shape = K_SHAPE if gguf_type == "K" else SHAPE
+                made[kind] = models.write_gguf(folder / "m.gguf", shape, models.random_weights(shape), gguf_type,
                                                tokenizer, alignment=64 if kind.endswith(" aligned") else None)
             else:
                 made[kind] = store(folder / "m", kind)
@@ -80,7 +82,7 @@ def good(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", ["f32", "q4g64", "q3g32", "mxfp4", "nvfp4", "mxfp8", "F32/llama", "Q4_1/gpt2",
-                                  "Q8_0/llama", "Q4_1/gpt2 aligned"])
+                                  "Q8_0/llama", "Q4_1/gpt2 aligned", "K/gpt2"])
 def test_the_good_models_run(asan, good, kind):
     """Otherwise every case below would pass for the wrong reason."""
     result = asan(good(kind))
@@ -91,7 +93,8 @@ def test_the_good_models_run(asan, good, kind):
 
 @pytest.mark.parametrize("cut", range(CUTS))
 @pytest.mark.parametrize("kind,name", [("q4g64", "weights.npz"), ("q4g64", "config.json"), ("q4g64", "tokenizer.model"),
-                                       ("Q4_1/gpt2", "m.gguf"), ("Q8_0/llama", "m.gguf")])
+                                       ("Q4_1/gpt2", "m.gguf"), ("Q8_0/llama", "m.gguf"),
+                                       ("K/gpt2", "m.gguf")])
 def test_truncated(asan, good, tmp_path, kind, name, cut):
     source = good(kind)
     if source.is_dir():
@@ -588,7 +591,7 @@ for _name in ("token_embd.weight", "blk.0.attn_q.weight", "blk.1.ffn_down.weight
     for _offset, _fmt, _what, _values in ((0, "I", "dimensions", (0, 1, 3, 5, 1 << 31)),
                                           (4, "Q", "columns", (0, 1, 32, 96 + 32, 1 << 31, 1 << 62, (1 << 64) - 32)),
                                           (12, "Q", "rows", (0, 1, 1 << 31, 1 << 58, 1 << 62, (1 << 64) - 1)),
-                                          (20, "I", "type", (0, 1, 4, 15, 999, (1 << 32) - 1)),
+                                          (20, "I", "type", (0, 1, 4, 12, 14, 15, 999, (1 << 32) - 1)),
                                           (24, "Q", "offset", (1, 32, 1 << 40, 1 << 63, (1 << 64) - 32))):
         for _value in _values:
             gguf_case(f"{_name} {_what} {_value:#x}", tensor_field(_name, _offset, _fmt, _value))
@@ -601,12 +604,12 @@ for _value in (0, 1, 3, 12, 1 << 31):
     gguf_case(f"alignment {_value}", set_value("general.alignment", 4, "I", _value), "Q4_1/gpt2 aligned")
 
 
-def poke_block(name, value, kind):
+def poke_block(name, value, kind, skip=lambda type_name: {"Q2_K": 80, "Q3_K": 108, "Q6_K": 208}.get(type_name, 0)):
     """Writes a float16 into the first block's scale of a tensor: found by what the writer stored there."""
     def change(data):
         import gguf
         tensor = next(t for t in gguf.GGUFReader(GOOD_GGUF[kind]).tensors if t.name == name)
-        struct.pack_into("<e" if kind[0] == "Q" else "<f", data, tensor.data_offset, value)
+        struct.pack_into("<f" if kind[0] == "F" else "<e", data, tensor.data_offset + skip(tensor.tensor_type.name), value)
     return change
 
 
@@ -615,6 +618,16 @@ for _kind in ("Q4_1/gpt2", "Q8_0/llama", "F32/llama"):
     for _name in ("token_embd.weight", "blk.1.ffn_up.weight"):
         for _value in (float("nan"), float("inf")):
             gguf_case(f"{_name} {_kind} {_value}", poke_block(_name, _value, _kind), _kind)
+# Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, and the offsets of the biases.
+for _name in ("token_embd.weight", "blk.0.attn_q.weight", "blk.0.attn_k.weight", "blk.0.attn_v.weight",
+              "blk.0.attn_output.weight"):
+    for _value in (float("nan"), float("inf")):
+        gguf_case(f"{_name} K {_value}", poke_block(_name, _value, "K/gpt2"), "K/gpt2")
+for _name, _at in (("token_embd.weight", 82), ("blk.0.attn_k.weight", 2), ("blk.0.attn_v.weight", 2)):
+    gguf_case(f"{_name} K bias", poke_block(_name, float("nan"), "K/gpt2", lambda _, at=_at: at), "K/gpt2")
+for _name in ("token_embd.weight", "blk.0.attn_k.weight"):
+    for _columns in (0, 32, 128, 255, 257, 512):
+        gguf_case(f"{_name} K {_columns} columns", tensor_field(_name, 4, "Q", _columns), "K/gpt2")
 
 
 @pytest.mark.parametrize("name", GGUF)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 SHAPE = models.Shape(dim=192, heads=6, kv_heads=3, head_dim=32, hidden=384)
+K_SHAPE = models.Shape(dim=256, heads=8, kv_heads=4, head_dim=32, hidden=512)
 TOKENS = np.random.default_rng(5).integers(3, SHAPE.vocab, 150).tolist()  # over two KV blocks and a piece
 MODELS = ["f32", "f16", "bf16", "q2g32", "q3g64", "q4g64", "q5g128", "q6g64", "q8g32", "mxfp4", "nvfp4", "mxfp8",
-          "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"]
+          "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "K"]
 PRECISIONS = [(a, kv) for a in ("default", "int8", "int16", "f32") for kv in ("f16", "f32")]
 
 
@@ -24,9 +25,10 @@ def stored(tmp_path_factory):
     def get(kind):
         if kind not in paths:
             folder = tmp_path_factory.mktemp("model")
-            weights, config = models.random_weights(SHAPE), SHAPE.config()
-            if kind in models.GGUF_TYPES:
-                paths[kind] = models.write_gguf(folder / "m.gguf", SHAPE, weights, kind)
+            shape = K_SHAPE if kind == "K" else SHAPE
+            weights, config = models.random_weights(shape), shape.config()
+            if kind == "K" or kind in models.GGUF_TYPES:
+                paths[kind] = models.write_gguf(folder / "m.gguf", shape, weights, kind)
                 return paths[kind]
             if kind in models.DTYPES:
                 weights = models.cast(weights, kind)

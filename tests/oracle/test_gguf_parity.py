@@ -1,13 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """GGUF files: cria against MLX on the weights as PyPI gguf dequantizes them."""
 import compare
+import gguf
 import mlx.core as mx
 import models
+import numpy as np
 import pytest
 from models import Shape
 from reference import Reference
 
 SHAPES = {"base": Shape(), "wide_heads": Shape(kv_heads=1, head_dim=48, hidden=384, theta=100000.0)}
+K_SHAPES = {"base": Shape(dim=256, heads=8, kv_heads=4, hidden=512),
+            "wide_heads": Shape(dim=256, kv_heads=1, head_dim=64, hidden=768, theta=100000.0)}
+
+
+@pytest.mark.parametrize("kind,most", list(zip(models.K_TYPES, (0.35, 0.16, 0.08, 0.04, 0.02))))
+def test_our_quantizer(kind, most):
+    """models.quantize_k writes blocks that mean what it was given; otherwise nobody knows what the models below are."""
+    w = np.random.default_rng(8).standard_normal((7, 768)).astype(np.float32)
+    w[3, 256:512] = 0
+    back = gguf.quants.dequantize(models.quantize_k(w, kind), models.GGUF_TYPES[kind])
+    error = np.sqrt(np.mean((back - w) ** 2) / np.mean(w ** 2))
+    assert most / 4 < error < most and not back[3, 256:512].any()
 
 
 def reference_of(path):
@@ -22,9 +36,9 @@ def ids(model):
 
 @pytest.mark.parametrize("tokenizer", ["llama", "gpt2"])
 @pytest.mark.parametrize("tied", [False, True], ids=["output", "tied"])
-@pytest.mark.parametrize("kind", models.GGUF_TYPES)
+@pytest.mark.parametrize("kind", [*models.GGUF_TYPES, "K"])
 def test_small(lib, tmp_path, tally, kind, tied, tokenizer):
-    shape = SHAPES["wide_heads" if tied else "base"]
+    shape = (K_SHAPES if kind == "K" or kind in models.K_TYPES else SHAPES)["wide_heads" if tied else "base"]
     weights = models.random_weights(shape, seed=4, tied=tied)
     path = models.write_gguf(tmp_path / "m.gguf", shape, weights, kind, tokenizer, tied)
     model = lib.open(path, activations="f32")

@@ -13,6 +13,7 @@ import models
 import pytest
 
 SHAPE = models.Shape(kv_heads=1, head_dim=48)
+K_SHAPE = models.Shape(dim=256, heads=4, kv_heads=1, head_dim=64, hidden=512)
 PRECISIONS = [("auto", "f16"), ("int8", "f32"), ("int16", "f16"), ("f32", "f32")]
 TOKENS = 100  # over one KV block
 
@@ -26,11 +27,12 @@ def text(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module", params=["q4g64", "q3g32", "mxfp4", "mxfp8", "bf16", "Q5_1"])
+@pytest.fixture(scope="module", params=["q4g64", "q3g32", "mxfp4", "mxfp8", "bf16", "Q5_1", "K"])
 def model(request, tmp_path_factory):
-    folder, weights, config = tmp_path_factory.mktemp("model"), models.random_weights(SHAPE), SHAPE.config()
-    if request.param in models.GGUF_TYPES:
-        return models.write_gguf(folder / "m.gguf", SHAPE, weights, request.param)
+    shape = K_SHAPE if request.param == "K" else SHAPE
+    folder, weights, config = tmp_path_factory.mktemp("model"), models.random_weights(shape), shape.config()
+    if request.param == "K" or request.param in models.GGUF_TYPES:
+        return models.write_gguf(folder / "m.gguf", shape, weights, request.param)
     if request.param in models.DTYPES:
         weights = models.cast(weights, request.param)
     else:

@@ -31,6 +31,14 @@ static void row_sizes(void **state) {
     assert_true(cria_dtype_row_bytes(CRIA_DTYPE_F32, SIZE_MAX / 4, &bytes));
     /* A block is larger than its items, so a count that fits can have a size that does not. */
     assert_false(cria_dtype_row_bytes(CRIA_DTYPE_Q8_0, SIZE_MAX - 31, &bytes));
+    static const size_t k_bytes[] = {84, 110, 144, 176, 210};
+    for (int i = 0; i < 5; i++) {
+        const cria_dtype type = (cria_dtype)(CRIA_DTYPE_Q2_K + i);
+        assert_int_equal(cria_dtype_info(type)->gguf, 10 + i);
+        assert_true(cria_dtype_row_bytes(type, 768, &bytes));
+        assert_int_equal(bytes, 3 * k_bytes[i]);
+        assert_false(cria_dtype_row_bytes(type, 384, &bytes));
+    }
 }
 
 int main(void) {

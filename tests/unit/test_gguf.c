@@ -326,7 +326,9 @@ static void lies_about_tensors(void **state) {
     set(&s.o, dims + 8, 2, 8);
     /* A row that is no whole block; types; places. */
     assert_lie_refused(&s.o, s.b + 4, 33, 8, CRIA_EFORMAT, "no multiple of the 32 of a block of Q4_0");
-    assert_lie_refused(&s.o, type, 12, 4, CRIA_EUNSUPPORTED, "tensor \"a\" has type 12 (Q4_K)");
+    for (uint64_t k = 10; k <= 14; k++) /* Q2_K to Q6_K */
+        assert_lie_refused(&s.o, type, k, 4, CRIA_EFORMAT, "no multiple of the 256 of a block of Q");
+    assert_lie_refused(&s.o, type, 15, 4, CRIA_EUNSUPPORTED, "tensor \"a\" has type 15 (Q8_K)");
     assert_lie_refused(&s.o, type, 20, 4, CRIA_EUNSUPPORTED, "type 20 (IQ4_NL)");
     assert_lie_refused(&s.o, type, 29, 4, CRIA_EUNSUPPORTED, "type 29 (IQ1_M)");
     assert_lie_refused(&s.o, type, 34, 4, CRIA_EUNSUPPORTED, "type 34 (TQ1_0)");
