@@ -75,6 +75,22 @@ static bool read_whole(const char *text, uint64_t min, uint64_t max, uint64_t *o
     return true;
 }
 
+static bool read_list(const char *text, uint64_t min, uint64_t max, struct arg_list *out) {
+    struct arg_list list = {0};
+    for (;; text++) {
+        char number[24];
+        const size_t len = strcspn(text, ",");
+        if (len >= sizeof number || list.n == ARG_LIST_MAX) return false;
+        memcpy(number, text, len);
+        number[len] = '\0';
+        if (!read_whole(number, min, max, &list.v[list.n++])) return false;
+        text += len;
+        if (*text == '\0') break;
+    }
+    *out = list;
+    return true;
+}
+
 static bool read_real(const char *text, double *out) {
     char *end;
     const double v = strtod(text, &end);
@@ -93,6 +109,7 @@ static bool set_value(const struct arg_option *o, void *target, const char *text
     switch (o->kind) {
     case ARG_FLAG: *(bool *)target = true; return true;
     case ARG_WHOLE: return read_whole(text, o->min, o->max, target);
+    case ARG_LIST: return read_list(text, o->min, o->max, target);
     case ARG_REAL: return read_real(text, target);
     case ARG_CHOICE:
         if (!is_choice(text, o->choices)) return false;
@@ -164,6 +181,9 @@ static enum arg_result bad_value(const struct parser *p, const struct arg_option
     fprintf(stderr, "cria: --%s takes ", o->name);
     if (o->kind == ARG_WHOLE)
         fprintf(stderr, "a whole number from %" PRIu64 " to %" PRIu64, o->min, o->max);
+    else if (o->kind == ARG_LIST)
+        fprintf(stderr, "up to %d whole numbers from %" PRIu64 " to %" PRIu64 ", separated by commas", ARG_LIST_MAX,
+                o->min, o->max);
     else if (o->kind == ARG_REAL)
         fprintf(stderr, "a number that is not negative");
     else

@@ -13,10 +13,17 @@
 enum arg_kind {
     ARG_FLAG,   /* bool, false by default */
     ARG_WHOLE,  /* uint64_t in [min, max] */
+    ARG_LIST,   /* struct arg_list: whole numbers in [min, max], separated by commas */
     ARG_REAL,   /* double, at least 0 and finite */
     ARG_TEXT,   /* const char *, NULL where def is NULL */
     ARG_CHOICE, /* const char *, one of choices */
     ARG_OPERAND /* const char *, the argument that is no option; at most one row, and then it must be given */
+};
+
+enum { ARG_LIST_MAX = 16 };
+struct arg_list {
+    size_t n; /* at least 1 */
+    uint64_t v[ARG_LIST_MAX];
 };
 
 struct arg_option {
@@ -27,7 +34,7 @@ struct arg_option {
     const char *def;            /* default, written as the user would; NULL for a flag or none */
     const char *help;
     size_t offset;              /* of the value in its group's target */
-    uint64_t min, max;          /* ARG_WHOLE */
+    uint64_t min, max;          /* ARG_WHOLE, ARG_LIST */
     const char *const *choices; /* ARG_CHOICE, ends with NULL */
 };
 

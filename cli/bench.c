@@ -1,77 +1,103 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cria bench: how fast a model loads, reads a prompt and writes, as a table or as JSON on stdout. */
+/*
+ * cria bench: how fast a model loads, reads prompts and writes, each beside what this machine could do at most.
+ *
+ * For every number of threads: measure the limits, open the model, and run all tests, depth by depth. A depth is
+ * evaluated once for each sequence that a test needs; after every repetition the sequences are cut back to it. The limits
+ * are measured again at the end: the better ones count, for on a busy machine either time may have been a bad one.
+ */
+#include "bench.h"
+
 #include "commands.h"
 #include "progress.h"
-#include "session.h"
-#include "term.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
-struct bench_options {
-    uint64_t prompt_tokens, new_tokens, repeat;
-    bool json;
-    struct session_options session;
-};
+enum { MOST_TOKENS = 1000000, MOST_SEQUENCES = 512, PREFILL_ROWS = 512 };
 
 #define FIELD(name) offsetof(struct bench_options, name)
 
-static const struct arg_option rows_of_bench[] = {
-    {.name = "prompt-tokens", .letter = 'p', .kind = ARG_WHOLE, .metavar = "N", .def = "512",
-     .offset = FIELD(prompt_tokens), .min = 1, .max = 1000000, .help = "length of the prompt"},
-    {.name = "new-tokens", .letter = 'n', .kind = ARG_WHOLE, .metavar = "N", .def = "64", .offset = FIELD(new_tokens),
-     .min = 1, .max = 1000000, .help = "how many tokens to generate behind it"},
+static const char *const shape_names[] = {"1b", "7b", "8b", NULL};
+
+static const struct arg_option rows_of_model[] = {
+    {.name = "model-path", .letter = 'm', .kind = ARG_TEXT, .metavar = "PATH", .def = "mlx_model",
+     .offset = FIELD(session.model_path), .help = "an MLX folder (weights*.npz, config.json, tokenizer.model) or a .gguf file"},
+    {.name = "shape", .kind = ARG_CHOICE, .metavar = "NAME", .offset = FIELD(shape), .choices = shape_names,
+     .help = "instead of a file a random model of the shape of TinyLlama-1.1B (1b), Llama-2-7B (7b) or Llama-3-8B (8b)"},
+    {.name = "quantization", .kind = ARG_TEXT, .metavar = "NAME", .def = "q4_0", .offset = FIELD(quantization),
+     .help = "of the random model: f32, f16, bf16, q4_0, q4_1, q8_0, affine4-g64, mxfp4 and so on; a name that does not "
+             "exist lists all"},
+};
+
+static const struct arg_option rows_of_tests[] = {
+    {.name = "prompt-tokens", .letter = 'p', .kind = ARG_LIST, .metavar = "N,...", .def = "512",
+     .offset = FIELD(prompt_tokens), .max = MOST_TOKENS, .help = "tests pp: tokens of a prompt; 0 for none"},
+    {.name = "new-tokens", .letter = 'n', .kind = ARG_LIST, .metavar = "N,...", .def = "64", .offset = FIELD(new_tokens),
+     .max = MOST_TOKENS, .help = "tests tg: tokens generated one by one; 0 for none"},
+    {.name = "depths", .letter = 'd', .kind = ARG_LIST, .metavar = "N,...", .def = "0", .offset = FIELD(depths),
+     .max = MOST_TOKENS, .help = "tokens that are there before each test"},
+    {.name = "batch", .letter = 'b', .kind = ARG_LIST, .metavar = "N,...", .def = "1", .offset = FIELD(batch), .min = 1,
+     .max = MOST_SEQUENCES, .help = "sequences that tests tg generate side by side; their tokens are added up"},
+    {.name = "threads", .letter = 't', .kind = ARG_LIST, .metavar = "N,...", .def = "0", .offset = FIELD(threads),
+     .max = 1024, .help = "how many threads compute; 0 takes what the processor and its quota allow"},
     {.name = "repeat", .letter = 'r', .kind = ARG_WHOLE, .metavar = "N", .def = "3", .offset = FIELD(repeat), .min = 1,
-     .max = 1000, .help = "how many times; the table shows the median"},
-    {.name = "json", .kind = ARG_FLAG, .offset = FIELD(json), .help = "print one JSON object with every run"},
+     .max = 1000, .help = "repetitions of each test; medians are shown, and the fastest less the slowest as spread"},
+    {.name = "csv", .kind = ARG_FLAG, .offset = FIELD(csv), .help = "print a line of CSV for each test"},
+    {.name = "json", .kind = ARG_FLAG, .offset = FIELD(json), .help = "print one JSON object"},
 };
 
 static const struct arg_command command = {
     .name = "bench",
     .usage = "Usage: cria bench [OPTIONS]",
-    .about = "Measures a model on this machine: seconds to load it, peak memory, and tokens per second\n"
-             "of prompt processing and of generation.",
+    .about = "Measures a model on this machine: tokens per second of prompts (pp) and of generation (tg), seconds to\n"
+             "load it, peak memory. Each speed is also shown as a share of what the machine can do at most: of its\n"
+             "int8 or float32 multiply-adds, or of its reading memory, measured in the same run.",
     .examples = "Examples\n"
-                "  cria bench --model-path model.gguf\n"
-                "  cria bench --model-path model.gguf -p 128 -n 32 -r 5 --threads 2 --json\n",
+                "  cria bench -m model.gguf\n"
+                "  cria bench -m model.gguf -p 512,4096 -n 64 -d 0,4096 -b 1,8,32 -t 2 -r 5 --json\n"
+                "  cria bench --shape 7b --quantization affine4-g64\n",
 };
 
-struct run {
-    double prompt_seconds, new_seconds;
-};
-
-struct bench {
-    const struct bench_options *options;
+/* What is running. */
+struct runner {
+    struct bench *b;
     struct session session;
-    cria_sampler *sampler;
-    cria_sequence *sequence;
-    cria_row *rows; /* [prompt_tokens] */
-    float *logits;  /* [vocab_size] */
-    struct run *runs;
+    cria_sequence *sequences[MOST_SEQUENCES];
+    size_t n_sequences;
+    cria_row *rows;  /* [most rows of a call] */
+    float *logits;   /* [n_sequences][vocabulary] */
+    double *seconds; /* [repeat] */
+    struct progress bar;
+    cria_error err;
 };
+
+static uint64_t largest(const struct arg_list *l) {
+    uint64_t most = 0;
+    for (size_t i = 0; i < l->n; i++) most = l->v[i] > most ? l->v[i] : most;
+    return most;
+}
+
+/* ---- tests ---- */
 
 /* Arbitrary tokens, spread over the vocabulary: the time does not depend on which. */
-static int32_t token_at(size_t i, uint32_t vocab) { return (int32_t)((i * 7919 + 17) % vocab); }
+static int32_t token_at(uint64_t i, uint32_t vocab) { return (int32_t)((i * 7919 + 17) % vocab); }
 
-static cria_status run_once(struct bench *b, size_t n_prompt, size_t n_new, struct run *run, cria_error *err) {
-    const uint32_t vocab = b->session.info.vocab_size;
-    cria_sequence_truncate(b->sequence, 0);
-    for (size_t i = 0; i < n_prompt; i++)
-        b->rows[i] = (cria_row){b->sequence, token_at(i, vocab), i + 1 == n_prompt};
-    const double start = clock_now();
-    cria_status st = cria_engine_eval(b->session.engine, b->rows, n_prompt, b->logits, err);
-    run->prompt_seconds = clock_now() - start;
-    for (size_t i = 0; i < n_new && st == CRIA_OK; i++) {
-        int32_t id;
-        st = cria_sampler_sample(b->sampler, b->logits, vocab, &id, err);
-        const cria_row row = {b->sequence, id, true};
-        if (st == CRIA_OK) st = cria_engine_eval(b->session.engine, &row, 1, b->logits, err);
-    }
-    run->new_seconds = clock_now() - start - run->prompt_seconds;
-    return st;
+/* The next n tokens of one sequence in one call. */
+static cria_status eval_prompt(struct runner *r, cria_sequence *s, size_t n, bool want_logits) {
+    const size_t length = cria_sequence_length(s);
+    for (size_t i = 0; i < n; i++)
+        r->rows[i] = (cria_row){s, token_at(length + i, r->session.info.vocab_size), want_logits && i + 1 == n};
+    return cria_engine_eval(r->session.engine, r->rows, n, r->logits, &r->err);
+}
+
+/* One more token for each of n sequences. */
+static cria_status eval_step(struct runner *r, size_t n, uint64_t step) {
+    for (size_t i = 0; i < n; i++)
+        r->rows[i] = (cria_row){r->sequences[i], token_at(step * n + i, r->session.info.vocab_size), true};
+    return cria_engine_eval(r->session.engine, r->rows, n, r->logits, &r->err);
 }
 
 static int by_value(const void *a, const void *b) {
@@ -79,114 +105,260 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double median(double *x, size_t n) {
+static double median(double *x, size_t n) { /* sorts x */
     qsort(x, n, sizeof *x, by_value);
     return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
 
-struct summary {
-    double prompt_rate, new_rate, peak_mib;
-};
-
-static bool summarize(const struct bench *b, struct summary *out) {
+/* From r->seconds. */
+static void add_result(struct runner *r, const char *test, uint64_t tokens, const cria_work *work) {
+    struct bench *b = r->b;
     const size_t n = (size_t)b->options->repeat;
-    double *x = malloc(n * sizeof *x);
-    if (!x) return false;
-    for (size_t i = 0; i < n; i++) x[i] = (double)b->options->prompt_tokens / b->runs[i].prompt_seconds;
-    out->prompt_rate = median(x, n);
-    for (size_t i = 0; i < n; i++) x[i] = (double)b->options->new_tokens / b->runs[i].new_seconds;
-    out->new_rate = median(x, n);
-    free(x);
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    out->peak_mib = (double)usage.ru_maxrss / 1024.0;
+    for (size_t i = 0; i < n; i++) r->seconds[i] = (double)tokens / r->seconds[i];
+    struct bench_result *out = &b->results[b->n_results++];
+    *out = (struct bench_result){.limits = b->n_limits - 1, .tokens = tokens, .work = *work};
+    snprintf(out->test, sizeof out->test, "%s", test);
+    out->tokens_per_second = median(r->seconds, n);
+    out->spread = r->seconds[n - 1] - r->seconds[0];
+}
+
+static void name_test(char *out, size_t size, const char *kind, uint64_t n, uint64_t batch, uint64_t depth) {
+    size_t at = (size_t)snprintf(out, size, "%s%" PRIu64, kind, n);
+    if (batch > 1) at += (size_t)snprintf(out + at, size - at, " x%" PRIu64, batch);
+    if (depth > 0) snprintf(out + at, size - at, " @ d%" PRIu64, depth);
+}
+
+/* Every sequence that a test needs, at the depth. */
+static cria_status go_to_depth(struct runner *r, size_t n, uint64_t depth) {
+    char what[64];
+    uint64_t done = 0;
+    cria_status st = CRIA_OK;
+    snprintf(what, sizeof what, "to depth %" PRIu64, depth);
+    progress_start(&r->bar, what, r->session.quiet);
+    for (size_t i = 0; i < n && st == CRIA_OK; i++) {
+        cria_sequence_truncate(r->sequences[i], (size_t)depth);
+        for (uint64_t at; st == CRIA_OK && (at = cria_sequence_length(r->sequences[i])) < depth;) {
+            progress_update(&r->bar, i * depth + at, n * depth);
+            done = depth - at < PREFILL_ROWS ? depth - at : PREFILL_ROWS;
+            st = eval_prompt(r, r->sequences[i], (size_t)done, false);
+        }
+    }
+    progress_end(&r->bar);
+    return st;
+}
+
+static cria_status test_prompt(struct runner *r, uint64_t n, uint64_t depth) {
+    const uint64_t repeat = r->b->options->repeat;
+    char test[64];
+    name_test(test, sizeof test, "pp", n, 1, depth);
+    progress_start(&r->bar, test, r->session.quiet);
+    cria_status st = CRIA_OK;
+    for (uint64_t i = 0; i < repeat && st == CRIA_OK; i++) {
+        progress_update(&r->bar, i, repeat);
+        const double start = clock_now();
+        st = eval_prompt(r, r->sequences[0], (size_t)n, true);
+        r->seconds[i] = clock_now() - start;
+        cria_sequence_truncate(r->sequences[0], (size_t)depth);
+    }
+    progress_end(&r->bar);
+    if (st != CRIA_OK) return st;
+    cria_work work;
+    cria_engine_get_work(r->session.engine, 1, depth, n, &work);
+    add_result(r, test, n, &work);
+    return CRIA_OK;
+}
+
+static cria_status test_generation(struct runner *r, uint64_t n, uint64_t batch, uint64_t depth) {
+    const uint64_t repeat = r->b->options->repeat;
+    char test[64];
+    name_test(test, sizeof test, "tg", n, batch, depth);
+    progress_start(&r->bar, test, r->session.quiet);
+    cria_status st = CRIA_OK;
+    for (uint64_t i = 0; i < repeat && st == CRIA_OK; i++) {
+        const double start = clock_now();
+        for (uint64_t step = 0; step < n && st == CRIA_OK; step++) {
+            progress_update(&r->bar, i * n + step, repeat * n);
+            st = eval_step(r, (size_t)batch, step);
+        }
+        r->seconds[i] = clock_now() - start;
+        for (size_t j = 0; j < batch; j++) cria_sequence_truncate(r->sequences[j], (size_t)depth);
+    }
+    progress_end(&r->bar);
+    if (st != CRIA_OK) return st;
+    cria_work work = {0};
+    for (uint64_t step = 0; step < n; step++) {
+        cria_work one;
+        cria_engine_get_work(r->session.engine, batch, depth + step, 1, &one);
+        work.int8_multiply_adds += one.int8_multiply_adds;
+        work.f32_multiply_adds += one.f32_multiply_adds;
+        work.read_bytes += one.read_bytes;
+    }
+    add_result(r, test, n * batch, &work);
+    return CRIA_OK;
+}
+
+static cria_status run_depth(struct runner *r, uint64_t depth) {
+    const struct bench_options *o = r->b->options;
+    cria_status st = go_to_depth(r, 1, depth);
+    for (size_t i = 0; i < o->prompt_tokens.n && st == CRIA_OK; i++)
+        if (o->prompt_tokens.v[i] > 0) st = test_prompt(r, o->prompt_tokens.v[i], depth);
+    if (largest(&o->new_tokens) == 0) return st;
+    for (size_t j = 0; j < o->batch.n && st == CRIA_OK; j++) {
+        st = go_to_depth(r, (size_t)o->batch.v[j], depth);
+        for (size_t i = 0; i < o->new_tokens.n && st == CRIA_OK; i++)
+            if (o->new_tokens.v[i] > 0) st = test_generation(r, o->new_tokens.v[i], o->batch.v[j], depth);
+    }
+    return st;
+}
+
+/* Pages are touched, threads are awake; nothing is measured. */
+static cria_status warm_up(struct runner *r) {
+    cria_status st = eval_prompt(r, r->sequences[0], 1, true);
+    if (st == CRIA_OK) st = eval_step(r, 1, 0);
+    cria_sequence_truncate(r->sequences[0], 0);
+    return st;
+}
+
+static cria_status run_tests(struct runner *r) {
+    const struct bench_options *o = r->b->options;
+    cria_status st = warm_up(r);
+    for (size_t i = 0; i < o->depths.n && st == CRIA_OK; i++) st = run_depth(r, o->depths.v[i]);
+    return st;
+}
+
+/* ---- one number of threads ---- */
+
+static bool measure_limits(struct runner *r) {
+    struct bench *b = r->b;
+    cria_limits now, *best = &b->limits[b->n_limits - 1].best;
+    say(r->session.quiet, "[INFO] Measuring the machine.\n");
+    if (cria_ctx_measure(r->session.ctx, &now, &r->err) != CRIA_OK) return complain("%s", r->err.msg), false;
+    if (now.read_bytes > best->read_bytes) best->read_bytes = now.read_bytes;
+    if (now.f32_ops > best->f32_ops) best->f32_ops = now.f32_ops;
+    if (now.int8_ops > best->int8_ops) best->int8_ops = now.int8_ops;
     return true;
 }
 
-static void print_table(const struct bench *b, const struct summary *s) {
-    const struct bench_options *o = b->options;
-    printf("model                 %s\n", o->session.model_path);
-    const uint32_t threads = cria_ctx_threads(b->session.ctx);
-    printf("computed with         %" PRIu32 " thread%s, %s, activations %s, kv %s\n", threads, threads == 1 ? "" : "s",
-           cria_ctx_isa(b->session.ctx), o->session.activations, o->session.kv);
-    printf("load                  %10.3f s\n", b->session.load_seconds);
-    printf("peak memory           %10.1f MiB\n", s->peak_mib);
-    printf("prompt, %5" PRIu64 " tokens  %10.1f tokens/s\n", o->prompt_tokens, s->prompt_rate);
-    printf("new,    %5" PRIu64 " tokens  %10.1f tokens/s\n", o->new_tokens, s->new_rate);
+static bool open_model(struct runner *r, bool measured) {
+    const struct bench_options *o = r->b->options;
+    if (o->shape)
+        say(r->session.quiet, "[INFO] Making a random %s model, %s.\n", o->shape, o->quantization);
+    else
+        say(r->session.quiet, "[INFO] Loading model from %s.\n", o->session.model_path);
+    if (!o->shape && measured) return bench_measure_load(&r->session, o, &r->b->load);
+    return bench_open_model(&r->session, o, &r->b->load);
 }
 
-static void print_json_text(const char *text) {
-    putchar('"');
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            printf("\\%c", *c);
-        else if (*c < 0x20)
-            printf("\\u%04x", *c);
-        else
-            putchar(*c);
+/* The model's context must hold the longest test. */
+static bool context_is_enough(const struct bench_options *o, uint32_t context) {
+    const uint64_t pp = largest(&o->prompt_tokens), tg = largest(&o->new_tokens), depth = largest(&o->depths);
+    const uint64_t most = depth + (pp > tg ? pp : tg);
+    if (context == 0 || most <= context) return true;
+    complain("The longest test, %" PRIu64 " tokens at a depth of %" PRIu64 ", does not fit in the model's context of "
+             "%" PRIu32 " tokens.", pp > tg ? pp : tg, depth, context);
+    return false;
+}
+
+/* A budget for all sequences at their longest, float32 even: it is memory only where it is used. */
+static uint64_t kv_budget(const struct runner *r, uint64_t most) {
+    const cria_model_info *m = &r->session.info;
+    return 2 * (most + 128) * r->n_sequences * m->n_kv_heads * m->head_dim * m->n_layers * sizeof(float);
+}
+
+static bool prepare(struct runner *r) {
+    const struct bench_options *o = r->b->options;
+    const uint64_t pp = largest(&o->prompt_tokens), tg = largest(&o->new_tokens);
+    uint64_t rows = pp > PREFILL_ROWS ? pp : PREFILL_ROWS;
+    r->n_sequences = tg > 0 ? (size_t)largest(&o->batch) : 1;
+    r->rows = malloc(rows * sizeof *r->rows);
+    r->logits = malloc(r->n_sequences * r->session.info.vocab_size * sizeof *r->logits);
+    r->seconds = malloc((size_t)o->repeat * sizeof *r->seconds);
+    if (!r->rows || !r->logits || !r->seconds) return complain("Not enough memory for the tests."), false;
+    const uint64_t budget = kv_budget(r, largest(&o->depths) + (pp > tg ? pp : tg));
+    cria_status st = session_open_engine(&r->session, &o->session, budget, &r->err);
+    for (size_t i = 0; i < r->n_sequences && st == CRIA_OK; i++)
+        st = cria_sequence_new(r->session.engine, &r->sequences[i], &r->err);
+    return st == CRIA_OK || (complain("%s", r->err.msg), false);
+}
+
+/* All but the context. */
+static void finish(struct runner *r) {
+    for (size_t i = 0; i < r->n_sequences; i++) {
+        cria_sequence_free(r->sequences[i]);
+        r->sequences[i] = NULL;
     }
-    putchar('"');
+    cria_engine_free(r->session.engine);
+    cria_model_free(r->session.model);
+    r->session.engine = NULL;
+    r->session.model = NULL;
+    free(r->seconds);
+    free(r->logits);
+    free(r->rows);
 }
 
-static void print_json(const struct bench *b, const struct summary *s) {
-    const struct bench_options *o = b->options;
-    printf("{\"model\": ");
-    print_json_text(o->session.model_path);
-    printf(", \"version\": \"%s\", \"format\": \"%s\", \"parameters\": %" PRIu64 ", \"threads\": %" PRIu32
-           ", \"isa\": \"%s\", \"activations\": \"%s\", \"kv\": \"%s\"",
-           cria_version(), b->session.info.format, b->session.info.n_params, cria_ctx_threads(b->session.ctx),
-           cria_ctx_isa(b->session.ctx), o->session.activations, o->session.kv);
-    printf(", \"load_seconds\": %.6f, \"peak_memory_mib\": %.1f, \"prompt_tokens\": %" PRIu64
-           ", \"new_tokens\": %" PRIu64 ", \"prompt_tokens_per_second\": %.2f, \"new_tokens_per_second\": %.2f"
-           ", \"runs\": [",
-           b->session.load_seconds, s->peak_mib, o->prompt_tokens, o->new_tokens, s->prompt_rate, s->new_rate);
-    for (size_t i = 0; i < o->repeat; i++)
-        printf("%s{\"prompt_seconds\": %.6f, \"new_seconds\": %.6f}", i ? ", " : "", b->runs[i].prompt_seconds,
-               b->runs[i].new_seconds);
-    printf("]}\n");
-}
-
-/* All runs, the first of which only warms up: pages are read, threads are awake. */
-static bool measure(struct bench *b, cria_error *err) {
-    const struct bench_options *o = b->options;
-    struct run warm_up;
-    if (run_once(b, o->prompt_tokens < 32 ? (size_t)o->prompt_tokens : 32, 2, &warm_up, err) != CRIA_OK) return false;
-    struct progress bar;
-    progress_start(&bar, "Measuring", o->session.quiet);
-    bool ok = true;
-    for (size_t i = 0; i < o->repeat && ok; i++) {
-        progress_update(&bar, i, o->repeat);
-        ok = run_once(b, (size_t)o->prompt_tokens, (size_t)o->new_tokens, &b->runs[i], err) == CRIA_OK;
+static bool measure_model(struct runner *r, bool first) {
+    struct bench *b = r->b;
+    bench_reset_peak();
+    bool ok = open_model(r, first) && context_is_enough(b->options, r->session.info.context) && prepare(r);
+    if (ok && run_tests(r) != CRIA_OK) {
+        complain("%s", r->err.msg);
+        ok = false;
     }
-    progress_end(&bar);
+    const double peak = bench_peak_bytes();
+    if (peak > b->peak_bytes) b->peak_bytes = peak;
+    b->info = r->session.info;
+    finish(r);
     return ok;
 }
 
-static int bench_session(struct bench *b) {
+static bool measure_threads(struct bench *b, uint64_t threads) {
+    struct runner r = {.b = b, .session.quiet = b->options->session.quiet};
+    struct session_options so = b->options->session;
+    so.threads = threads;
+    if (session_open_ctx(&r.session, &so, &r.err) != CRIA_OK) return complain("%s", r.err.msg), false;
+    snprintf(b->isa, sizeof b->isa, "%s", cria_ctx_isa(r.session.ctx));
+    b->limits[b->n_limits++] = (struct bench_limits){.threads = cria_ctx_threads(r.session.ctx)};
+    const bool ok = measure_limits(&r) && measure_model(&r, b->n_limits == 1) && measure_limits(&r);
+    session_close(&r.session);
+    return ok;
+}
+
+/* ---- the command ---- */
+
+/* Names of all quantizations, in the sentence that says that one does not exist. */
+static bool quantization_exists(const char *wanted) {
+    const char *name;
+    for (size_t i = 0; (name = cria_quantization_name(i)) != NULL; i++)
+        if (strcmp(name, wanted) == 0) return true;
+    fprintf(stderr, "cria: There is no quantization '%s'; there are", wanted);
+    for (size_t i = 0; (name = cria_quantization_name(i)) != NULL; i++) fprintf(stderr, "%s %s", i ? "," : "", name);
+    fprintf(stderr, ". Try 'cria bench --help'.\n");
+    return false;
+}
+
+static int run(struct bench *b) {
     const struct bench_options *o = b->options;
-    b->rows = malloc((size_t)o->prompt_tokens * sizeof *b->rows);
-    b->logits = malloc(b->session.info.vocab_size * sizeof *b->logits);
-    b->runs = malloc((size_t)o->repeat * sizeof *b->runs);
-    cria_error err;
-    if (!b->rows || !b->logits || !b->runs) return complain("Not enough memory for the runs.");
-    if (cria_sampler_new(b->session.ctx, NULL, &b->sampler, &err) != CRIA_OK ||
-        cria_sequence_new(b->session.engine, &b->sequence, &err) != CRIA_OK || !measure(b, &err))
-        return complain("%s", err.msg);
-    struct summary s;
-    if (!summarize(b, &s)) return complain("Not enough memory for the summary.");
+    const size_t per_depth = o->prompt_tokens.n + o->new_tokens.n * o->batch.n;
+    b->results = malloc(o->threads.n * o->depths.n * per_depth * sizeof *b->results);
+    if (!b->results) return complain("Not enough memory for the results.");
+    bench_find_processor(b->processor, sizeof b->processor);
+    for (size_t i = 0; i < o->threads.n; i++)
+        if (!measure_threads(b, o->threads.v[i])) return EXIT_FAILED;
     if (o->json)
-        print_json(b, &s);
+        bench_print_json(b);
+    else if (o->csv)
+        bench_print_csv(b);
     else
-        print_table(b, &s);
+        bench_print_table(b);
     return EXIT_DONE;
 }
 
 int bench_main(int argc, char **argv) {
     struct bench_options o;
     const struct arg_group groups[] = {
-        {"Model", session_model_rows, n_session_model_rows, &o.session},
-        {"Measurement", rows_of_bench, sizeof rows_of_bench / sizeof *rows_of_bench, &o},
-        {"Computation", session_speed_rows, n_session_speed_rows, &o.session},
+        {"Model", rows_of_model, sizeof rows_of_model / sizeof *rows_of_model, &o},
+        {"Measurement", rows_of_tests, sizeof rows_of_tests / sizeof *rows_of_tests, &o},
+        {"Computation", session_speed_rows + 1, n_session_speed_rows - 1, &o.session},
     };
     const size_t n_groups = sizeof groups / sizeof *groups;
     switch (args_parse(&command, groups, n_groups, argc, argv)) {
@@ -195,14 +367,10 @@ int bench_main(int argc, char **argv) {
     case ARGS_BAD: return EXIT_USAGE;
     case ARGS_RUN: break;
     }
+    if (o.shape && !quantization_exists(o.quantization)) return EXIT_USAGE;
+    if (!o.shape && !session_model_is_there(o.session.model_path)) return EXIT_FAILED;
     struct bench b = {.options = &o};
-    if (!session_open(&b.session, &o.session)) return EXIT_FAILED;
-    const int code = bench_session(&b);
-    free(b.runs);
-    free(b.logits);
-    free(b.rows);
-    cria_sequence_free(b.sequence);
-    cria_sampler_free(b.sampler);
-    session_close(&b.session);
+    const int code = run(&b);
+    free(b.results);
     return code;
 }

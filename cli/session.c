@@ -16,7 +16,7 @@
 
 static const char *const isa_names[] = {"auto", "scalar", "avx2", "avx512", "neon", NULL};
 static const char *const activation_names[] = {"auto", "int8", "int16", "f32", NULL}; /* as cria_activations */
-static const char *const kv_names[] = {"f16", "f32", NULL};
+static const char *const kv_names[] = {"f16", "f32", NULL}; /* as cria_kv_type */
 
 #define FIELD(name) offsetof(struct session_options, name)
 
@@ -67,7 +67,7 @@ int complain(const char *format, ...) {
 }
 
 /* The path as the system sees it, for a better sentence than the library can say: it knows no default and no script. */
-static bool model_is_there(const char *path) {
+bool session_model_is_there(const char *path) {
     struct stat st;
     if (stat(path, &st) == 0 || errno != ENOENT) return true;
     if (strcmp(path, DEFAULT_MODEL) == 0)
@@ -109,16 +109,34 @@ static const char *user_cache_folder(char *out, size_t size) {
     return n > 0 && (size_t)n < size ? out : NULL;
 }
 
+const char *session_cache_folder(const struct session_options *o, char *room, size_t size) {
+    if (o->no_cache) return NULL;
+    return o->cache_folder ? o->cache_folder : user_cache_folder(room, size);
+}
+
+cria_activations session_activations(const struct session_options *o) {
+    return (cria_activations)name_index(activation_names, o->activations);
+}
+
+cria_status session_open_ctx(struct session *s, const struct session_options *o, cria_error *err) {
+    cria_ctx_opts opts = cria_ctx_opts_default();
+    opts.log = hear;
+    opts.log_user = s;
+    opts.threads = (uint32_t)o->threads;
+    opts.isa = strcmp(o->isa, "auto") == 0 ? NULL : o->isa; /* then CRIA_ISA is looked at */
+    return cria_ctx_new(&opts, &s->ctx, err);
+}
+
 static cria_status open_model(struct session *s, const struct session_options *o, bool must_cache, cria_error *err) {
     struct progress bar;
     char folder[4096];
     progress_start(&bar, "Loading", o->quiet);
     s->bar = &bar;
     cria_model_opts opts = cria_model_opts_default();
-    opts.activations = (cria_activations)name_index(activation_names, o->activations);
+    opts.activations = session_activations(o);
     opts.progress = show_loading;
     opts.progress_user = &bar;
-    if (!o->no_cache) opts.cache_folder = o->cache_folder ? o->cache_folder : user_cache_folder(folder, sizeof folder);
+    opts.cache_folder = session_cache_folder(o, folder, sizeof folder);
     opts.cache_least_bytes = must_cache;
     opts.cache_required = must_cache;
     const cria_status st = cria_model_open(s->ctx, o->model_path, &opts, &s->model, err);
@@ -127,21 +145,23 @@ static cria_status open_model(struct session *s, const struct session_options *o
     return st;
 }
 
+cria_status session_open_model(struct session *s, const struct session_options *o, cria_error *err) {
+    return open_model(s, o, false, err);
+}
+
+cria_status session_open_engine(struct session *s, const struct session_options *o, uint64_t kv_bytes,
+                                cria_error *err) {
+    cria_engine_opts opts = cria_engine_opts_default();
+    opts.kv = (cria_kv_type)name_index(kv_names, o->kv);
+    opts.kv_bytes = kv_bytes;
+    return cria_engine_new(s->model, &opts, &s->engine, err);
+}
+
 static cria_status open_all(struct session *s, const struct session_options *o, bool must_cache, cria_error *err) {
-    cria_ctx_opts ctx_opts = cria_ctx_opts_default();
-    ctx_opts.log = hear;
-    ctx_opts.log_user = s;
-    ctx_opts.threads = (uint32_t)o->threads;
-    ctx_opts.isa = strcmp(o->isa, "auto") == 0 ? NULL : o->isa; /* then CRIA_ISA is looked at */
-    cria_status st = cria_ctx_new(&ctx_opts, &s->ctx, err);
-    if (st != CRIA_OK) return st;
-
-    st = open_model(s, o, must_cache, err);
-    if (st != CRIA_OK) return st;
-
-    cria_engine_opts engine_opts = cria_engine_opts_default();
-    engine_opts.kv = strcmp(o->kv, "f32") == 0 ? CRIA_KV_F32 : CRIA_KV_F16;
-    return cria_engine_new(s->model, &engine_opts, &s->engine, err);
+    cria_status st = session_open_ctx(s, o, err);
+    if (st == CRIA_OK) st = open_model(s, o, must_cache, err);
+    if (st == CRIA_OK) st = session_open_engine(s, o, 0, err);
+    return st;
 }
 
 static void say_model(const struct session *s) {
@@ -156,7 +176,7 @@ static void say_model(const struct session *s) {
 
 static bool open_or_complain(struct session *s, const struct session_options *o, bool must_cache) {
     *s = (struct session){.quiet = o->quiet};
-    if (!model_is_there(o->model_path)) return false;
+    if (!session_model_is_there(o->model_path)) return false;
     say(o->quiet, "[INFO] Loading model from %s.\n", o->model_path);
     const double start = clock_now();
     cria_error err;

@@ -15,7 +15,7 @@ struct session_options {
     bool no_cache;
     bool quiet;
 };
-/* Rows for session_options, in two groups. */
+/* Rows for session_options, in two groups. The first of the speed rows is --threads: bench has its own. */
 extern const struct arg_option session_model_rows[], session_speed_rows[];
 extern const size_t n_session_model_rows, n_session_speed_rows;
 
@@ -36,6 +36,17 @@ bool session_open(struct session *s, const struct session_options *o);
 /* The same, but a model of any size must be in the cache afterwards. */
 bool session_open_cached(struct session *s, const struct session_options *o);
 void session_close(struct session *s);
+
+/* The parts of session_open, for who wants them one by one. All fill s; session_close undoes them. */
+cria_status session_open_ctx(struct session *s, const struct session_options *o, cria_error *err);
+cria_status session_open_model(struct session *s, const struct session_options *o, cria_error *err);
+cria_status session_open_engine(struct session *s, const struct session_options *o, uint64_t kv_bytes,
+                                cria_error *err);
+/* Whether there is anything at the path; if not, a line on stderr. */
+bool session_model_is_there(const char *path);
+/* Where packed weights are kept, or NULL; room[size] may be used for it. */
+const char *session_cache_folder(const struct session_options *o, char *room, size_t size);
+cria_activations session_activations(const struct session_options *o);
 
 /* Information, on stderr unless quiet; the text brings its own newline. */
 void say(bool quiet, const char *format, ...) __attribute__((format(printf, 2, 3)));

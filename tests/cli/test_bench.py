@@ -1,27 +1,98 @@
 # SPDX-License-Identifier: Apache-2.0
 """That bench runs and reports; never how fast."""
+import csv
+import io
 import json
 
 import pytest
 
 pytestmark = pytest.mark.quick
 
+RESULT_KEYS = ["test", "tokens_per_second", "spread", "percent_of_limit", "limit", "threads"]
+
+
+def measure(run, *arguments):
+    r = run("bench", *arguments, "--json", "--quiet")
+    assert (r.returncode, r.stderr) == (0, b"")
+    found = json.loads(r.stdout)
+    assert list(found) == ["machine", "results"]
+    for result in found["results"]:
+        assert list(result) == RESULT_KEYS
+        assert result["tokens_per_second"] > 0 and result["spread"] >= 0
+        assert result["limit"] in ("read", "int8", "f32") and 0 < result["percent_of_limit"] < 1000
+    return found
+
 
 def test_table(run, small_gguf):
-    r = run("bench", "--model-path", small_gguf, "-p", 20, "-n", 5, "-r", 2, "--threads", 1)
+    r = run("bench", "-m", small_gguf, "-p", 20, "-n", 5, "-r", 2, "--threads", 1)
     assert r.returncode == 0
-    for word in (b"load", b"peak memory", b"20 tokens", b"5 tokens", b"tokens/s", b"1 thread"):
-        assert word in r.stdout
+    text = r.stdout.decode()
+    for word in ("limits, 1 thread", "GB/s", "Gop/s", "load, ", "load, warm", "first token after", "peak memory",
+                 "pp20 ", "tg5 ", "tokens/s", " % of "):
+        assert word in text, word
+    assert b"Measuring the machine" in r.stderr
 
 
 def test_json(run, small_model):
-    r = run("bench", "--model-path", small_model, "-p", 7, "-n", 3, "-r", 4, "--json", "--quiet")
+    found = measure(run, "--model-path", small_model, "-p", 7, "-n", 3, "-r", 4, "-t", 2)
+    assert [x["test"] for x in found["results"]] == ["pp7", "tg3"]
+    machine = found["machine"]
+    assert machine["model"] == str(small_model) and machine["format"] == "npz" and machine["repetitions"] == 4
+    (limits,) = machine["limits"]
+    assert limits["threads"] == 2 == found["results"][0]["threads"]
+    assert min(limits["read_bytes_per_second"], limits["int8_ops_per_second"], limits["f32_ops_per_second"]) > 1e5
+    assert machine["peak_memory_bytes"] > 1e6 and machine["load_warm_seconds"] > 0
+    assert machine["first_token_warm_seconds"] > machine["load_warm_seconds"]
+
+
+def test_lists_are_crossed(run, small_gguf):
+    found = measure(run, "-m", small_gguf, "-p", "3,70", "-n", "2,4", "-d", "0,65", "-b", "1,3", "-t", "1,2", "-r", 1)
+    tests = [f"{name}{depth}" for depth in ("", " @ d65")
+             for name in ("pp3", "pp70", "tg2", "tg4", "tg2 x3", "tg4 x3")]
+    assert [(x["test"], x["threads"]) for x in found["results"]] == [(t, n) for n in (1, 2) for t in tests]
+    assert [x["threads"] for x in found["machine"]["limits"]] == [1, 2]
+    assert all(x["spread"] == 0 for x in found["results"])  # of one repetition
+
+
+def test_zero_leaves_tests_out(run, small_gguf):
+    tests = lambda *a: [x["test"] for x in measure(run, "-m", small_gguf, "-r", 1, *a)["results"]]
+    assert tests("-p", 0, "-n", 2) == ["tg2"]
+    assert tests("-p", "0,4", "-n", 0, "-b", 2) == ["pp4"]
+
+
+def test_csv(run, small_gguf):
+    r = run("bench", "-m", small_gguf, "-p", 4, "-n", 2, "-r", 1, "-t", 1, "--csv", "--quiet")
     assert (r.returncode, r.stderr) == (0, b"")
-    result = json.loads(r.stdout)
-    assert result["prompt_tokens"] == 7 and result["new_tokens"] == 3 and len(result["runs"]) == 4
-    assert result["prompt_tokens_per_second"] > 0 and result["new_tokens_per_second"] > 0
+    rows = list(csv.DictReader(io.StringIO(r.stdout.decode())))
+    assert [x["test"] for x in rows] == ["pp4", "tg2"]
+    for x in rows:
+        assert None not in x and None not in x.values()
+        assert float(x["tokens_per_second"]) > 0 and x["threads"] == "1" and x["model"] == str(small_gguf)
+        assert int(x["parameters"]) > 0 and float(x["peak_memory_bytes"]) > 0
+
+
+def test_share_of_the_limit(run):
+    """A step of generation reads every weight but the embeddings of other tokens."""
+    found = measure(run, "--shape", "1b", "--quantization", "affine4-g64", "-p", 0, "-n", 1, "-r", 1, "--kv", "f32")
+    machine, (result,) = found["machine"], found["results"]
+    assert machine["format"] == "random" and machine["quantization"] == "affine4-g64"
+    assert 1.09e9 < machine["parameters"] < 1.11e9
+    matrices = machine["parameters"] - 45 * 2048 - 32000 * 2048
+    bytes_read = matrices * (0.5 + 4 / 64) + 45 * 4 * 2048
+    percent = 100 * bytes_read * result["tokens_per_second"] / machine["limits"][0]["read_bytes_per_second"]
+    if result["limit"] == "read":
+        assert result["percent_of_limit"] == pytest.approx(percent, rel=0.01)
+    else:
+        assert result["percent_of_limit"] > percent * 0.99
 
 
 def test_more_than_the_context_is_a_failure(run, small_gguf):
-    r = run("bench", "--model-path", small_gguf, "-p", 600, "-r", 1, "--quiet")
+    for arguments in (["-p", 600], ["-p", 1, "-n", 10, "-d", "0,510"]):
+        r = run("bench", "-m", small_gguf, *arguments, "-r", 1, "--quiet")
+        assert r.returncode == 1 and r.stdout == b"" and r.stderr.count(b"\n") == 1
+        assert b"context" in r.stderr
+
+
+def test_no_model_is_a_failure(run, tmp_path):
+    r = run("bench", "-m", tmp_path / "none.gguf", "--quiet")
     assert r.returncode == 1 and r.stdout == b"" and r.stderr.count(b"\n") == 1

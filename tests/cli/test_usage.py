@@ -49,6 +49,18 @@ BAD = [
     (["doctor", "now"], "'now' is not an option"),
     (["docter"], "did you mean 'doctor'?"),
     (["bench", "--prompt", "x"], "not 'x'"),  # short for --prompt-tokens
+    (["bench", "-p", "1,2,x"], "separated by commas, not '1,2,x'"),
+    (["bench", "-d", ""], "not ''"),
+    (["bench", "-d", "1,"], "not '1,'"),
+    (["bench", "-n", "1,,2"], "not '1,,2'"),
+    (["bench", "-n", "1,2 "], "not '1,2 '"),
+    (["bench", "-n", "1000001"], "from 0 to 1000000"),
+    (["bench", "-p", "1" + ",1" * 16], "up to 16"),
+    (["bench", "-p", "0" * 24], "not '000"),
+    (["bench", "-b", "4,0"], "from 1 to 512"),
+    (["bench", "-t", "1025"], "from 0 to 1024"),
+    (["bench", "--shape", "3b"], "1b, 7b or 8b"),
+    (["bench", "--shape", "1b", "--quantization", "q9"], "affine4-g64"),
 ]
 
 
