@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cria bench: how fast a model loads, reads prompts and writes, each beside what this machine could do at most.
+ * cria bench: how fast a model loads, reads prompts and writes, each beside what this machine could do at
+ * most.
  *
- * For every number of threads: measure the limits, open the model, and run all tests, depth by depth. A depth is
- * evaluated once for each sequence that a test needs; after every repetition the sequences are cut back to it. The limits
- * are measured again at the end: the better ones count, for on a busy machine either time may have been a bad one.
+ * For every number of threads: measure the limits, open the model, and run all tests, depth by depth. A depth
+ * is evaluated once for each sequence that a test needs; after every repetition the sequences are cut back to
+ * it. The limits are measured again at the end: the better ones count, for on a busy machine either time may
+ * have been a bad one.
  */
 #include "bench.h"
 
@@ -23,28 +25,81 @@ enum { MOST_TOKENS = 1000000, MOST_SEQUENCES = 512, PREFILL_ROWS = 512 };
 static const char *const shape_names[] = {"1b", "7b", "8b", NULL};
 
 static const struct arg_option rows_of_model[] = {
-    {.name = "model-path", .letter = 'm', .kind = ARG_TEXT, .metavar = "PATH", .def = "mlx_model",
-     .offset = FIELD(session.model_path), .help = "an MLX folder (weights*.npz, config.json, tokenizer.model) or a .gguf file"},
-    {.name = "shape", .kind = ARG_CHOICE, .metavar = "NAME", .offset = FIELD(shape), .choices = shape_names,
-     .help = "instead of a file a random model of the shape of TinyLlama-1.1B (1b), Llama-2-7B (7b) or Llama-3-8B (8b)"},
-    {.name = "quantization", .kind = ARG_TEXT, .metavar = "NAME", .def = "q4_0", .offset = FIELD(quantization),
-     .help = "of the random model: f32, f16, bf16, q4_0, q4_1, q8_0, affine4-g64, mxfp4 and so on; a name that does not "
+    {.name = "model-path",
+     .letter = 'm',
+     .kind = ARG_TEXT,
+     .metavar = "PATH",
+     .def = "mlx_model",
+     .offset = FIELD(session.model_path),
+     .help = "an MLX folder (weights*.npz, config.json, tokenizer.model) or a .gguf file"},
+    {.name = "shape",
+     .kind = ARG_CHOICE,
+     .metavar = "NAME",
+     .offset = FIELD(shape),
+     .choices = shape_names,
+     .help = "instead of a file a random model of the shape of TinyLlama-1.1B (1b), Llama-2-7B (7b) or "
+             "Llama-3-8B (8b)"},
+    {.name = "quantization",
+     .kind = ARG_TEXT,
+     .metavar = "NAME",
+     .def = "q4_0",
+     .offset = FIELD(quantization),
+     .help = "of the random model: f32, f16, bf16, q4_0, q4_1, q8_0, affine4-g64, mxfp4 and so on; a name "
+             "that does not "
              "exist lists all"},
 };
 
 static const struct arg_option rows_of_tests[] = {
-    {.name = "prompt-tokens", .letter = 'p', .kind = ARG_LIST, .metavar = "N,...", .def = "512",
-     .offset = FIELD(prompt_tokens), .max = MOST_TOKENS, .help = "tests pp: tokens of a prompt; 0 for none"},
-    {.name = "new-tokens", .letter = 'n', .kind = ARG_LIST, .metavar = "N,...", .def = "64", .offset = FIELD(new_tokens),
-     .max = MOST_TOKENS, .help = "tests tg: tokens generated one by one; 0 for none"},
-    {.name = "depths", .letter = 'd', .kind = ARG_LIST, .metavar = "N,...", .def = "0", .offset = FIELD(depths),
-     .max = MOST_TOKENS, .help = "tokens that are there before each test"},
-    {.name = "batch", .letter = 'b', .kind = ARG_LIST, .metavar = "N,...", .def = "1", .offset = FIELD(batch), .min = 1,
-     .max = MOST_SEQUENCES, .help = "sequences that tests tg generate side by side; their tokens are added up"},
-    {.name = "threads", .letter = 't', .kind = ARG_LIST, .metavar = "N,...", .def = "0", .offset = FIELD(threads),
-     .max = 1024, .help = "how many threads compute; 0 takes what the processor and its quota allow"},
-    {.name = "repeat", .letter = 'r', .kind = ARG_WHOLE, .metavar = "N", .def = "3", .offset = FIELD(repeat), .min = 1,
-     .max = 1000, .help = "repetitions of each test; medians are shown, and the fastest less the slowest as spread"},
+    {.name = "prompt-tokens",
+     .letter = 'p',
+     .kind = ARG_LIST,
+     .metavar = "N,...",
+     .def = "512",
+     .offset = FIELD(prompt_tokens),
+     .max = MOST_TOKENS,
+     .help = "tests pp: tokens of a prompt; 0 for none"},
+    {.name = "new-tokens",
+     .letter = 'n',
+     .kind = ARG_LIST,
+     .metavar = "N,...",
+     .def = "64",
+     .offset = FIELD(new_tokens),
+     .max = MOST_TOKENS,
+     .help = "tests tg: tokens generated one by one; 0 for none"},
+    {.name = "depths",
+     .letter = 'd',
+     .kind = ARG_LIST,
+     .metavar = "N,...",
+     .def = "0",
+     .offset = FIELD(depths),
+     .max = MOST_TOKENS,
+     .help = "tokens that are there before each test"},
+    {.name = "batch",
+     .letter = 'b',
+     .kind = ARG_LIST,
+     .metavar = "N,...",
+     .def = "1",
+     .offset = FIELD(batch),
+     .min = 1,
+     .max = MOST_SEQUENCES,
+     .help = "sequences that tests tg generate side by side; their tokens are added up"},
+    {.name = "threads",
+     .letter = 't',
+     .kind = ARG_LIST,
+     .metavar = "N,...",
+     .def = "0",
+     .offset = FIELD(threads),
+     .max = 1024,
+     .help = "how many threads compute; 0 takes what the processor and its quota allow"},
+    {.name = "repeat",
+     .letter = 'r',
+     .kind = ARG_WHOLE,
+     .metavar = "N",
+     .def = "3",
+     .offset = FIELD(repeat),
+     .min = 1,
+     .max = 1000,
+     .help = "repetitions of each test; medians are shown, and the fastest less the slowest as spread"},
     {.name = "csv", .kind = ARG_FLAG, .offset = FIELD(csv), .help = "print a line of CSV for each test"},
     {.name = "json", .kind = ARG_FLAG, .offset = FIELD(json), .help = "print one JSON object"},
 };
@@ -52,8 +107,10 @@ static const struct arg_option rows_of_tests[] = {
 static const struct arg_command command = {
     .name = "bench",
     .usage = "Usage: cria bench [OPTIONS]",
-    .about = "Measures a model on this machine: tokens per second of prompts (pp) and of generation (tg), seconds to\n"
-             "load it, peak memory. Each speed is also shown as a share of what the machine can do at most: of its\n"
+    .about = "Measures a model on this machine: tokens per second of prompts (pp) and of generation (tg), "
+             "seconds to\n"
+             "load it, peak memory. Each speed is also shown as a share of what the machine can do at most: "
+             "of its\n"
              "int8 or float32 multiply-adds, or of its reading memory, measured in the same run.",
     .examples = "Examples\n"
                 "  cria bench -m model.gguf\n"
@@ -89,7 +146,8 @@ static int32_t token_at(uint64_t i, uint32_t vocab) { return (int32_t)((i * 7919
 static cria_status eval_prompt(struct runner *r, cria_sequence *s, size_t n, bool want_logits) {
     const size_t length = cria_sequence_length(s);
     for (size_t i = 0; i < n; i++)
-        r->rows[i] = (cria_row){s, token_at(length + i, r->session.info.vocab_size), want_logits && i + 1 == n};
+        r->rows[i] =
+            (cria_row){s, token_at(length + i, r->session.info.vocab_size), want_logits && i + 1 == n};
     return cria_engine_eval(r->session.engine, r->rows, n, r->logits, &r->err);
 }
 
@@ -254,8 +312,10 @@ static bool context_is_enough(const struct bench_options *o, uint32_t context) {
     const uint64_t pp = largest(&o->prompt_tokens), tg = largest(&o->new_tokens), depth = largest(&o->depths);
     const uint64_t most = depth + (pp > tg ? pp : tg);
     if (context == 0 || most <= context) return true;
-    complain("The longest test, %" PRIu64 " tokens at a depth of %" PRIu64 ", does not fit in the model's context of "
-             "%" PRIu32 " tokens.", pp > tg ? pp : tg, depth, context);
+    complain("The longest test, %" PRIu64 " tokens at a depth of %" PRIu64
+             ", does not fit in the model's context of "
+             "%" PRIu32 " tokens.",
+             pp > tg ? pp : tg, depth, context);
     return false;
 }
 
@@ -331,7 +391,8 @@ static bool quantization_exists(const char *wanted) {
     for (size_t i = 0; (name = cria_quantization_name(i)) != NULL; i++)
         if (strcmp(name, wanted) == 0) return true;
     fprintf(stderr, "cria: There is no quantization '%s'; there are", wanted);
-    for (size_t i = 0; (name = cria_quantization_name(i)) != NULL; i++) fprintf(stderr, "%s %s", i ? "," : "", name);
+    for (size_t i = 0; (name = cria_quantization_name(i)) != NULL; i++)
+        fprintf(stderr, "%s %s", i ? "," : "", name);
     fprintf(stderr, ". Try 'cria bench --help'.\n");
     return false;
 }
@@ -362,10 +423,15 @@ int bench_main(int argc, char **argv) {
     };
     const size_t n_groups = sizeof groups / sizeof *groups;
     switch (args_parse(&command, groups, n_groups, argc, argv)) {
-    case ARGS_HELP: args_print_help(&command, groups, n_groups); return EXIT_DONE;
-    case ARGS_VERSION: return print_version();
-    case ARGS_BAD: return EXIT_USAGE;
-    case ARGS_RUN: break;
+    case ARGS_HELP:
+        args_print_help(&command, groups, n_groups);
+        return EXIT_DONE;
+    case ARGS_VERSION:
+        return print_version();
+    case ARGS_BAD:
+        return EXIT_USAGE;
+    case ARGS_RUN:
+        break;
     }
     if (o.shape && !quantization_exists(o.quantization)) return EXIT_USAGE;
     if (!o.shape && !session_model_is_there(o.session.model_path)) return EXIT_FAILED;
