@@ -13,6 +13,10 @@
 
 #define EMPTY UINT32_MAX
 
+/* The most steps between where pieces belong and where they are put, in all, per slot. A real vocabulary takes less
+ * than one; pieces that somebody chose by their hash take as many as there are pieces before, each. */
+#define STEPS_MAX 16u
+
 void cria_vocab_init(cria_vocab *v, cria_ctx *ctx) {
     memset(v, 0, sizeof *v);
     v->ctx = ctx;
@@ -84,6 +88,7 @@ cria_status cria_vocab_index(cria_vocab *v, const char *name, cria_error *err) {
     if (!v->hash) return cria_fail_nomem(err, "the vocabulary's index", slots * sizeof *v->hash);
     memset(v->hash, 0xFF, slots * sizeof *v->hash);
     v->hash_mask = slots - 1;
+    uint64_t steps = 0;
     for (uint32_t id = 0; id < v->n; id++) {
         size_t len;
         const char *piece = cria_vocab_piece(v, id, &len);
@@ -100,6 +105,11 @@ cria_status cria_vocab_index(cria_vocab *v, const char *name, cria_error *err) {
         const uint32_t tag = hash_bytes((const uint8_t *)piece, len);
         struct cria_vocab_slot *slot = find_slot(v, tag, piece, len);
         if (slot->id == EMPTY) *slot = (struct cria_vocab_slot){tag, id};
+        steps += (uint32_t)(slot - v->hash - (tag & v->hash_mask)) & v->hash_mask;
+        if (steps > STEPS_MAX * (uint64_t)slots)
+            return cria_fail(err, CRIA_EFORMAT, id,
+                             "%s: the pieces up to %u all fall on the same places of the index; they were made to "
+                             "exhaust time.", name, id);
     }
     return CRIA_OK;
 }
