@@ -10,8 +10,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Of weights as multiples of the (first-level) scale, for random codes: their deviation, and the bias that
- * brings their mean to 0. */
+/* Of weights as multiples of the (first-level) scale, for random codes: their deviation, and what is to be in
+ * the place of the bias to bring their mean to 0 (K-quants subtract it). */
 struct form {
     const char *name;
     enum cria_source_kind kind;
@@ -42,6 +42,12 @@ static const struct form forms[] = {
     GGUF("q5_0", Q5_0, 32, 22, 0, -1, 9.2f, 0.0f),
     GGUF("q5_1", Q5_1, 32, 24, 0, 2, 9.2f, -15.5f),
     GGUF("q8_0", Q8_0, 32, 34, 0, -1, 73.9f, 0.0f),
+    /* The scale is that of the super-block; its groups' integers are random too. */
+    GGUF("q2_k", Q2_K, 256, 84, 80, 82, 13.9f, 1.5f),
+    GGUF("q3_k", Q3_K, 256, 110, 108, -1, 43.3f, 0.0f),
+    GGUF("q4_k", Q4_K, 256, 144, 0, 2, 258.0f, 7.5f),
+    GGUF("q5_k", Q5_K, 256, 176, 0, 2, 527.0f, 15.5f),
+    GGUF("q6_k", Q6_K, 256, 210, 208, -1, 1367.0f, 0.0f),
     AFFINE_GROUPS(2, 1.1f, -1.5f),
     AFFINE_GROUPS(3, 2.3f, -3.5f),
     AFFINE_GROUPS(4, 4.6f, -7.5f),

@@ -68,7 +68,7 @@ static void every_form_is_sane(void **unused) {
         check_form(name, 256);
         check_form(name, 11008 / 128 * 256); /* a matrix as wide as large models have them */
     }
-    assert_true(n >= 29);
+    assert_true(n >= 34);
 }
 
 /* ---- models ---- */
