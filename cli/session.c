@@ -16,7 +16,7 @@
 
 static const char *const isa_names[] = {"auto", "scalar", "avx2", "avx512", "neon", NULL};
 static const char *const activation_names[] = {"auto", "int8", "int16", "f32", NULL}; /* as cria_activations */
-static const char *const kv_names[] = {"f16", "f32", NULL}; /* as cria_kv_type */
+static const char *const kv_names[] = {"f16", "f32", "int8", NULL}; /* as cria_kv_type */
 
 #define FIELD(name) offsetof(struct session_options, name)
 
@@ -37,7 +37,7 @@ const struct arg_option session_speed_rows[] = {
      .help = "precision that meets quantized weights: int8 (fastest), int16, f32 (as MLX), or auto, int16 where it "
              "matters and int8 elsewhere"},
     {.name = "kv", .kind = ARG_CHOICE, .metavar = "TYPE", .def = "f16", .offset = FIELD(kv), .choices = kv_names,
-     .help = "precision of remembered keys and values: f16 or f32 (as MLX)"},
+     .help = "precision of remembered keys and values: f16, f32 (as MLX), or int8 (half the memory)"},
     {.name = "cache-folder", .kind = ARG_TEXT, .metavar = "DIR", .offset = FIELD(cache_folder),
      .help = "where packed weights of large models are kept, to load fast the next time (default: "
              "$XDG_CACHE_HOME/cria or ~/.cache/cria)"},

@@ -148,7 +148,7 @@ cria_status cria_engine_new(cria_model *model, const cria_engine_opts *opts, cri
     if (opts == NULL) opts = &defaults;
     cria_status st = check_size(err, "cria_engine_new", opts->size, sizeof *opts);
     if (st) return st;
-    if ((unsigned)opts->kv > CRIA_KV_F32)
+    if ((unsigned)opts->kv > CRIA_KV_INT8)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_engine_new: there is no KV type %d.",
                          (int)opts->kv);
     if (opts->batch_rows > BATCH_ROWS_MAX)

@@ -58,19 +58,40 @@ typedef struct cria_act {
 
 #define CRIA_KV_BLOCK 64u /* positions per KV block */
 
-enum cria_kv_elem { CRIA_KV_ELEM_F16, CRIA_KV_ELEM_F32 };
+enum cria_kv_elem { CRIA_KV_ELEM_F16, CRIA_KV_ELEM_F32, CRIA_KV_ELEM_I8 };
 
-/* One KV block and one KV head against n_q query vectors (the query heads that share the head × the rows of
- * the batch that see the block), updating their running softmax. Elements of type kv:
+/* Keys and values of one KV head in one KV block, an array each, elements of type kv:
  *     keys:   k[(p/16)·e·16 + i·16 + p%16] = dimension i of position p       (a lane is a position)
  *     values: v[p·e + i]                                                    (a lane is an output dimension)
+ * I8 (e even): int8 with a float32 scale per position in kd, vd, which follow the 64·e bytes of k and of v;
+ * two that are summed up together lie side by side:
+ *     keys:   k[(p/16)·e·16 + (i/2)·32 + p%16·2 + i%2]
+ *     values: v[(p/2)·2e + 2i + p%2]
+ * A position's scale and integers are those of a unit (struct cria_act) of all its e numbers, with M = 127. Keys,
+ * and queries that meet them, are rotated first: in a key a few dimensions are much larger than all others and would
+ * leave them few steps; rotated, all are about alike, and the scores stay what they were. With H the largest power
+ * of two that divides e, each H neighbouring numbers go through a Walsh–Hadamard transform:
+ *     for s = H/2, H/4 … 1, for every i with (i & s) = 0:   x_i, x_{i+s} = x_i + x_{i+s}, x_i − x_{i+s} */
+static inline size_t cria_kv_array_bytes(enum cria_kv_elem kv, uint32_t e) {
+    const size_t n = (size_t)CRIA_KV_BLOCK * e;
+    return kv == CRIA_KV_ELEM_F32 ? n * 4 : kv == CRIA_KV_ELEM_F16 ? n * 2 : n + CRIA_KV_BLOCK * sizeof(float);
+}
+
+/* The largest integer of a query and of a weight with I8: times 127 and summed 1024 times it fits into int32. */
+#define CRIA_ATTEND_MAX 16383.0f
+
+/* One KV block and one KV head against n_q query vectors (the query heads that share the head × the rows of
+ * the batch that see the block), updating their running softmax.
  * For query r with n = visible[r] positions (0..64; with 0 nothing changes), in this order:
  *     s_p  = fma chain over i ascending of q[r][i]·k[p][i], from +0             for p < n
+ *            I8: float(Σ_i qi[r][i]·k[p][i])·(qd[r]·kd[p])                      the sum exact in int32
  *     m'   = max(m[r], max_p s_p) + 0   (−0 becomes +0)
  *     c    = exp(m[r] − m')             (m[r] = −inf at first: then c = 0)
  *     w_p  = exp(s_p − m')
  *     l[r] = fma(l[r], c, Σ w_p)      Σ over the 16 virtual lanes p%16, and the tree
  *     o[r][i] = o[r][i]·c, then an fma chain over p ascending of w_p·v[p][i]
+ *            I8: W_p and D are the integers and the scale of a unit of all w_p·vd[p], p < n, with
+ *            M = CRIA_ATTEND_MAX; o[r][i] = fma(float(Σ_p W_p·v[p][i]), D, o[r][i]·c)
  *     m[r] = m'
  * Lanes p >= n may hold anything, NaN included, and have no effect. Should a visible s_p overflow to NaN or
  * ±inf, l and o become NaN or stay finite alike in all tables; m is then unspecified. */
@@ -78,7 +99,9 @@ typedef struct cria_attend {
     uint32_t n_q, e;          /* e: 1..1024 */
     enum cria_kv_elem kv;
     const void *k, *v;        /* 64-byte aligned */
-    const float *q;           /* [n_q][ldq], already scaled by e^−1/2 */
+    const float *q;           /* [n_q][ldq], already scaled by e^−1/2; not I8 */
+    const int16_t *qi;        /* I8: [n_q][ldq], from quantize_query; 4-byte aligned, ldq even */
+    const float *qd;          /* I8: [n_q] */
     size_t ldq;
     const uint8_t *visible;   /* [n_q] */
     float *m, *l;             /* [n_q] */
@@ -126,10 +149,15 @@ struct cria_kernels {
     /* y_i = x_i·a */
     void (*scale)(float *y, const float *x, float a, size_t n);
 
-    /* Puts one position (p < 64) of one head into a KV block (layout above), float32 → f16 nearest even or as
-     * is. */
+    /* Puts one position (p < 64) of one head into a KV block (layout above): float32 → f16 nearest even, or
+     * as is, or quantized. Bytes of other positions are neither read nor written. */
     void (*kv_store)(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
                      const float *k, const float *v);
+
+    /* A query for I8: a and d are the integers and the scale of a unit (struct cria_act) of all n numbers (1..1024),
+     * rotated as keys are, with M = CRIA_ATTEND_MAX; d is then multiplied by 1/H, which undoes what both rotations
+     * have done to the length. */
+    void (*quantize_query)(int16_t *a, float *d, const float *x, size_t n);
 
     void (*attend)(const cria_attend *a);
 

@@ -24,7 +24,7 @@ static size_t item_queries(const cria_config *c) { return (size_t)tile_rows(c) *
 
 size_t cria_attention_scratch_bytes(const cria_config *c) {
     const size_t n = item_queries(c);
-    const size_t bytes = 2 * n * c->e * sizeof(float) + 2 * n * sizeof(float) + n;
+    const size_t bytes = n * c->e * (2 * sizeof(float) + sizeof(int16_t)) + 3 * n * sizeof(float) + n;
     return (bytes + 63) / 64 * 64;
 }
 
@@ -46,12 +46,15 @@ static void attend_tile(const struct attention *a, uint32_t t0, uint32_t t1, uin
     const cria_kv_pool *kv = seq->pool;
 
     float *q = (float *)(void *)scratch, *o = q + (size_t)n_q * c->e, *m = o + (size_t)n_q * c->e,
-          *l = m + n_q;
-    uint8_t *visible = (uint8_t *)(l + n_q);
+          *l = m + n_q, *qd = l + n_q;
+    int16_t *qi = (int16_t *)(void *)(qd + n_q);
+    uint8_t *visible = (uint8_t *)(qi + (size_t)n_q * c->e);
     const float scale = 1.0f / sqrtf((float)c->e);
     for (uint32_t t = t0; t < t1; t++)
         kern->scale(q + (size_t)(t - t0) * shared * c->e, a->s->q + t * width + (size_t)head * shared * c->e,
                     scale, (size_t)shared * c->e);
+    for (uint32_t i = 0; kv->elem == CRIA_KV_ELEM_I8 && i < n_q; i++)
+        kern->quantize_query(qi + (size_t)i * c->e, qd + i, q + (size_t)i * c->e, c->e);
     memset(o, 0, (size_t)n_q * c->e * sizeof *o);
     memset(l, 0, n_q * sizeof *l);
     for (uint32_t i = 0; i < n_q; i++) m[i] = -INFINITY;
@@ -72,6 +75,8 @@ static void attend_tile(const struct attention *a, uint32_t t0, uint32_t t1, uin
                                     .k = keys,
                                     .v = keys + kv->half_bytes,
                                     .q = q,
+                                    .qi = qi,
+                                    .qd = qd,
                                     .ldq = c->e,
                                     .visible = visible,
                                     .m = m,

@@ -14,8 +14,8 @@ cria_status cria_kv_pool_init(cria_kv_pool *pool, cria_ctx *ctx, const cria_conf
     *pool = (cria_kv_pool){
         .ctx = ctx, .elem = elem, .n_layers = config->n_layers, .hk = config->hk, .e = config->e};
     /* At most 64 · 2^10 · 4 · 2 · 2^10 · 2^10 = 2^39 bytes, by the bounds in config.h. */
-    const size_t head = (size_t)CRIA_KV_BLOCK * config->e * (elem == CRIA_KV_ELEM_F16 ? 2 : 4);
-    pool->half_bytes = (head + CRIA_ALIGN - 1) / CRIA_ALIGN * CRIA_ALIGN;
+    const size_t array = cria_kv_array_bytes(elem, config->e);
+    pool->half_bytes = (array + CRIA_ALIGN - 1) / CRIA_ALIGN * CRIA_ALIGN;
     pool->block_bytes = 2 * pool->half_bytes * config->hk * config->n_layers;
     pool->max_blocks = budget_bytes == 0 ? SIZE_MAX : (size_t)(budget_bytes / pool->block_bytes);
     if (pool->max_blocks == 0)

@@ -34,7 +34,7 @@ BAD = [
     (["--threads", "1025"], "from 0 to 1024"),
     (["--isa", "sse9"], "auto, scalar, avx2, avx512 or neon"),
     (["--activations", "int4"], "auto, int8, int16 or f32"),
-    (["--kv", "f64"], "f16 or f32"),
+    (["--kv", "f64"], "f16, f32 or int8"),
     (["--quiet=yes"], "--quiet takes no value"),
     (["--quiet", "-xy"], "no option -x"),
     (["--", "hello"], "'hello' is not an option"),

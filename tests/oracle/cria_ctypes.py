@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 ACTIVATIONS = {"default": 0, "int8": 1, "int16": 2, "f32": 3}
-KV = {"f16": 0, "f32": 1}
+KV = {"f16": 0, "f32": 1, "int8": 2}
 ENCODE_BOS, ENCODE_SPECIAL = 1, 2
 
 P = C.c_void_p

@@ -11,10 +11,11 @@ TOKENS = np.random.default_rng(5).integers(3, SHAPE.vocab, 150).tolist()  # over
 MODELS = ["f32", "f16", "bf16", "q2g32", "q3g64", "q4g64", "q5g128", "q6g64", "q8g32", "mxfp4", "nvfp4", "mxfp8",
           "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "K"]
 PRECISIONS = [(a, kv) for a in ("default", "int8", "int16", "f32") for kv in ("f16", "f32")]
+PRECISIONS.insert(2, ("default", "int8"))
 
 
 # A float matrix meets float32 activations whatever is asked for.
-CASES = [(kind, p) for kind in MODELS for p in (PRECISIONS if kind not in models.DTYPES else PRECISIONS[:2])]
+CASES = [(kind, p) for kind in MODELS for p in (PRECISIONS if kind not in models.DTYPES else PRECISIONS[:3])]
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +139,7 @@ def test_auto_is_the_best_table(lib, tally):
 
 # ---- a real model ----
 
-@pytest.mark.parametrize("kv", ["f16", "f32"])
+@pytest.mark.parametrize("kv", ["f16", "f32", "int8"])
 @pytest.mark.parametrize("activations", ["default", "int8", "int16", "f32"])
 def test_smollm2(lib, smollm2, activations, kv):
     tokens = lib.open(smollm2).tokenizer.encode("In the beginning the Universe was created. This has made a lot of "

@@ -81,7 +81,7 @@ static void same_bits_however_it_is_run(void **unused) {
     const cria_activations acts[] = {CRIA_ACTIVATIONS_DEFAULT, CRIA_ACTIVATIONS_INT8, CRIA_ACTIVATIONS_INT16,
                                      CRIA_ACTIVATIONS_F32};
     for (size_t a = 0; a < N_ITEMS(acts); a++) {
-        for (int kv = 0; kv < 2; kv++) {
+        for (int kv = 0; kv < 3; kv++) {
             struct machine m;
             start(&m, 1, "scalar", acts[a], (cria_kv_type)kv, 0, 0);
             run(&m, LONG, want);

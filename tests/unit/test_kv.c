@@ -36,6 +36,10 @@ static void sizes(void **unused) {
     start(&f, CRIA_KV_ELEM_F32, 0, -1);
     assert_int_equal(f.pool.block_bytes, 2 * 2 * 2 * 64 * 16 * 4);
     finish(&f);
+    start(&f, CRIA_KV_ELEM_I8, 0, -1);
+    assert_int_equal(f.pool.half_bytes, 64 * 16 + 64 * sizeof(float));
+    assert_int_equal(f.pool.block_bytes, 2 * 2 * 2 * (64 * 16 + 64 * sizeof(float)));
+    finish(&f);
 }
 
 static void budget_holds_and_blocks_come_back(void **unused) {

@@ -3,43 +3,56 @@
  * attend for NEON. Queries go in tiles of up to 6, so that one load (and conversion) of K or V serves all of
  * a tile. A tile is rows × columns of accumulators, a column being 4 positions (scores) or 4 dimensions
  * (values): at most 24 of them, with 4 columns of K or V and one query's number within the 32 registers.
+ *
+ * I8 walks over pairs of dimensions (scores) or of positions (values): of x two int16 are taken, of y 4 pairs of
+ * int8, widened to int16. A column then has two accumulators, in which the products of a pair lie side by side; they
+ * are added up at the end.
  */
 #include "base/half.h"
 #include "kernels/arm/kernels_arm.h"
 #include "kernels/arm/neon.h"
 #include "kernels/inline.h"
 #include <math.h>
+#include <string.h>
 
-enum { MAX_ROWS = 6, MAX_COLUMNS = 16 };
+enum { MAX_ROWS = 6, MAX_COLUMNS = 16, F16 = CRIA_KV_ELEM_F16, F32 = CRIA_KV_ELEM_F32, I8 = CRIA_KV_ELEM_I8 };
 
-CRIA_INLINE int columns_for(int rows) { return rows == 1 ? 16 : rows == 2 ? 8 : 4; }
-
-CRIA_INLINE float32x4_t load4(const void *p, size_t i, bool f16) {
-    return f16 ? neon_load_f16((const uint16_t *)p + i) : vld1q_f32((const float *)p + i);
+CRIA_INLINE int columns_for(int rows, int kv) {
+    const int floats = rows == 1 ? 16 : rows == 2 ? 8 : 4;
+    return kv == I8 ? (rows <= 2 ? 4 : 2) : floats;
 }
 
-/* A sum of products over i: x[r][i] at x + r·ldx + i, and columns of 4 of y, in fours that are `apart`:
- * column c of row i at y + i·step + (c/4)·apart + (c%4)·4. */
+/* Bytes of one lane's number or pair. */
+CRIA_INLINE size_t lane_bytes(int kv) { return kv == F32 ? 4 : 2; }
+
+/* A sum of products over i: 32 bits x[r][i] at x + r·ldx + 4i, and columns of y, in fours that are `apart`: column c
+ * of row i at y + i·step + (c/4)·apart + (c%4)·4·lane_bytes. All in bytes. */
 struct operands {
-    const float *x;
+    const char *x;
     size_t ldx;
-    const void *y;
+    const char *y;
     size_t step, apart;
 };
 
+CRIA_INLINE const void *y_at(const struct operands *s, int c, size_t i, int kv) {
+    return s->y + i * s->step + (size_t)(c / 4) * s->apart + (size_t)(c % 4) * 4 * lane_bytes(kv);
+}
+
 /* acc[r][c] = fma chain over i in [from, to). */
 CRIA_INLINE void products(float32x4_t (*acc)[MAX_COLUMNS], const struct operands *s, size_t from, size_t to,
-                          int rows, int columns, bool f16) {
+                          int rows, int columns, int kv) {
     for (size_t i = from; i < to; i++) {
         CRIA_UNROLL
         for (int four = 0; four < columns; four += 4) {
             float32x4_t y[4];
             CRIA_UNROLL
-            for (int c = 0; c < 4 && c < columns; c++)
-                y[c] = load4(s->y, i * s->step + (size_t)(four / 4) * s->apart + (size_t)c * 4, f16);
+            for (int c = 0; c < 4 && c < columns; c++) {
+                const void *at = y_at(s, four + c, i, kv);
+                y[c] = kv == F16 ? neon_load_f16(at) : vld1q_f32(at);
+            }
             CRIA_UNROLL
             for (int r = 0; r < rows; r++) {
-                const float32x4_t x = vdupq_n_f32(s->x[(size_t)r * s->ldx + i]);
+                const float32x4_t x = vld1q_dup_f32((const float *)(const void *)(s->x + (size_t)r * s->ldx + 4 * i));
                 CRIA_UNROLL
                 for (int c = 0; c < 4 && c < columns; c++)
                     acc[r][four + c] = vfmaq_f32(acc[r][four + c], x, y[c]);
@@ -48,21 +61,76 @@ CRIA_INLINE void products(float32x4_t (*acc)[MAX_COLUMNS], const struct operands
     }
 }
 
-/* w[r] = scores of all positions below most, in whole passes of columns. */
-CRIA_INLINE void scores(const cria_attend *a, uint32_t row, uint32_t most, float (*w)[CRIA_KV_BLOCK],
-                        int rows, bool f16) {
-    const int columns = columns_for(rows);
-    const size_t e = a->e, sixteen = e * 16;
-    struct operands s = {a->q + row * a->ldq, a->ldq, a->k, 16, sixteen};
-    for (uint32_t p = 0; p < most; p += 4 * (uint32_t)columns) {
-        s.y = (const char *)a->k + p / 16 * sixteen * (f16 ? 2 : 4);
-        float32x4_t acc[MAX_ROWS][MAX_COLUMNS];
+/* out[r][c] = the integer sums over i < to. */
+CRIA_INLINE void whole_products(int32x4_t (*out)[MAX_COLUMNS], const struct operands *s, size_t to, int rows,
+                                int columns) {
+    int32x4_t acc[MAX_ROWS][4][2];
+    CRIA_UNROLL
+    for (int r = 0; r < rows; r++) {
+        CRIA_UNROLL
+        for (int c = 0; c < columns; c++) acc[r][c][0] = acc[r][c][1] = vdupq_n_s32(0);
+    }
+    for (size_t i = 0; i < to; i++) {
+        int16x8_t y[4];
+        CRIA_UNROLL
+        for (int c = 0; c < columns; c++) y[c] = vmovl_s8(vld1_s8(y_at(s, c, i, I8)));
         CRIA_UNROLL
         for (int r = 0; r < rows; r++) {
+            const int16x8_t x = vreinterpretq_s16_s32(
+                vld1q_dup_s32((const int32_t *)(const void *)(s->x + (size_t)r * s->ldx + 4 * i)));
             CRIA_UNROLL
-            for (int c = 0; c < columns; c++) acc[r][c] = vdupq_n_f32(0);
+            for (int c = 0; c < columns; c++) {
+                acc[r][c][0] = vmlal_s16(acc[r][c][0], vget_low_s16(x), vget_low_s16(y[c]));
+                acc[r][c][1] = vmlal_high_s16(acc[r][c][1], x, y[c]);
+            }
         }
-        products(acc, &s, 0, e, rows, columns, f16);
+    }
+    CRIA_UNROLL
+    for (int r = 0; r < rows; r++) {
+        CRIA_UNROLL
+        for (int c = 0; c < columns; c++) out[r][c] = vpaddq_s32(acc[r][c][0], acc[r][c][1]);
+    }
+}
+
+/* The scales behind the integers of an I8 array. */
+static inline const float *scales(const void *array, size_t e) {
+    return (const float *)(const void *)((const char *)array + CRIA_KV_BLOCK * e);
+}
+
+/* w[r] = scores of all positions below most, in whole passes of columns (I8, where they are fewer than 16 positions:
+ * in whole sixteens). */
+CRIA_INLINE void scores(const cria_attend *a, uint32_t row, uint32_t most, float (*w)[CRIA_KV_BLOCK],
+                        int rows, int kv) {
+    const int columns = columns_for(rows, kv);
+    const uint32_t positions = 4 * (uint32_t)columns;
+    const size_t e = a->e, sixteen = kv == I8 ? 16 * e : 16 * e * lane_bytes(kv);
+    struct operands s = {.step = 16 * lane_bytes(kv), .apart = sixteen};
+    s.x = kv == I8 ? (const char *)(a->qi + row * a->ldq) : (const char *)(a->q + row * a->ldq);
+    s.ldx = a->ldq * (kv == I8 ? sizeof *a->qi : sizeof *a->q);
+    const uint32_t end = kv == I8 ? (most + 15) / 16 * 16 : most;
+    for (uint32_t p = 0; p < end; p += positions) {
+        s.y = (const char *)a->k + p / 16 * sixteen + p % 16 * lane_bytes(kv);
+        float32x4_t acc[MAX_ROWS][MAX_COLUMNS];
+        if (kv == I8) {
+            int32x4_t whole[MAX_ROWS][MAX_COLUMNS];
+            whole_products(whole, &s, e / 2, rows, columns);
+            CRIA_UNROLL
+            for (int r = 0; r < rows; r++) {
+                CRIA_UNROLL
+                for (int c = 0; c < columns; c++) {
+                    const float32x4_t d =
+                        vmulq_n_f32(vld1q_f32(scales(a->k, e) + p + 4 * c), a->qd[row + (uint32_t)r]);
+                    acc[r][c] = vmulq_f32(vcvtq_f32_s32(whole[r][c]), d);
+                }
+            }
+        } else {
+            CRIA_UNROLL
+            for (int r = 0; r < rows; r++) {
+                CRIA_UNROLL
+                for (int c = 0; c < columns; c++) acc[r][c] = vdupq_n_f32(0);
+            }
+            products(acc, &s, 0, e, rows, columns, kv);
+        }
         CRIA_UNROLL
         for (int r = 0; r < rows; r++) {
             CRIA_UNROLL
@@ -71,49 +139,82 @@ CRIA_INLINE void scores(const cria_attend *a, uint32_t row, uint32_t most, float
     }
 }
 
-/* One row's scores into weights; m and l. Lanes from n on become −inf, so their weights are 0. */
-static void softmax(float *w, uint32_t n, float *c, float *m, float *l) {
-    const uint32_t columns = (n + 3) / 4;
-    float32x4_t top = vdupq_n_f32(*m),
-                sum[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
-    for (uint32_t i = n; i < 4 * columns; i++) w[i] = -INFINITY;
-    for (uint32_t i = 0; i < columns; i++) top = vmaxq_f32(top, vld1q_f32(w + 4 * i));
-    const float max = vmaxvq_f32(top) + 0.0f;
-    const float32x4_t vmax = vdupq_n_f32(max);
-    for (uint32_t i = 0; i < columns; i++) {
-        const float32x4_t e = neon_exp(vsubq_f32(vld1q_f32(w + 4 * i), vmax));
-        sum[i % 4] = vaddq_f32(sum[i % 4], e);
-        vst1q_f32(w + 4 * i, e);
-    }
-    *c = vgetq_lane_f32(neon_exp(vsubq_f32(vdupq_n_f32(*m), vmax)), 0);
-    *l = fmaf(*l, *c, neon_tree(sum));
-    *m = max;
+/* The new maximum of a row with n scores. Lanes from n on become −inf, up to a multiple of 16. */
+static inline float maximum(float *w, uint32_t n, float m) {
+    float32x4_t top = vdupq_n_f32(m);
+    for (uint32_t p = n; p % 16 != 0; p++) w[p] = -INFINITY;
+    for (uint32_t p = 0; p < n; p += 4) top = vmaxq_f32(top, vld1q_f32(w + p));
+    return vmaxvq_f32(top) + 0.0f;
 }
 
-/* What one pass over the values does: o = o·c, then positions [from, to), for as many rows as w, c and o
+/* A row's scores become weights; returns their sum. */
+static inline float weights(float *w, uint32_t n, float max) {
+    const float32x4_t vmax = vdupq_n_f32(max);
+    float32x4_t sum[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+    for (uint32_t p = 0; p < n; p += 16) {
+        CRIA_UNROLL
+        for (int j = 0; j < 4; j++) {
+            const float32x4_t e = neon_exp(vsubq_f32(vld1q_f32(w + p + 4 * j), vmax));
+            sum[j] = vaddq_f32(sum[j], e);
+            vst1q_f32(w + p + 4 * j, e);
+        }
+    }
+    return neon_tree(sum);
+}
+
+/* A row's weights times the scales of the values become int16, 0 from n on, in the same place; returns their
+ * scale. */
+static inline float whole_weights(float *w, uint32_t n, const float *vd) {
+    uint32x4_t top = vdupq_n_u32(0);
+    for (uint32_t p = 0; p < n; p += 4) {
+        vst1q_f32(w + p, vmulq_f32(vld1q_f32(w + p), vld1q_f32(vd + p)));
+        for (uint32_t i = n; i < p + 4; i++) w[i] = 0.0f;
+        top = vmaxq_u32(top, neon_magnitude(vld1q_f32(w + p)));
+    }
+    const struct neon_unit u = neon_unit(top, CRIA_ATTEND_MAX);
+    for (uint32_t p = 0; p < CRIA_KV_BLOCK; p += 4) {
+        int16_t whole[4] = {0};
+        if (p < n) vst1_s16(whole, vmovn_s32(vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(w + p), u.inv))));
+        memcpy((char *)w + p * sizeof *whole, whole, sizeof whole);
+    }
+    return u.d;
+}
+
+/* What one pass over the values does: o = o·c, then positions [from, to), for as many rows as w, c, d and o
  * have. */
 struct pass {
-    const void *v;
+    const char *v;
     size_t e;
-    const float *w; /* [rows][CRIA_KV_BLOCK] */
-    const float *c;
+    const char *w; /* [rows][CRIA_KV_BLOCK] floats; I8: int16 at the start of each */
+    const float *c, *d;
     size_t from, to;
     float *o;
     size_t ldo;
 };
 
 /* 4·columns dimensions from i on. */
-CRIA_INLINE void mix(const struct pass *s, size_t i, int rows, int columns, bool f16) {
-    const struct operands operands = {s->w, CRIA_KV_BLOCK, (const char *)s->v + i * (f16 ? 2 : 4), s->e, 16};
+CRIA_INLINE void mix(const struct pass *s, size_t i, int rows, int columns, int kv) {
+    const struct operands operands = {s->w, CRIA_KV_BLOCK * 4, s->v + i * lane_bytes(kv), s->e * lane_bytes(kv),
+                                      16 * lane_bytes(kv)};
     float32x4_t acc[MAX_ROWS][MAX_COLUMNS];
     CRIA_UNROLL
     for (int r = 0; r < rows; r++) {
-        const float32x4_t c = vdupq_n_f32(s->c[r]);
         CRIA_UNROLL
         for (int j = 0; j < columns; j++)
-            acc[r][j] = vmulq_f32(vld1q_f32(s->o + (size_t)r * s->ldo + i + 4 * (size_t)j), c);
+            acc[r][j] = vmulq_n_f32(vld1q_f32(s->o + (size_t)r * s->ldo + i + 4 * (size_t)j), s->c[r]);
     }
-    products(acc, &operands, s->from, s->to, rows, columns, f16);
+    if (kv == I8) {
+        int32x4_t whole[MAX_ROWS][MAX_COLUMNS];
+        whole_products(whole, &operands, (s->to + 1) / 2, rows, columns);
+        CRIA_UNROLL
+        for (int r = 0; r < rows; r++) {
+            CRIA_UNROLL
+            for (int j = 0; j < columns; j++)
+                acc[r][j] = vfmaq_f32(acc[r][j], vcvtq_f32_s32(whole[r][j]), vdupq_n_f32(s->d[r]));
+        }
+    } else {
+        products(acc, &operands, s->from, s->to, rows, columns, kv);
+    }
     CRIA_UNROLL
     for (int r = 0; r < rows; r++) {
         CRIA_UNROLL
@@ -121,75 +222,105 @@ CRIA_INLINE void mix(const struct pass *s, size_t i, int rows, int columns, bool
     }
 }
 
-/* The last dims < 4 dimensions, from i on, of one row. */
-static void mix_tail(const struct pass *s, size_t i, size_t dims, size_t row, bool f16) {
-    for (size_t j = i; j < i + dims; j++) {
-        float *o = s->o + row * s->ldo + j, acc = *o * s->c[row];
-        for (size_t p = s->from; p < s->to; p++) {
-            const size_t at = p * s->e + j;
-            const float v = f16 ? cria_f16_to_f32(((const uint16_t *)s->v)[at]) : ((const float *)s->v)[at];
-            acc = fmaf(s->w[row * CRIA_KV_BLOCK + p], v, acc);
-        }
-        *o = acc;
+/* One dimension j of one row. */
+static void mix_one(const struct pass *s, size_t j, size_t row, int kv) {
+    float *o = s->o + row * s->ldo + j;
+    const char *w = s->w + row * CRIA_KV_BLOCK * 4;
+    float acc = *o * s->c[row];
+    int32_t sum = 0;
+    for (size_t p = kv == I8 ? 0 : s->from; p < s->to; p++) {
+        int16_t whole;
+        float weight;
+        memcpy(&whole, w + p * sizeof whole, sizeof whole);
+        memcpy(&weight, w + p * sizeof weight, sizeof weight);
+        if (kv == I8)
+            sum += whole * ((const int8_t *)s->v)[p / 2 * 2 * s->e + 2 * j + p % 2];
+        else if (kv == F16)
+            acc = fmaf(weight, cria_f16_to_f32(((const uint16_t *)(const void *)s->v)[p * s->e + j]), acc);
+        else
+            acc = fmaf(weight, ((const float *)(const void *)s->v)[p * s->e + j], acc);
     }
+    *o = kv == I8 ? fmaf((float)sum, s->d[row], acc) : acc;
 }
 
-CRIA_INLINE void values(const struct pass *s, int rows, bool f16) {
-    const int columns = columns_for(rows);
+CRIA_INLINE void values(const struct pass *s, int rows, int kv) {
+    const int columns = columns_for(rows, kv);
     const size_t e = s->e, step = 4 * (size_t)columns;
     size_t i = 0;
-    for (; i + step <= e; i += step) mix(s, i, rows, columns, f16);
-    for (; i + 4 <= e; i += 4) mix(s, i, rows, 1, f16);
-    for (size_t r = 0; i < e && r < (size_t)rows; r++) mix_tail(s, i, e - i, r, f16);
+    for (; i + step <= e; i += step) mix(s, i, rows, columns, kv);
+    for (; i + 4 <= e; i += 4) mix(s, i, rows, 1, kv);
+    for (; i < e; i++)
+        for (size_t r = 0; r < (size_t)rows; r++) mix_one(s, i, r, kv);
 }
 
-static void values_f16(const struct pass *s) { values(s, 1, true); }
-static void values_f32(const struct pass *s) { values(s, 1, false); }
+static void values_f16(const struct pass *s) { values(s, 1, F16); }
+static void values_f32(const struct pass *s) { values(s, 1, F32); }
 
-/* Rows of a tile see different numbers of positions where the mask is causal: together as far as all see,
- * then each. */
-CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, bool f16) {
+/* Every row sees something. Where the mask is causal they see different numbers of positions: floats go together
+ * as far as all see, then each; integers all the way, with weights of 0. */
+CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, int kv) {
     static const float one = 1.0f;
-    float w[MAX_ROWS][CRIA_KV_BLOCK], c[MAX_ROWS];
+    float w[MAX_ROWS][CRIA_KV_BLOCK], max[MAX_ROWS], c[MAX_ROWS], d[MAX_ROWS];
     uint32_t least = CRIA_KV_BLOCK, most = 0;
     for (int r = 0; r < rows; r++) {
         const uint32_t n = a->visible[row + (uint32_t)r];
         if (n < least) least = n;
         if (n > most) most = n;
     }
-    scores(a, row, most, w, rows, f16);
-    for (uint32_t r = 0; r < (uint32_t)rows; r++)
-        if (a->visible[row + r]) softmax(w[r], a->visible[row + r], &c[r], &a->m[row + r], &a->l[row + r]);
-    struct pass s = {a->v, a->e, w[0], c, 0, least, a->o + row * a->ldo, a->ldo};
-    if (least > 0) values(&s, rows, f16);
-    if (least == most) return;
+    scores(a, row, most, w, rows, kv);
+    for (int r = 0; r < rows; r++)
+        max[r] = maximum(w[r], a->visible[row + (uint32_t)r], a->m[row + (uint32_t)r]);
+    for (int r = 0; r < rows; r++) {
+        const uint32_t at = row + (uint32_t)r, n = a->visible[at];
+        const float sum = weights(w[r], n, max[r]);
+        if (kv == I8) d[r] = whole_weights(w[r], n, scales(a->v, a->e));
+        c[r] = vgetq_lane_f32(neon_exp(vdupq_n_f32(a->m[at] - max[r])), 0);
+        a->l[at] = fmaf(a->l[at], c[r], sum);
+        a->m[at] = max[r];
+    }
+    struct pass s = {a->v, a->e, (const char *)w, c, d, 0, kv == I8 ? most : least, a->o + row * a->ldo, a->ldo};
+    values(&s, rows, kv);
+    if (kv == I8 || least == most) return;
     s.from = least;
+    s.c = &one;
     for (uint32_t r = 0; r < (uint32_t)rows; r++) {
         s.to = a->visible[row + r];
-        s.w = w[r];
-        s.c = least > 0 ? &one : &c[r];
+        s.w = (const char *)w[r];
         s.o = a->o + (row + r) * a->ldo;
-        if (s.to > s.from) (f16 ? values_f16 : values_f32)(&s);
+        if (s.to > s.from) (kv == F16 ? values_f16 : values_f32)(&s);
     }
 }
 
 /* Functions of their own, not cases of a switch: there compilers merge what should stay constant. */
 #define TILES(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #define TILE(rows)                                                                                           \
-    static void tile_f32_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, false); }    \
-    static void tile_f16_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, true); }
+    static void tile_f16_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, F16); }      \
+    static void tile_f32_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, F32); }
+#define TILE_OF_I8(rows)                                                                                     \
+    static void tile_i8_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, I8); }
 TILES(TILE)
-#define TILE_F32(rows) tile_f32_##rows,
+TILES(TILE_OF_I8)
 #define TILE_F16(rows) tile_f16_##rows,
-static void (*const tiles[2][MAX_ROWS])(const cria_attend *, uint32_t) = {{TILES(TILE_F32)},
-                                                                          {TILES(TILE_F16)}};
+#define TILE_F32(rows) tile_f32_##rows,
+#define TILE_I8(rows) tile_i8_##rows,
+static void (*const tiles[3][MAX_ROWS])(const cria_attend *, uint32_t) = {
+    [F16] = {TILES(TILE_F16)}, [F32] = {TILES(TILE_F32)}, [I8] = {TILES(TILE_I8)}};
+
+/* How many of the n rows from `row` on see something, before one that does not. */
+static uint32_t seeing(const cria_attend *a, uint32_t row, uint32_t n) {
+    uint32_t i = 0;
+    while (i < n && a->visible[row + i] > 0) i++;
+    return i;
+}
 
 /* Tiles as even as can be: 7 queries are 4 and 3. */
 void cria_attend_neon(const cria_attend *a) {
-    uint32_t row = 0;
-    for (uint32_t left = (a->n_q + MAX_ROWS - 1) / MAX_ROWS; left > 0; left--) {
-        const uint32_t rows = (a->n_q - row + left - 1) / left;
-        tiles[a->kv == CRIA_KV_ELEM_F16][rows - 1](a, row);
-        row += rows;
+    for (uint32_t row = 0; row < a->n_q; row++) {
+        const uint32_t end = row + seeing(a, row, a->n_q - row);
+        for (uint32_t left = (end - row + MAX_ROWS - 1) / MAX_ROWS; left > 0; left--) {
+            const uint32_t rows = (end - row + left - 1) / left;
+            tiles[a->kv][rows - 1](a, row);
+            row += rows;
+        }
     }
 }

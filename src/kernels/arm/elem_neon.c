@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Element-wise kernels, rmsnorm, rope and kv_store for NEON. The ends of rows are done one by one, in the
+/* Element-wise kernels, rmsnorm and rope for NEON. The ends of rows are done one by one, in the
  * same order and with the same operations; for exp, as a register with zeros in the missing lanes. */
 #include "base/half.h"
 #include "kernels/arm/kernels_arm.h"
@@ -87,30 +87,4 @@ static void rope_head(float *x, uint32_t half, const float *cos, const float *si
 void cria_rope_neon(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin,
                     bool traditional) {
     for (uint32_t h = 0; h < n_heads; h++) rope_head(x + (size_t)h * e, e / 2, cos, sin, traditional);
-}
-
-static void kv_store_f16(uint16_t *k_out, uint16_t *v_out, uint32_t e, const float *k, const float *v) {
-    uint32_t i = 0;
-    for (; i + 4 <= e; i += 4) {
-        uint16_t column[4];
-        vst1_u16(column, vreinterpret_u16_f16(vcvt_f16_f32(vld1q_f32(k + i))));
-        vst1_u16(v_out + i, vreinterpret_u16_f16(vcvt_f16_f32(vld1q_f32(v + i))));
-        for (uint32_t j = 0; j < 4; j++) k_out[(size_t)(i + j) * 16] = column[j];
-    }
-    for (; i < e; i++) {
-        k_out[(size_t)i * 16] = cria_f32_to_f16(k[i]);
-        v_out[i] = cria_f32_to_f16(v[i]);
-    }
-}
-
-void cria_kv_store_neon(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
-                        const float *k, const float *v) {
-    const size_t k0 = (size_t)(p / 16) * e * 16 + p % 16, v0 = (size_t)p * e;
-    if (kv == CRIA_KV_ELEM_F16) {
-        kv_store_f16((uint16_t *)k_block + k0, (uint16_t *)v_block + v0, e, k, v);
-        return;
-    }
-    float *k_out = (float *)k_block + k0;
-    for (uint32_t i = 0; i < e; i++) k_out[(size_t)i * 16] = k[i];
-    memcpy((float *)v_block + v0, v, e * sizeof *v);
 }

@@ -14,6 +14,27 @@ static inline float neon_tree(const float32x4_t v[4]) {
     return vget_lane_f32(s2, 0) + vget_lane_f32(s2, 1);
 }
 
+/* A unit (struct cria_act) whose largest magnitude, as bits, is among the lanes of top: x·inv rounded gives the
+ * integers, except that all are 0 where d is NaN. */
+struct neon_unit {
+    float inv, d;
+};
+static inline struct neon_unit neon_unit(uint32x4_t top, float max) {
+    const uint32_t bits = vmaxvq_u32(top);
+    const float t = vgetq_lane_f32(vreinterpretq_f32_u32(vdupq_n_u32(bits)), 0);
+    struct neon_unit u = {0.0f, __builtin_nanf("")};
+    if (bits >= 0x7f800000u) return u;
+    u.d = 0.0f;
+    if (t < 0x1p-112f) return u; /* CRIA_QUANTIZE_MIN */
+    u.inv = max / t;
+    u.d = t / max;
+    return u;
+}
+
+static inline uint32x4_t neon_magnitude(float32x4_t x) {
+    return vandq_u32(vreinterpretq_u32_f32(x), vdupq_n_u32(0x7fffffffu));
+}
+
 /* cria_expf (poly.h). vfmaq_f32(c, a, b) is fma(a, b, c). */
 static inline float32x4_t neon_exp(float32x4_t x) {
     const uint32x4_t in_range = vcleq_f32(x, vdupq_n_f32(CRIA_EXP_HI)); /* false for NaN */

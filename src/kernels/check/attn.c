@@ -13,10 +13,40 @@ struct block {
     struct check_pair m, l, o;
 };
 
-static size_t elem_bytes(enum cria_kv_elem kv) { return kv == CRIA_KV_ELEM_F16 ? 2 : 4; }
+static const char *const kv_names[] = {
+    [CRIA_KV_ELEM_F16] = "f16", [CRIA_KV_ELEM_F32] = "f32", [CRIA_KV_ELEM_I8] = "int8"};
+enum { KINDS = 3 };
 
-/* Fills one array of a block: data, through the half format where that is the type. */
-static void fill(struct check *c, void *p, size_t n, enum cria_kv_elem kv, bool wild) {
+static size_t elem_bytes(enum cria_kv_elem kv) {
+    return kv == CRIA_KV_ELEM_F32 ? 4 : kv == CRIA_KV_ELEM_F16 ? 2 : 1;
+}
+
+/* Where dimension i of position p lies in keys and in values. */
+static size_t key_at(enum cria_kv_elem kv, uint32_t e, uint32_t p, uint32_t i) {
+    const size_t sixteen = (size_t)(p / 16) * e * 16;
+    return kv == CRIA_KV_ELEM_I8 ? sixteen + i / 2 * 32 + p % 16 * 2 + i % 2 : sixteen + (size_t)i * 16 + p % 16;
+}
+static size_t value_at(enum cria_kv_elem kv, uint32_t e, uint32_t p, uint32_t i) {
+    return kv == CRIA_KV_ELEM_I8 ? (size_t)(p / 2) * 2 * e + i * 2 + p % 2 : (size_t)p * e + i;
+}
+static float *scales(const void *array, uint32_t e) {
+    return (float *)((uintptr_t)array + (size_t)CRIA_KV_BLOCK * e);
+}
+
+/* Fills one array of a block: data, through the half format where that is the type; any integers. */
+static void fill(struct check *c, void *p, uint32_t e, enum cria_kv_elem kv, bool wild) {
+    const size_t n = (size_t)CRIA_KV_BLOCK * e;
+    if (kv == CRIA_KV_ELEM_I8) {
+        int8_t *a = p;
+        float *d = scales(p, e);
+        for (size_t i = 0; i < n; i++) a[i] = (int8_t)((int)check_below(c, 255) - 127);
+        if (wild)
+            check_data(c, d, CRIA_KV_BLOCK);
+        else
+            check_normal(c, d, CRIA_KV_BLOCK, 1.0f / 127);
+        for (uint32_t i = 0; i < CRIA_KV_BLOCK; i++) d[i] = check_below(c, 50) ? fabsf(d[i]) : 0.0f;
+        return;
+    }
     float *f = check_buf(c, n * sizeof *f, 4);
     if (wild)
         check_data(c, f, n);
@@ -34,23 +64,29 @@ static void fill(struct check *c, void *p, size_t n, enum cria_kv_elem kv, bool 
 
 /* What no query sees may hold anything: NaN. */
 static void poison(void *p, size_t i, enum cria_kv_elem kv) {
-    if (kv == CRIA_KV_ELEM_F32)
+    if (kv == CRIA_KV_ELEM_I8)
+        ((int8_t *)p)[i] = -128;
+    else if (kv == CRIA_KV_ELEM_F32)
         ((float *)p)[i] = NAN;
     else
         ((uint16_t *)p)[i] = 0x7e01;
 }
 
 static struct block make(struct check *c, uint32_t n_q, uint32_t e, enum cria_kv_elem kv, bool wild) {
-    const size_t n = (size_t)CRIA_KV_BLOCK * e, ldq = e + check_below(c, 3), ldo = e + check_below(c, 3);
+    const size_t bytes = cria_kv_array_bytes(kv, e), ldo = e + check_below(c, 3),
+                 ldq = kv == CRIA_KV_ELEM_I8 ? e + 2 * check_below(c, 2) : e + check_below(c, 3);
     struct block b = {0};
-    void *k = check_buf(c, n * elem_bytes(kv), 64), *v = check_buf(c, n * elem_bytes(kv), 64);
-    fill(c, k, n, kv, wild);
-    fill(c, v, n, kv, wild);
+    void *k = check_buf(c, bytes, 64), *v = check_buf(c, bytes, 64);
+    fill(c, k, e, kv, wild);
+    fill(c, v, e, kv, wild);
     float *q = check_buf(c, n_q * ldq * 4, 4);
     if (wild && check_rand(c) & 1)
         check_data(c, q, n_q * ldq);
     else
         check_normal(c, q, n_q * ldq, check_float(c, 0, 1));
+    int16_t *qi = kv == CRIA_KV_ELEM_I8 ? check_buf(c, n_q * ldq * 2, 4) : NULL;
+    float *qd = kv == CRIA_KV_ELEM_I8 ? check_buf(c, n_q * 4, 4) : NULL;
+    for (uint32_t r = 0; r < n_q && qi; r++) c->ref->quantize_query(qi + r * ldq, qd + r, q + r * ldq, e);
     uint8_t *visible = check_buf(c, n_q, 1);
     b.m = check_pair(c, n_q * 4, 4);
     b.l = check_pair(c, n_q * 4, 4);
@@ -67,8 +103,11 @@ static struct block make(struct check *c, uint32_t n_q, uint32_t e, enum cria_kv
     memcpy(b.m.got, b.m.want, n_q * 4);
     memcpy(b.l.got, b.l.want, n_q * 4);
     memcpy(b.o.got, b.o.want, n_q * ldo * 4);
-    b.want = (cria_attend){n_q, e, kv, k, v, q, ldq, visible, b.m.want, b.l.want, b.o.want, ldo};
-    b.got = (cria_attend){n_q, e, kv, k, v, q, ldq, visible, b.m.got, b.l.got, b.o.got, ldo};
+    b.want = (cria_attend){.n_q = n_q, .e = e, .kv = kv, .k = k, .v = v, .q = q, .qi = qi, .qd = qd, .ldq = ldq,
+                           .visible = visible, .ldo = ldo};
+    b.got = b.want;
+    b.want.m = b.m.want, b.want.l = b.l.want, b.want.o = b.o.want;
+    b.got.m = b.m.got, b.got.l = b.l.got, b.got.o = b.o.got;
     return b;
 }
 
@@ -85,12 +124,13 @@ static void set_visible(struct check *c, const struct block *b) {
         if (n > most) most = n;
     }
     const uint32_t e = b->want.e;
+    const enum cria_kv_elem kv = b->want.kv;
     for (uint32_t p = most; p < CRIA_KV_BLOCK; p++) {
         for (uint32_t i = 0; i < e; i++) {
-            poison((void *)(uintptr_t)b->want.k, (size_t)(p / 16) * e * 16 + (size_t)i * 16 + p % 16,
-                   b->want.kv);
-            poison((void *)(uintptr_t)b->want.v, (size_t)p * e + i, b->want.kv);
+            poison((void *)(uintptr_t)b->want.k, key_at(kv, e, p, i), kv);
+            poison((void *)(uintptr_t)b->want.v, value_at(kv, e, p, i), kv);
         }
+        if (kv == CRIA_KV_ELEM_I8) scales(b->want.k, e)[p] = scales(b->want.v, e)[p] = NAN;
     }
 }
 
@@ -102,12 +142,13 @@ static void repeat_keys(struct check *c, const struct block *b) {
     for (uint32_t j = 0; j < 8; j++) {
         const uint32_t to = check_below(c, CRIA_KV_BLOCK);
         for (uint32_t i = 0; i < e; i++) {
-            unsigned char *a = k + ((size_t)(to / 16) * e * 16 + (size_t)i * 16 + to % 16) * size;
+            unsigned char *a = k + key_at(b->want.kv, e, to, i) * size;
             if (j == 0)
                 memset(a, 0, size);
             else
-                memcpy(a, k + ((size_t)(from / 16) * e * 16 + (size_t)i * 16 + from % 16) * size, size);
+                memcpy(a, k + key_at(b->want.kv, e, from, i) * size, size);
         }
+        if (b->want.kv == CRIA_KV_ELEM_I8 && j > 0) scales(k, e)[to] = scales(k, e)[from];
     }
 }
 
@@ -115,6 +156,8 @@ static void repeat_keys(struct check *c, const struct block *b) {
 static void shrink_scores(const struct block *b) {
     float *q = (float *)(uintptr_t)b->want.q, *k = (float *)(uintptr_t)b->want.k;
     for (size_t i = 0; i < b->want.n_q * b->want.ldq; i++) q[i] *= 0x1p-100f;
+    if (b->want.kv == CRIA_KV_ELEM_I8)
+        for (uint32_t p = 0; p < CRIA_KV_BLOCK; p++) scales(b->want.k, b->want.e)[p] *= 0x1p-100f;
     if (b->want.kv != CRIA_KV_ELEM_F32) return;
     for (size_t i = 0; i < (size_t)CRIA_KV_BLOCK * b->want.e; i++) k[i] *= 0x1p-100f;
 }
@@ -133,11 +176,12 @@ static void compare(struct check *c, const struct block *b) {
 static void run_attend(struct check *c) {
     static const uint32_t usual[] = {64, 80, 96, 128};
     for (int i = 0; i < check_cases(c, 500); i++) {
-        const uint32_t e = check_rand(c) & 1 ? usual[check_below(c, 4)] : 1 + check_below(c, 150);
+        const enum cria_kv_elem kv = (enum cria_kv_elem)check_below(c, KINDS);
+        const uint32_t any = 1 + check_below(c, 150);
+        const uint32_t e = check_rand(c) & 1 ? usual[check_below(c, 4)] : any + (kv == CRIA_KV_ELEM_I8 && any % 2);
         const uint32_t n_q = check_below(c, 30) ? 1 + check_below(c, 14) : 100;
-        const enum cria_kv_elem kv = check_rand(c) & 1 ? CRIA_KV_ELEM_F16 : CRIA_KV_ELEM_F32;
         const bool wild = check_below(c, 4) == 0;
-        check_case(c, "e %u, queries %u, %s, wild %d", e, n_q, kv == CRIA_KV_ELEM_F16 ? "f16" : "f32", wild);
+        check_case(c, "e %u, queries %u, %s, wild %d", e, n_q, kv_names[kv], wild);
         const struct block b = make(c, n_q, e, kv, wild);
         if (check_rand(c) & 1) repeat_keys(c, &b);
         if (check_below(c, 16) == 0) shrink_scores(&b);
@@ -148,10 +192,10 @@ static void run_attend(struct check *c) {
 
 /* All visible counts, one query; and the widest head. */
 static void run_attend_counts(struct check *c) {
-    for (uint32_t n = 0; n <= CRIA_KV_BLOCK; n++) {
-        const enum cria_kv_elem kv = n & 1 ? CRIA_KV_ELEM_F16 : CRIA_KV_ELEM_F32;
-        const uint32_t e = n == CRIA_KV_BLOCK ? 1024 : 64;
-        check_case(c, "e %u, one query, visible %u", e, n);
+    for (uint32_t i = 0; i < KINDS * (CRIA_KV_BLOCK + 1); i++) {
+        const enum cria_kv_elem kv = (enum cria_kv_elem)(i % KINDS);
+        const uint32_t n = i / KINDS, e = n == CRIA_KV_BLOCK ? 1024 : 64;
+        check_case(c, "e %u, one query, %s, visible %u", e, kv_names[kv], n);
         const struct block b = make(c, 1, e, kv, false);
         *(uint8_t *)(uintptr_t)b.want.visible = (uint8_t)n;
         compare(c, &b);
@@ -182,12 +226,56 @@ static void run_attend_weights(struct check *c) {
     }
 }
 
+/* The largest integers that there are: sums must fit. */
+static void run_attend_largest(struct check *c) {
+    for (int i = 0; i < 4; i++) {
+        check_case(c, "largest integers, %d", i);
+        const struct block b = make(c, 2, 1024, CRIA_KV_ELEM_I8, false);
+        memset((void *)(uintptr_t)b.want.k, i & 1 ? 127 : -127, (size_t)CRIA_KV_BLOCK * 1024);
+        memset((void *)(uintptr_t)b.want.v, i & 2 ? 127 : -127, (size_t)CRIA_KV_BLOCK * 1024);
+        for (uint32_t p = 0; p < CRIA_KV_BLOCK; p++) scales(b.want.k, 1024)[p] = scales(b.want.v, 1024)[p] = 1;
+        int16_t *qi = (int16_t *)(uintptr_t)b.want.qi;
+        for (size_t j = 0; j < 2 * b.want.ldq; j++) qi[j] = (int16_t)CRIA_ATTEND_MAX;
+        memset((uint8_t *)(uintptr_t)b.want.visible, CRIA_KV_BLOCK, 2);
+        compare(c, &b);
+    }
+}
+
+static void run_quantize_query(struct check *c) {
+    for (int i = 0; i < check_cases(c, 1000); i++) {
+        const uint32_t n = 1 + check_below(c, 200);
+        check_case(c, "n %u", n);
+        float *x = check_buf(c, n * 4, 4);
+        check_data(c, x, n);
+        switch (check_below(c, 10)) {
+        case 0:
+            x[check_below(c, n)] = check_rand(c) & 1 ? NAN : -INFINITY;
+            break;
+        case 1:
+            for (uint32_t j = 0; j < n; j++) x[j] = check_float(c, -1, 1) * CRIA_QUANTIZE_MIN;
+            if (check_rand(c) & 1) x[check_below(c, n)] = CRIA_QUANTIZE_MIN;
+            break;
+        case 2: /* ties */
+            for (uint32_t j = 0; j < n; j++) x[j] = (float)((int)check_below(c, 65533) - 32766) * 0.5f;
+            x[check_below(c, n)] = CRIA_ATTEND_MAX;
+            break;
+        default:
+            break;
+        }
+        const struct check_pair a = check_pair(c, n * 2, 2), d = check_pair(c, 4, 4);
+        c->ref->quantize_query(a.want, d.want, x, n);
+        CHECK_CALL(c, c->k->quantize_query(a.got, d.got, x, n));
+        check_same(c, "a", a, n * 2);
+        check_same_f32(c, "d", d, 1);
+    }
+}
+
 /* ---- the reference itself ------------------------------------------------------------------ */
 
-/* Three blocks of kv_store and attend against softmax(q·K)·V in double. */
-static void self_attend(struct check *c) {
+/* Three blocks of kv_store and attend against softmax(q·K)·V in double, to within the type's error. */
+static void self_kind(struct check *c, enum cria_kv_elem kv, double error) {
     enum { BLOCKS = 3, E = 24, N = BLOCKS * 64 - 23 };
-    check_case(c, "%d positions", N);
+    check_case(c, "%d positions, %s", N, kv_names[kv]);
     float *k = check_buf(c, N * E * 4, 4), *v = check_buf(c, N * E * 4, 4), *q = check_buf(c, E * 4, 4);
     float *kb = check_buf(c, 64 * E * 4, 64), *vb = check_buf(c, 64 * E * 4, 64);
     check_normal(c, k, N * E, 1);
@@ -197,9 +285,12 @@ static void self_attend(struct check *c) {
     for (uint32_t block = 0; block < BLOCKS; block++) {
         uint8_t visible = 0;
         for (uint32_t p = block * 64; p < N && visible < 64; p++)
-            c->ref->kv_store(kb, vb, CRIA_KV_ELEM_F32, E, visible++, k + p * E, v + p * E);
-        const cria_attend a = {1, E, CRIA_KV_ELEM_F32, kb, vb, q, E, &visible, &m, &l, o, E};
-        c->ref->attend(&a);
+            c->ref->kv_store(kb, vb, kv, E, visible++, k + p * E, v + p * E);
+        _Alignas(4) int16_t qi[E];
+        float qd;
+        c->ref->quantize_query(qi, &qd, q, E);
+        c->ref->attend(&(cria_attend){.n_q = 1, .e = E, .kv = kv, .k = kb, .v = vb, .q = q, .qi = qi, .qd = &qd,
+                                      .ldq = E, .visible = &visible, .m = &m, .l = &l, .o = o, .ldo = E});
     }
     double total = 0, exact[E] = {0};
     for (int p = 0; p < N; p++) {
@@ -209,21 +300,27 @@ static void self_attend(struct check *c) {
         for (int i = 0; i < E; i++) exact[i] += exp(s) * (double)v[p * E + i];
     }
     for (int i = 0; i < E; i++)
-        if (fabs((double)(o[i] / l) - exact[i] / total) > 1e-5)
+        if (fabs((double)(o[i] / l) - exact[i] / total) > error)
             check_fail(c, "o[%d] %g, not %g", i, (double)(o[i] / l), exact[i] / total);
 }
 
+static void self_attend(struct check *c) {
+    self_kind(c, CRIA_KV_ELEM_F32, 1e-5);
+    self_kind(c, CRIA_KV_ELEM_F16, 1e-3);
+    self_kind(c, CRIA_KV_ELEM_I8, 1e-1);
+}
+
 static void bench_attend(struct check *c) {
-    static const uint32_t queries[] = {1, 3, 4, 6, 96};
+    static const uint32_t queries[] = {1, 3, 4, 6, 8, 64};
     for (size_t i = 0; i < sizeof queries / sizeof queries[0]; i++) {
-        for (int f32 = 0; f32 < 2; f32++) {
+        for (int kind = 0; kind < KINDS; kind++) {
             char label[64];
             const uint32_t n_q = queries[i];
-            const enum cria_kv_elem kv = f32 ? CRIA_KV_ELEM_F32 : CRIA_KV_ELEM_F16;
+            const enum cria_kv_elem kv = (enum cria_kv_elem)kind;
             check_case(c, "bench");
             const struct block b = make(c, n_q, 64, kv, false);
             memset((uint8_t *)(uintptr_t)b.want.visible, 64, n_q);
-            snprintf(label, sizeof label, "attend e 64, queries %u, %s", n_q, f32 ? "f32" : "f16");
+            snprintf(label, sizeof label, "attend e 64, queries %u, %s", n_q, kv_names[kv]);
             CHECK_BENCH(c, label, 4.0 * 64 * 64 * n_q, "flop", K->attend(&b.want));
         }
     }
@@ -232,6 +329,8 @@ static void bench_attend(struct check *c) {
 const struct check_test check_attn[] = {
     {"attend", offsetof(struct cria_kernels, attend), run_attend, bench_attend, self_attend},
     {"attend_weights", offsetof(struct cria_kernels, attend), run_attend_weights, NULL, NULL},
+    {"attend_largest", offsetof(struct cria_kernels, attend), run_attend_largest, NULL, NULL},
+    {"quantize_query", offsetof(struct cria_kernels, quantize_query), run_quantize_query, NULL, NULL},
     {"attend_counts", offsetof(struct cria_kernels, attend), run_attend_counts, NULL, NULL},
     {0},
 };

@@ -122,11 +122,13 @@ static void run_rope(struct check *c) {
 static void run_kv_store(struct check *c) {
     for (int i = 0; i < check_cases(c, CASES); i++) {
         static const uint32_t usual[] = {64, 80, 96, 128};
-        const uint32_t e = check_rand(c) & 1 ? usual[check_below(c, 4)] : 1 + check_below(c, MAX_N);
+        static const char *const names[] = {"f16", "f32", "int8"};
+        const enum cria_kv_elem kv = (enum cria_kv_elem)check_below(c, 3);
+        const uint32_t any = 1 + check_below(c, MAX_N);
+        const uint32_t e = check_rand(c) & 1 ? usual[check_below(c, 4)] : any + (kv == CRIA_KV_ELEM_I8 && any % 2);
         const uint32_t p = check_below(c, CRIA_KV_BLOCK);
-        const enum cria_kv_elem kv = check_rand(c) & 1 ? CRIA_KV_ELEM_F16 : CRIA_KV_ELEM_F32;
-        const size_t bytes = (size_t)CRIA_KV_BLOCK * e * (kv == CRIA_KV_ELEM_F16 ? 2 : 4);
-        check_case(c, "e %u, p %u, %s", e, p, kv == CRIA_KV_ELEM_F16 ? "f16" : "f32");
+        const size_t bytes = cria_kv_array_bytes(kv, e);
+        check_case(c, "e %u, p %u, %s", e, p, names[kv]);
         float *k = some_floats(c, e), *v = some_floats(c, e);
         const struct check_pair k_block = check_pair(c, bytes, 64), v_block = check_pair(c, bytes, 64);
         if (check_rand(c) & 1) { /* where half floats begin, end and tie */
@@ -135,6 +137,7 @@ static void run_kv_store(struct check *c) {
                 v[j] = ldexpf((float)check_below(c, 4097), (int)check_below(c, 30) - 24);
             }
         }
+        if (kv == CRIA_KV_ELEM_I8 && check_below(c, 8) == 0) k[check_below(c, e)] = v[0] = INFINITY;
         c->ref->kv_store(k_block.want, v_block.want, kv, e, p, k, v);
         CHECK_CALL(c, c->k->kv_store(k_block.got, v_block.got, kv, e, p, k, v));
         check_same(c, "k", k_block, bytes);

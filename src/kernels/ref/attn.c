@@ -8,39 +8,73 @@ static float load(const void *p, enum cria_kv_elem kv, size_t i) {
     return kv == CRIA_KV_ELEM_F32 ? ((const float *)p)[i] : cria_f16_to_f32(((const uint16_t *)p)[i]);
 }
 
-static void attend_one(const cria_attend *a, uint32_t r) {
-    const uint32_t n = a->visible[r], e = a->e;
-    if (n == 0) return;
-    const float *q = a->q + r * a->ldq;
-    float *o = a->o + r * a->ldo;
-    float w[CRIA_KV_BLOCK]; /* scores, then weights */
-    float max = a->m[r];
-    for (uint32_t p = 0; p < n; p++) {
-        const size_t k0 = (size_t)(p / 16) * e * 16 + p % 16;
-        w[p] = 0.0f;
-        for (uint32_t i = 0; i < e; i++) w[p] = fmaf(q[i], load(a->k, a->kv, k0 + (size_t)i * 16), w[p]);
-        if (w[p] > max) max = w[p];
-    }
-    max += 0.0f;
-    const float c = cria_expf(a->m[r] - max);
+/* The scales behind the integers of an I8 array. */
+static const float *scales(const void *array, uint32_t e) {
+    return (const float *)(const void *)((const int8_t *)array + (size_t)CRIA_KV_BLOCK * e);
+}
 
-    float lane[16] = {0};
+static float score(const cria_attend *a, uint32_t r, uint32_t p) {
+    const float *q = a->q + r * a->ldq;
+    const size_t k0 = (size_t)(p / 16) * a->e * 16 + p % 16;
+    float s = 0.0f;
+    for (uint32_t i = 0; i < a->e; i++) s = fmaf(q[i], load(a->k, a->kv, k0 + (size_t)i * 16), s);
+    return s;
+}
+
+static float score_i8(const cria_attend *a, uint32_t r, uint32_t p) {
+    const int16_t *q = a->qi + r * a->ldq;
+    const int8_t *k = (const int8_t *)a->k + (size_t)(p / 16) * a->e * 16 + p % 16 * 2;
+    int32_t s = 0;
+    for (uint32_t i = 0; i < a->e; i++) s += q[i] * k[i / 2 * 32 + i % 2];
+    return (float)s * (a->qd[r] * scales(a->k, a->e)[p]);
+}
+
+/* n scores in w become weights; *c. */
+static void soften(float *w, uint32_t n, float *m, float *l, float *c) {
+    float max = *m, lane[16] = {0};
+    for (uint32_t p = 0; p < n; p++)
+        if (w[p] > max) max = w[p];
+    max += 0.0f;
     for (uint32_t p = 0; p < n; p++) {
         w[p] = cria_expf(w[p] - max);
         lane[p % 16] += w[p];
     }
     for (uint32_t half = 8; half > 0; half /= 2)
         for (uint32_t j = 0; j < half; j++) lane[j] += lane[j + half];
-    a->l[r] = fmaf(a->l[r], c, lane[0]);
-    a->m[r] = max;
+    *c = cria_expf(*m - max);
+    *l = fmaf(*l, *c, lane[0]);
+    *m = max;
+}
 
-    for (uint32_t i = 0; i < e; i++) {
+static void mix(const cria_attend *a, float *o, const float *w, uint32_t n, float c) {
+    for (uint32_t i = 0; i < a->e; i++) {
         float acc = o[i] * c;
-        for (uint32_t p = 0; p < n; p++) acc = fmaf(w[p], load(a->v, a->kv, (size_t)p * e + i), acc);
+        for (uint32_t p = 0; p < n; p++) acc = fmaf(w[p], load(a->v, a->kv, (size_t)p * a->e + i), acc);
         o[i] = acc;
     }
 }
 
+static void mix_i8(const cria_attend *a, float *o, const float *w, uint32_t n, float c) {
+    const int8_t *v = a->v;
+    float scaled[CRIA_KV_BLOCK];
+    int32_t whole[CRIA_KV_BLOCK];
+    for (uint32_t p = 0; p < n; p++) scaled[p] = w[p] * scales(v, a->e)[p];
+    const float d = cria_quantize_unit_ref(scaled, n, CRIA_ATTEND_MAX, whole);
+    for (uint32_t i = 0; i < a->e; i++) {
+        int32_t sum = 0;
+        for (uint32_t p = 0; p < n; p++) sum += whole[p] * v[(size_t)(p / 2) * a->e * 2 + i * 2 + p % 2];
+        o[i] = fmaf((float)sum, d, o[i] * c);
+    }
+}
+
 void cria_attend_ref(const cria_attend *a) {
-    for (uint32_t r = 0; r < a->n_q; r++) attend_one(a, r);
+    const bool i8 = a->kv == CRIA_KV_ELEM_I8;
+    for (uint32_t r = 0; r < a->n_q; r++) {
+        const uint32_t n = a->visible[r];
+        if (n == 0) continue;
+        float w[CRIA_KV_BLOCK], c; /* scores, then weights */
+        for (uint32_t p = 0; p < n; p++) w[p] = (i8 ? score_i8 : score)(a, r, p);
+        soften(w, n, &a->m[r], &a->l[r], &c);
+        (i8 ? mix_i8 : mix)(a, a->o + r * a->ldo, w, n, c);
+    }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reference of the element-wise kernels, of rmsnorm, rope and kv_store, and exp itself. Written to be read,
+/* Reference of the element-wise kernels, of rmsnorm and rope, and exp itself. Written to be read,
  * not to be fast: fmaf is a call where the compiler may not assume an fma instruction. */
 #include "base/half.h"
 #include "kernels/poly.h"
@@ -54,19 +54,4 @@ void cria_rope_ref(float *x, uint32_t n_heads, uint32_t e, const float *cos, con
 
 void cria_scale_ref(float *y, const float *x, float a, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = x[i] * a;
-}
-
-void cria_kv_store_ref(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
-                       const float *k, const float *v) {
-    const size_t k0 = (size_t)(p / 16) * e * 16 + p % 16, v0 = (size_t)p * e;
-    for (uint32_t i = 0; i < e; i++) {
-        const size_t at_k = k0 + (size_t)i * 16, at_v = v0 + i;
-        if (kv == CRIA_KV_ELEM_F32) {
-            ((float *)k_block)[at_k] = k[i];
-            ((float *)v_block)[at_v] = v[i];
-        } else {
-            ((uint16_t *)k_block)[at_k] = cria_f32_to_f16(k[i]);
-            ((uint16_t *)v_block)[at_v] = cria_f32_to_f16(v[i]);
-        }
-    }
 }

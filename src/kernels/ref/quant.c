@@ -5,11 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-/* One unit of n <= 32 inputs: a, and d. */
-static float quantize_unit(const float *x, uint32_t n, float max, int32_t a[32]) {
-    memset(a, 0, 32 * sizeof *a);
+float cria_quantize_unit_ref(const float *x, size_t n, float max, int32_t *a) {
+    memset(a, 0, n * sizeof *a);
     uint32_t bits = 0; /* the largest magnitude; as integers, so that NaN counts as largest */
-    for (uint32_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         const uint32_t mag = cria_f32_to_bits(x[i]) & 0x7fffffffu;
         if (mag > bits) bits = mag;
     }
@@ -18,7 +17,7 @@ static float quantize_unit(const float *x, uint32_t n, float max, int32_t a[32])
     if (top < CRIA_QUANTIZE_MIN) return 0.0f;
     const float inv = max / top;
     /* Adding and subtracting 1.5·2^23 rounds to the nearest integer, ties to even. */
-    for (uint32_t i = 0; i < n; i++) a[i] = (int32_t)((x[i] * inv + 0x1.8p23f) - 0x1.8p23f);
+    for (size_t i = 0; i < n; i++) a[i] = (int32_t)((x[i] * inv + 0x1.8p23f) - 0x1.8p23f);
     return top / max;
 }
 
@@ -52,9 +51,9 @@ void cria_quantize_ref(const cria_act *act, uint32_t t, const float *x) {
     memset(sum, 0, act->ldd * sizeof *sum);
     if (u) memset(u, 0, act->ldu * sizeof *u);
     for (uint32_t j = 0; j < units; j++) {
-        int32_t a[32];
+        int32_t a[32] = {0};
         const uint32_t left = act->k - j * 32;
-        d[j] = quantize_unit(x + (size_t)j * 32, left < 32 ? left : 32, max, a);
+        d[j] = cria_quantize_unit_ref(x + (size_t)j * 32, left < 32 ? left : 32, max, a);
         sum[j] = sum_of(a, 32);
         store_unit(act, t, j, a);
         if (group == 16) {

@@ -18,9 +18,13 @@ void cria_rope_ref(float *x, uint32_t n_heads, uint32_t e, const float *cos, con
 void cria_scale_ref(float *y, const float *x, float a, size_t n);
 void cria_kv_store_ref(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
                        const float *k, const float *v);
+void cria_quantize_query_ref(int16_t *a, float *d, const float *x, size_t n);
 void cria_attend_ref(const cria_attend *a);
 uint64_t cria_probe_f32_ref(uint32_t n);
 uint64_t cria_probe_int8_ref(uint32_t n);
 uint64_t cria_probe_read_ref(const void *p, size_t bytes);
+
+/* The integers a and the scale of one unit of n numbers (struct cria_act, M = max). */
+float cria_quantize_unit_ref(const float *x, size_t n, float max, int32_t *a);
 
 #endif

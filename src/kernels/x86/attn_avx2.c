@@ -2,7 +2,11 @@
 /*
  * attend for AVX2. Queries go in tiles of up to 6, so that one load (and conversion) of K or V serves all of
  * a tile. A tile is rows × columns of accumulators, a column being 8 positions (scores) or 8 dimensions
- * (values); the shapes below keep them in the 16 registers with at least 8 independent chains.
+ * (values); the shapes below keep them in the 16 registers with at least 8 independent chains, I8 with fewer
+ * (its chains are of vpaddd, which takes a cycle) since the products need registers too.
+ *
+ * I8 walks over pairs of dimensions (scores) or of positions (values): a lane's 32 bits of x are two int16, y's two
+ * int8 are widened to that, and one vpmaddwd and one vpaddd do the work of two vfmadd.
  */
 #include "kernels/inline.h"
 #include "kernels/x86/avx2.h"
@@ -10,45 +14,60 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_ROWS = 6, MAX_COLUMNS = 8 };
+enum { MAX_ROWS = 6, MAX_COLUMNS = 8, F16 = CRIA_KV_ELEM_F16, F32 = CRIA_KV_ELEM_F32, I8 = CRIA_KV_ELEM_I8 };
 
-CRIA_INLINE int columns_for(int rows) { return rows == 1 ? 8 : rows <= 3 ? 4 : 2; }
-
-CRIA_INLINE __m256 load8(const void *p, size_t i, bool f16) {
-    if (f16) return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)((const uint16_t *)p + i)));
-    return _mm256_loadu_ps((const float *)p + i);
+CRIA_INLINE int columns_for(int rows, int kv) {
+    if (kv == I8) return rows <= 2 ? 4 : 2;
+    return rows == 1 ? 8 : rows <= 3 ? 4 : 2;
 }
+CRIA_INLINE uint32_t most_rows(int kv) { return kv == I8 ? 4 : MAX_ROWS; }
 
-/* A sum of products over i: x[r][i] at x + r·ldx + i, and columns of 8 of y, in pairs that are pair apart:
- * column c of row i at y + i·step + (c/2)·pair + (c%2)·8. */
+/* Bytes of one lane's number or pair, and of a column of 8. */
+CRIA_INLINE size_t lane_bytes(int kv) { return kv == F32 ? 4 : 2; }
+CRIA_INLINE size_t column_bytes(int kv) { return 8 * lane_bytes(kv); }
+
+/* A sum of products over i: 32 bits x[r][i] at x + r·ldx + 4i, and columns of y, in twos that are `two` apart:
+ * column c of row i at y + i·step + (c/2)·two + (c%2)·column_bytes. All in bytes. */
 struct operands {
-    const float *x;
+    const char *x;
     size_t ldx;
-    const void *y;
-    size_t step, pair;
+    const char *y;
+    size_t step, two;
 };
 
 CRIA_INLINE __m256 load_x(const struct operands *s, int r, size_t i) {
-    return _mm256_broadcast_ss(s->x + (size_t)r * s->ldx + i);
-}
-CRIA_INLINE __m256 load_y(const struct operands *s, int c, size_t i, bool f16) {
-    return load8(s->y, i * s->step + (size_t)(c / 2) * s->pair + (size_t)(c % 2) * 8, f16);
+    float x;
+    memcpy(&x, s->x + (size_t)r * s->ldx + 4 * i, sizeof x);
+    return _mm256_set1_ps(x);
 }
 
-/* acc[r][c] = fma chain over i in [from, to). The order of the loads decides what must be in registers at
- * once beside acc: all columns of y and one x, or all x and one column. */
+CRIA_INLINE __m256 load_y(const struct operands *s, int c, size_t i, int kv) {
+    const char *y = s->y + i * s->step + (size_t)(c / 2) * s->two + (size_t)(c % 2) * column_bytes(kv);
+    if (kv == F32) return _mm256_loadu_ps((const float *)(const void *)y);
+    const __m128i half = _mm_loadu_si128((const __m128i *)(const void *)y);
+    return kv == F16 ? _mm256_cvtph_ps(half) : _mm256_castsi256_ps(_mm256_cvtepi8_epi16(half));
+}
+
+CRIA_INLINE __m256 multiply_add(__m256 x, __m256 y, __m256 acc, int kv) {
+    if (kv != I8) return _mm256_fmadd_ps(x, y, acc);
+    const __m256i product = _mm256_madd_epi16(_mm256_castps_si256(x), _mm256_castps_si256(y));
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(acc), product));
+}
+
+/* acc[r][c] grows by the products of i in [from, to), ascending. The order of the loads decides what must be in
+ * registers at once beside acc: all columns of y and one x, or all x and one column. */
 CRIA_INLINE void products(__m256 (*acc)[MAX_COLUMNS], const struct operands *s, size_t from, size_t to,
-                          int rows, int columns, bool f16) {
+                          int rows, int columns, int kv) {
     for (size_t i = from; i < to; i++) {
         if (rows > columns) {
             __m256 y[MAX_COLUMNS];
             CRIA_UNROLL
-            for (int c = 0; c < columns; c++) y[c] = load_y(s, c, i, f16);
+            for (int c = 0; c < columns; c++) y[c] = load_y(s, c, i, kv);
             CRIA_UNROLL
             for (int r = 0; r < rows; r++) {
                 const __m256 x = load_x(s, r, i);
                 CRIA_UNROLL
-                for (int c = 0; c < columns; c++) acc[r][c] = _mm256_fmadd_ps(x, y[c], acc[r][c]);
+                for (int c = 0; c < columns; c++) acc[r][c] = multiply_add(x, y[c], acc[r][c], kv);
             }
         } else {
             __m256 x[MAX_ROWS];
@@ -56,33 +75,51 @@ CRIA_INLINE void products(__m256 (*acc)[MAX_COLUMNS], const struct operands *s, 
             for (int r = 0; r < rows; r++) x[r] = load_x(s, r, i);
             CRIA_UNROLL
             for (int c = 0; c < columns; c++) {
-                const __m256 y = load_y(s, c, i, f16);
+                const __m256 y = load_y(s, c, i, kv);
                 CRIA_UNROLL
-                for (int r = 0; r < rows; r++) acc[r][c] = _mm256_fmadd_ps(x[r], y, acc[r][c]);
+                for (int r = 0; r < rows; r++) acc[r][c] = multiply_add(x[r], y, acc[r][c], kv);
             }
         }
     }
 }
 
-/* w[r] = scores of all positions below most, in whole passes of columns. */
+CRIA_INLINE void clear(__m256 (*acc)[MAX_COLUMNS], int rows, int columns) {
+    CRIA_UNROLL
+    for (int r = 0; r < rows; r++) {
+        CRIA_UNROLL
+        for (int c = 0; c < columns; c++) acc[r][c] = _mm256_setzero_ps();
+    }
+}
+
+/* The scales behind the integers of an I8 array. */
+static inline const float *scales(const void *array, size_t e) {
+    return (const float *)(const void *)((const char *)array + CRIA_KV_BLOCK * e);
+}
+
+/* w[r] = scores of all positions below most, in whole passes of columns, at least 16 positions. */
 CRIA_INLINE void scores(const cria_attend *a, uint32_t row, uint32_t most, float (*w)[CRIA_KV_BLOCK],
-                        int rows, bool f16) {
-    const int columns = columns_for(rows);
-    const size_t e = a->e, block = e * 16;
-    struct operands s = {a->q + row * a->ldq, a->ldq, a->k, 16, block};
+                        int rows, int kv) {
+    const int columns = columns_for(rows, kv);
+    const size_t e = a->e, sixteen = kv == I8 ? 16 * e : 16 * e * lane_bytes(kv);
+    struct operands s = {.step = 2 * column_bytes(kv), .two = sixteen};
+    s.x = kv == I8 ? (const char *)(a->qi + row * a->ldq) : (const char *)(a->q + row * a->ldq);
+    s.ldx = a->ldq * (kv == I8 ? sizeof *a->qi : sizeof *a->q);
     for (uint32_t p = 0; p < most; p += 8 * (uint32_t)columns) {
-        s.y = (const char *)a->k + p / 16 * block * (f16 ? 2 : 4);
+        s.y = (const char *)a->k + p / 16 * sixteen;
         __m256 acc[MAX_ROWS][MAX_COLUMNS];
+        clear(acc, rows, columns);
+        products(acc, &s, 0, kv == I8 ? e / 2 : e, rows, columns, kv);
         CRIA_UNROLL
         for (int r = 0; r < rows; r++) {
             CRIA_UNROLL
-            for (int c = 0; c < columns; c++) acc[r][c] = _mm256_setzero_ps();
-        }
-        products(acc, &s, 0, e, rows, columns, f16);
-        CRIA_UNROLL
-        for (int r = 0; r < rows; r++) {
-            CRIA_UNROLL
-            for (int c = 0; c < columns; c++) _mm256_storeu_ps(w[r] + p + 8 * c, acc[r][c]);
+            for (int c = 0; c < columns; c++) {
+                if (kv == I8) {
+                    const __m256 d = _mm256_mul_ps(_mm256_broadcast_ss(a->qd + row + r),
+                                                   _mm256_loadu_ps(scales(a->k, e) + p + 8 * c));
+                    acc[r][c] = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_castps_si256(acc[r][c])), d);
+                }
+                _mm256_storeu_ps(w[r] + p + 8 * c, acc[r][c]);
+            }
         }
     }
 }
@@ -93,135 +130,213 @@ static inline float max_of_lanes(__m256 v) {
     return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
 
-/* One row's scores into weights; m and l. Lanes from n on become −inf, so their weights are 0. */
-static void softmax(float *w, uint32_t n, float *c, float *m, float *l) {
-    const uint32_t columns = (n + 7) / 8;
-    const __m256 lowest = _mm256_set1_ps(-INFINITY);
-    __m256 top = _mm256_set1_ps(*m);
-    float *last = w + 8 * (columns - 1);
-    _mm256_storeu_ps(last, _mm256_blendv_ps(lowest, _mm256_loadu_ps(last),
-                                            _mm256_castsi256_ps(avx2_mask(n - 8 * (columns - 1)))));
-    for (uint32_t i = 0; i < columns; i++) top = _mm256_max_ps(top, _mm256_loadu_ps(w + 8 * i));
-    const float max = max_of_lanes(top) + 0.0f;
-    const __m256 vmax = _mm256_set1_ps(max);
-    __m256 sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-    for (uint32_t i = 0; i < columns; i++) {
-        const __m256 e = avx2_exp(_mm256_sub_ps(_mm256_loadu_ps(w + 8 * i), vmax));
-        sum[i % 2] = _mm256_add_ps(sum[i % 2], e);
-        _mm256_storeu_ps(w + 8 * i, e);
-    }
-    *c = _mm256_cvtss_f32(avx2_exp(_mm256_sub_ps(_mm256_set1_ps(*m), vmax)));
-    *l = fmaf(*l, *c, avx2_tree(sum[0], sum[1]));
-    *m = max;
+/* All ones in the lanes of positions p..p+7 that are below n. */
+static inline __m256 below(uint32_t n, uint32_t p) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)n - (int)p), lane));
 }
 
-/* What one pass over the values does: o = o·c, then positions [from, to), for as many rows as w, c and o
+/* The new maximum of a row with n scores. Lanes from n on become −inf, up to a multiple of 16. */
+static inline float maximum(float *w, uint32_t n, float m) {
+    const __m256 lowest = _mm256_set1_ps(-INFINITY);
+    const uint32_t last = (n - 1) / 16 * 16;
+    __m256 top[2] = {_mm256_set1_ps(m), _mm256_set1_ps(m)};
+    for (uint32_t p = last; p < last + 16; p += 8)
+        _mm256_storeu_ps(w + p, _mm256_blendv_ps(lowest, _mm256_loadu_ps(w + p), below(n, p)));
+    for (uint32_t p = 0; p < n; p += 16) {
+        top[0] = _mm256_max_ps(top[0], _mm256_loadu_ps(w + p));
+        top[1] = _mm256_max_ps(top[1], _mm256_loadu_ps(w + p + 8));
+    }
+    return max_of_lanes(_mm256_max_ps(top[0], top[1])) + 0.0f;
+}
+
+/* A row's scores become weights; returns their sum. */
+static inline float weights(float *w, uint32_t n, float max) {
+    const __m256 vmax = _mm256_set1_ps(max);
+    __m256 sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    for (uint32_t p = 0; p < n; p += 16) {
+        const __m256 w0 = avx2_exp(_mm256_sub_ps(_mm256_loadu_ps(w + p), vmax));
+        const __m256 w1 = avx2_exp(_mm256_sub_ps(_mm256_loadu_ps(w + p + 8), vmax));
+        sum[0] = _mm256_add_ps(sum[0], w0);
+        sum[1] = _mm256_add_ps(sum[1], w1);
+        _mm256_storeu_ps(w + p, w0);
+        _mm256_storeu_ps(w + p + 8, w1);
+    }
+    return avx2_tree(sum[0], sum[1]);
+}
+
+/* A row's weights times the scales of the values become int16, 0 from n on, in the same place; returns their
+ * scale. */
+static inline float whole_weights(float *w, uint32_t n, const float *vd) {
+    __m256i top = _mm256_setzero_si256();
+    for (uint32_t p = 0; p < n; p += 8) {
+        const __m256 x = _mm256_mul_ps(_mm256_loadu_ps(w + p), _mm256_loadu_ps(vd + p));
+        const __m256 seen = _mm256_and_ps(x, below(n, p));
+        top = _mm256_max_epi32(top, avx2_magnitude(seen));
+        _mm256_storeu_ps(w + p, seen);
+    }
+    const struct avx2_unit u = avx2_unit(top, CRIA_ATTEND_MAX);
+    const __m256 inv = _mm256_set1_ps(u.inv);
+    __m256i *out = (__m256i *)(void *)w;
+    uint32_t p = 0;
+    for (; p < n; p += 16) {
+        const __m256i w0 = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(w + p), inv));
+        const __m256i w1 = p + 8 < n ? _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(w + p + 8), inv))
+                                     : _mm256_setzero_si256();
+        _mm256_storeu_si256(out + p / 16, _mm256_permute4x64_epi64(_mm256_packs_epi32(w0, w1), 0xd8));
+    }
+    for (; p < CRIA_KV_BLOCK; p += 16) _mm256_storeu_si256(out + p / 16, _mm256_setzero_si256());
+    return u.d;
+}
+
+/* What one pass over the values does: o = o·c, then positions [from, to), for as many rows as w, c, d and o
  * have. */
 struct pass {
-    const void *v;
+    const char *v;
     size_t e;
-    const float *w; /* [rows][CRIA_KV_BLOCK] */
-    const float *c;
+    const char *w; /* [rows][CRIA_KV_BLOCK] floats; I8: int16 at the start of each */
+    const float *c, *d;
     size_t from, to;
     float *o;
     size_t ldo;
 };
 
 /* 8·columns dimensions from i on. */
-CRIA_INLINE void mix(const struct pass *s, size_t i, int rows, int columns, bool f16) {
-    const struct operands operands = {s->w, CRIA_KV_BLOCK, (const char *)s->v + i * (f16 ? 2 : 4), s->e, 16};
+CRIA_INLINE void mix(const struct pass *s, size_t i, int rows, int columns, int kv) {
+    const struct operands operands = {s->w, CRIA_KV_BLOCK * 4, s->v + i * lane_bytes(kv), s->e * lane_bytes(kv),
+                                      2 * column_bytes(kv)};
     __m256 acc[MAX_ROWS][MAX_COLUMNS];
-    CRIA_UNROLL
-    for (int r = 0; r < rows; r++) {
-        const __m256 c = _mm256_broadcast_ss(s->c + r);
+    float *o = s->o + i;
+    if (kv == I8) {
+        clear(acc, rows, columns);
+        products(acc, &operands, 0, (s->to + 1) / 2, rows, columns, kv);
+    } else {
         CRIA_UNROLL
-        for (int j = 0; j < columns; j++)
-            acc[r][j] = _mm256_mul_ps(_mm256_loadu_ps(s->o + (size_t)r * s->ldo + i + 8 * (size_t)j), c);
+        for (int r = 0; r < rows; r++) {
+            const __m256 c = _mm256_broadcast_ss(s->c + r);
+            CRIA_UNROLL
+            for (int j = 0; j < columns; j++)
+                acc[r][j] = _mm256_mul_ps(_mm256_loadu_ps(o + (size_t)r * s->ldo + 8 * (size_t)j), c);
+        }
+        products(acc, &operands, s->from, s->to, rows, columns, kv);
     }
-    products(acc, &operands, s->from, s->to, rows, columns, f16);
     CRIA_UNROLL
     for (int r = 0; r < rows; r++) {
         CRIA_UNROLL
-        for (int j = 0; j < columns; j++)
-            _mm256_storeu_ps(s->o + (size_t)r * s->ldo + i + 8 * (size_t)j, acc[r][j]);
+        for (int j = 0; j < columns; j++) {
+            float *out = o + (size_t)r * s->ldo + 8 * (size_t)j;
+            if (kv == I8)
+                acc[r][j] =
+                    _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_castps_si256(acc[r][j])),
+                                    _mm256_broadcast_ss(s->d + r),
+                                    _mm256_mul_ps(_mm256_loadu_ps(out), _mm256_broadcast_ss(s->c + r)));
+            _mm256_storeu_ps(out, acc[r][j]);
+        }
     }
 }
 
-/* The last dims < 8 dimensions, from i on, of one row. Heads are multiples of 8 wide in all known models:
+/* The last dimensions, fewer than 8, from i on, of one row. Heads are multiples of 8 wide in all known models:
  * this is right, not fast. */
-static void mix_tail(const struct pass *s, size_t i, size_t dims, size_t row, bool f16) {
+static void mix_tail(const struct pass *s, size_t i, size_t row, int kv) {
+    const size_t dims = s->e - i;
     const __m256i tail = avx2_mask(dims);
     float *o = s->o + row * s->ldo + i;
     __m256 acc = _mm256_mul_ps(_mm256_maskload_ps(o, tail), _mm256_broadcast_ss(s->c + row));
-    for (size_t p = s->from; p < s->to; p++) {
-        float v[8] = {0};
-        uint16_t h[8] = {0};
-        if (f16)
-            memcpy(h, (const uint16_t *)s->v + p * s->e + i, dims * sizeof *h);
+    __m256i sum = _mm256_setzero_si256();
+    const size_t from = kv == I8 ? 0 : s->from, to = kv == I8 ? (s->to + 1) / 2 : s->to;
+    for (size_t p = from; p < to; p++) {
+        float last[8] = {0};
+        memcpy(last, s->v + (p * s->e + i) * lane_bytes(kv), dims * lane_bytes(kv));
+        const struct operands one = {s->w + row * CRIA_KV_BLOCK * 4, 0, (const char *)last, 0, 0};
+        if (kv == I8)
+            sum = _mm256_castps_si256(
+                multiply_add(load_x(&one, 0, p), load_y(&one, 0, 0, kv), _mm256_castsi256_ps(sum), kv));
         else
-            memcpy(v, (const float *)s->v + p * s->e + i, dims * sizeof *v);
-        acc = _mm256_fmadd_ps(_mm256_broadcast_ss(s->w + row * CRIA_KV_BLOCK + p),
-                              f16 ? load8(h, 0, true) : load8(v, 0, false), acc);
+            acc = multiply_add(load_x(&one, 0, p), load_y(&one, 0, 0, kv), acc, kv);
     }
+    if (kv == I8) acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_broadcast_ss(s->d + row), acc);
     _mm256_maskstore_ps(o, tail, acc);
 }
 
-CRIA_INLINE void values(const struct pass *s, int rows, bool f16) {
-    const int columns = columns_for(rows);
+CRIA_INLINE void values(const struct pass *s, int rows, int kv) {
+    const int columns = columns_for(rows, kv);
     const size_t e = s->e, step = 8 * (size_t)columns;
     size_t i = 0;
-    for (; i + step <= e; i += step) mix(s, i, rows, columns, f16);
-    for (; i + 8 <= e; i += 8) mix(s, i, rows, 1, f16);
-    for (size_t r = 0; i < e && r < (size_t)rows; r++) mix_tail(s, i, e - i, r, f16);
+    for (; i + step <= e; i += step) mix(s, i, rows, columns, kv);
+    for (; i + 8 <= e; i += 8) mix(s, i, rows, 1, kv);
+    for (size_t r = 0; i < e && r < (size_t)rows; r++) mix_tail(s, i, r, kv);
 }
 
-static void values_f16(const struct pass *s) { values(s, 1, true); }
-static void values_f32(const struct pass *s) { values(s, 1, false); }
+static void values_f16(const struct pass *s) { values(s, 1, F16); }
+static void values_f32(const struct pass *s) { values(s, 1, F32); }
 
-/* Rows of a tile see different numbers of positions where the mask is causal: together as far as all see,
- * then each. */
-CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, bool f16) {
+/* Every row sees something. Where the mask is causal they see different numbers of positions: floats go together
+ * as far as all see, then each; integers all the way, with weights of 0. */
+CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, int kv) {
     static const float one = 1.0f;
-    float w[MAX_ROWS][CRIA_KV_BLOCK], c[MAX_ROWS];
+    float w[MAX_ROWS][CRIA_KV_BLOCK], max[MAX_ROWS], c[MAX_ROWS], d[MAX_ROWS];
     uint32_t least = CRIA_KV_BLOCK, most = 0;
     for (int r = 0; r < rows; r++) {
         const uint32_t n = a->visible[row + (uint32_t)r];
         if (n < least) least = n;
         if (n > most) most = n;
     }
-    scores(a, row, most, w, rows, f16);
-    for (uint32_t r = 0; r < (uint32_t)rows; r++)
-        if (a->visible[row + r]) softmax(w[r], a->visible[row + r], &c[r], &a->m[row + r], &a->l[row + r]);
-    struct pass s = {a->v, a->e, w[0], c, 0, least, a->o + row * a->ldo, a->ldo};
-    if (least > 0) values(&s, rows, f16);
-    if (least == most) return;
+    scores(a, row, most, w, rows, kv);
+    for (int r = 0; r < rows; r++)
+        max[r] = maximum(w[r], a->visible[row + (uint32_t)r], a->m[row + (uint32_t)r]);
+    for (int r = 0; r < rows; r++) {
+        const uint32_t at = row + (uint32_t)r, n = a->visible[at];
+        const float sum = weights(w[r], n, max[r]);
+        if (kv == I8) d[r] = whole_weights(w[r], n, scales(a->v, a->e));
+        c[r] = _mm256_cvtss_f32(avx2_exp(_mm256_set1_ps(a->m[at] - max[r])));
+        a->l[at] = fmaf(a->l[at], c[r], sum);
+        a->m[at] = max[r];
+    }
+    struct pass s = {a->v, a->e, (const char *)w, c, d, 0, kv == I8 ? most : least, a->o + row * a->ldo, a->ldo};
+    values(&s, rows, kv);
+    if (kv == I8 || least == most) return;
     s.from = least;
+    s.c = &one;
     for (uint32_t r = 0; r < (uint32_t)rows; r++) {
         s.to = a->visible[row + r];
-        s.w = w[r];
-        s.c = least > 0 ? &one : &c[r];
+        s.w = (const char *)w[r];
         s.o = a->o + (row + r) * a->ldo;
-        if (s.to > s.from) (f16 ? values_f16 : values_f32)(&s);
+        if (s.to > s.from) (kv == F16 ? values_f16 : values_f32)(&s);
     }
 }
 
 /* Functions of their own, not cases of a switch: there compilers merge what should stay constant. */
 #define TILES(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #define TILE(rows)                                                                                           \
-    static void tile_f32_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, false); }    \
-    static void tile_f16_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, true); }
+    static void tile_f16_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, F16); }      \
+    static void tile_f32_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, F32); }
+#define TILES_I8(X) X(1) X(2) X(3) X(4)
+#define TILE_OF_I8(rows)                                                                                     \
+    static void tile_i8_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, I8); }
 TILES(TILE)
-#define TILE_F32(rows) tile_f32_##rows,
+TILES_I8(TILE_OF_I8)
 #define TILE_F16(rows) tile_f16_##rows,
-static void (*const tiles[2][MAX_ROWS])(const cria_attend *, uint32_t) = {{TILES(TILE_F32)},
-                                                                          {TILES(TILE_F16)}};
+#define TILE_F32(rows) tile_f32_##rows,
+#define TILE_I8(rows) tile_i8_##rows,
+static void (*const tiles[3][MAX_ROWS])(const cria_attend *, uint32_t) = {
+    [F16] = {TILES(TILE_F16)}, [F32] = {TILES(TILE_F32)}, [I8] = {TILES_I8(TILE_I8)}};
+
+/* How many of the n rows from `row` on see something, before one that does not. */
+static uint32_t seeing(const cria_attend *a, uint32_t row, uint32_t n) {
+    uint32_t i = 0;
+    while (i < n && a->visible[row + i] > 0) i++;
+    return i;
+}
 
 /* Tiles as even as can be: 7 queries are 4 and 3. */
 void cria_attend_avx2(const cria_attend *a) {
-    uint32_t row = 0;
-    for (uint32_t left = (a->n_q + MAX_ROWS - 1) / MAX_ROWS; left > 0; left--) {
-        const uint32_t rows = (a->n_q - row + left - 1) / left;
-        tiles[a->kv == CRIA_KV_ELEM_F16][rows - 1](a, row);
-        row += rows;
+    const uint32_t most = most_rows((int)a->kv);
+    for (uint32_t row = 0; row < a->n_q; row++) {
+        const uint32_t end = row + seeing(a, row, a->n_q - row);
+        for (uint32_t left = (end - row + most - 1) / most; left > 0; left--) {
+            const uint32_t rows = (end - row + left - 1) / left;
+            tiles[a->kv][rows - 1](a, row);
+            row += rows;
+        }
     }
 }

@@ -22,6 +22,29 @@ static inline float avx2_tree(__m256 a, __m256 b) {
     return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
 }
 
+/* A unit (struct cria_act) whose largest magnitude, as bits, is among the lanes of top: x·inv rounded gives the
+ * integers, except that all are 0 where d is NaN. */
+struct avx2_unit {
+    float inv, d;
+};
+static inline struct avx2_unit avx2_unit(__m256i top, float max) {
+    __m128i m = _mm_max_epi32(_mm256_castsi256_si128(top), _mm256_extracti128_si256(top, 1));
+    m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
+    m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1));
+    const float t = _mm_cvtss_f32(_mm_castsi128_ps(m));
+    struct avx2_unit u = {0.0f, __builtin_nanf("")};
+    if (_mm_cvtsi128_si32(m) >= 0x7f800000) return u;
+    u.d = 0.0f;
+    if (t < 0x1p-112f) return u; /* CRIA_QUANTIZE_MIN */
+    u.inv = max / t;
+    u.d = t / max;
+    return u;
+}
+
+static inline __m256i avx2_magnitude(__m256 x) {
+    return _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fffffff));
+}
+
 /* cria_expf (poly.h) */
 static inline __m256 avx2_exp(__m256 x) {
     const __m256 over = _mm256_cmp_ps(x, _mm256_set1_ps(CRIA_EXP_HI), _CMP_NLE_UQ);

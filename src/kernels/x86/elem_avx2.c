@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Element-wise kernels, rmsnorm, rope and kv_store for AVX2. The ends of rows go through masked loads and
+/* Element-wise kernels, rmsnorm and rope for AVX2. The ends of rows go through masked loads and
  * stores. */
-#include "base/half.h"
 #include "kernels/x86/avx2.h"
 #include "kernels/x86/kernels_x86.h"
 #include <math.h>
@@ -93,32 +92,4 @@ void cria_rope_avx2(float *x, uint32_t n_heads, uint32_t e, const float *cos, co
                     bool traditional) {
     for (uint32_t h = 0; h < n_heads; h++)
         (traditional ? rope_pairs : rope_halves)(x + (size_t)h * e, e / 2, cos, sin);
-}
-
-static void kv_store_f16(uint16_t *k_out, uint16_t *v_out, uint32_t e, const float *k, const float *v) {
-    uint32_t i = 0;
-    for (; i + 8 <= e; i += 8) {
-        uint16_t column[8];
-        _mm_storeu_si128((__m128i *)column,
-                         _mm256_cvtps_ph(_mm256_loadu_ps(k + i), _MM_FROUND_TO_NEAREST_INT));
-        _mm_storeu_si128((__m128i *)(v_out + i),
-                         _mm256_cvtps_ph(_mm256_loadu_ps(v + i), _MM_FROUND_TO_NEAREST_INT));
-        for (uint32_t j = 0; j < 8; j++) k_out[(size_t)(i + j) * 16] = column[j];
-    }
-    for (; i < e; i++) {
-        k_out[(size_t)i * 16] = cria_f32_to_f16(k[i]);
-        v_out[i] = cria_f32_to_f16(v[i]);
-    }
-}
-
-void cria_kv_store_avx2(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
-                        const float *k, const float *v) {
-    const size_t k0 = (size_t)(p / 16) * e * 16 + p % 16, v0 = (size_t)p * e;
-    if (kv == CRIA_KV_ELEM_F16) {
-        kv_store_f16((uint16_t *)k_block + k0, (uint16_t *)v_block + v0, e, k, v);
-        return;
-    }
-    float *k_out = (float *)k_block + k0;
-    for (uint32_t i = 0; i < e; i++) k_out[(size_t)i * 16] = k[i];
-    memcpy((float *)v_block + v0, v, e * sizeof *v);
 }

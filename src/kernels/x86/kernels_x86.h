@@ -19,6 +19,7 @@ void cria_rope_avx2(float *x, uint32_t n_heads, uint32_t e, const float *cos, co
 void cria_scale_avx2(float *y, const float *x, float a, size_t n);
 void cria_kv_store_avx2(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
                         const float *k, const float *v);
+void cria_quantize_query_avx2(int16_t *a, float *d, const float *x, size_t n);
 void cria_attend_avx2(const cria_attend *a);
 uint64_t cria_probe_f32_avx2(uint32_t n);
 uint64_t cria_probe_int8_avx2(uint32_t n);

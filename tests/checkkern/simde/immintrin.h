@@ -89,11 +89,20 @@ static inline __m512i extra_srli_epi16(__m512i a, unsigned n) {
     return simde_mm512_loadu_si512(v);
 }
 
+static inline __m256i extra_cvtepi32_epi16(__m512i a) {
+    int32_t v[16];
+    int16_t w[16];
+    simde_mm512_storeu_si512(v, a);
+    for (int i = 0; i < 16; i++) w[i] = (int16_t)v[i];
+    return _mm256_loadu_si256((const __m256i *)(const void *)w);
+}
+
 /* Without optimization compilers have some of them as macros. */
 #undef _mm512_cvtepu8_epi32
 #undef _mm512_cvtepu16_epi32
 #undef _mm512_cvtepi32_ps
 #undef _mm512_maskz_loadu_ps
+#undef _mm512_cvtepi32_epi16
 #undef _mm512_mask_storeu_ps
 #undef _mm256_maskz_loadu_epi16
 #undef _mm512_cvtph_ps
@@ -104,6 +113,7 @@ static inline __m512i extra_srli_epi16(__m512i a, unsigned n) {
 #define _mm512_cvtepu8_epi32(a) extra_cvtepu8_epi32(a)
 #define _mm512_cvtepu16_epi32(a) extra_cvtepu16_epi32(a)
 #define _mm512_cvtepi32_ps(a) extra_cvtepi32_ps(a)
+#define _mm512_cvtepi32_epi16(a) extra_cvtepi32_epi16(a)
 #define _mm512_maskz_loadu_ps(k, p) extra_maskz_loadu_ps(k, p)
 #define _mm512_mask_storeu_ps(p, k, a) extra_mask_storeu_ps(p, k, a)
 #define _mm256_maskz_loadu_epi16(k, p) extra_maskz_loadu_epi16(k, p)

@@ -16,6 +16,7 @@ const struct cria_kernels check_avx512_simde = {
     .rope = cria_rope_avx512,
     .scale = cria_scale_avx512,
     .kv_store = cria_kv_store_avx2,
+    .quantize_query = cria_quantize_query_avx2,
     .attend = cria_attend_avx512,
     .probe_f32 = cria_probe_f32_avx512,
     .probe_int8 = cria_probe_int8_avx512,

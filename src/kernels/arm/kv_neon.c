@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kv_store and quantize_query for NEON. Where neighbours in memory belong to other positions, which other
+ * threads may be storing, elements are stored one by one. */
+#include "base/half.h"
+#include "kernels/arm/kernels_arm.h"
+#include "kernels/arm/neon.h"
+#include <math.h>
+#include <string.h>
+
+static void store_f16(uint16_t *k_out, uint16_t *v_out, uint32_t e, const float *k, const float *v) {
+    uint32_t i = 0;
+    for (; i + 4 <= e; i += 4) {
+        uint16_t column[4];
+        vst1_u16(column, vreinterpret_u16_f16(vcvt_f16_f32(vld1q_f32(k + i))));
+        vst1_u16(v_out + i, vreinterpret_u16_f16(vcvt_f16_f32(vld1q_f32(v + i))));
+        for (uint32_t j = 0; j < 4; j++) k_out[(size_t)(i + j) * 16] = column[j];
+    }
+    for (; i < e; i++) {
+        k_out[(size_t)i * 16] = cria_f32_to_f16(k[i]);
+        v_out[i] = cria_f32_to_f16(v[i]);
+    }
+}
+
+static void store_f32(float *k_out, float *v_out, uint32_t e, const float *k, const float *v) {
+    for (uint32_t i = 0; i < e; i++) k_out[(size_t)i * 16] = k[i];
+    memcpy(v_out, v, e * sizeof *v);
+}
+
+/* y = x rotated (kernels.h); returns H. */
+static uint32_t rotate(float *y, const float *x, uint32_t n) {
+    const uint32_t h = n & (0u - n);
+    memcpy(y, x, n * sizeof *y);
+    for (uint32_t s = h / 2; s >= 4; s /= 2) {
+        for (uint32_t i = 0; i < n; i += 2 * s) {
+            for (uint32_t j = i; j < i + s; j += 4) {
+                const float32x4_t a = vld1q_f32(y + j), b = vld1q_f32(y + j + s);
+                vst1q_f32(y + j, vaddq_f32(a, b));
+                vst1q_f32(y + j + s, vsubq_f32(a, b));
+            }
+        }
+    }
+    for (uint32_t s = h >= 4 ? 2 : h / 2; s > 0; s /= 2) {
+        for (uint32_t i = 0; i < n; i++) {
+            if (i & s) continue;
+            const float a = y[i], b = y[i + s];
+            y[i] = a + b;
+            y[i + s] = a - b;
+        }
+    }
+    return h;
+}
+
+/* x[0..4), or n < 4 of them and zeros. */
+static inline float32x4_t load(const float *x, size_t n) {
+    if (n >= 4) return vld1q_f32(x);
+    float last[4] = {0};
+    memcpy(last, x, n * sizeof *x);
+    return vld1q_f32(last);
+}
+
+static struct neon_unit unit_of(const float *x, size_t n, float max) {
+    uint32x4_t top = vdupq_n_u32(0);
+    for (size_t i = 0; i < n; i += 4) top = vmaxq_u32(top, neon_magnitude(load(x + i, n - i)));
+    return neon_unit(top, max);
+}
+
+static inline int16x4_t integers(float32x4_t x, const struct neon_unit *u) {
+    if (isnan(u->d)) return vdup_n_s16(0);
+    return vmovn_s32(vcvtnq_s32_f32(vmulq_f32(x, vdupq_n_f32(u->inv)))); /* nearest, ties to even */
+}
+
+/* The integers of x[0..n) as int8, pair by pair: number i at out + i/2·pair + i%2·one. */
+static float store_i8(int8_t *out, size_t pair, size_t one, const float *x, uint32_t n) {
+    const struct neon_unit u = unit_of(x, n, 127.0f);
+    for (uint32_t i = 0; i < n; i += 4) {
+        int16_t a[4];
+        vst1_s16(a, integers(load(x + i, n - i), &u));
+        for (uint32_t j = 0; j < 4 && i + j < n; j += 2) {
+            out[(i + j) / 2 * pair] = (int8_t)a[j];
+            out[(i + j) / 2 * pair + one] = (int8_t)a[j + 1];
+        }
+    }
+    return u.d;
+}
+
+void cria_kv_store_neon(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
+                        const float *k, const float *v) {
+    const size_t k0 = (size_t)(p / 16) * e * 16 + p % 16, v0 = (size_t)p * e;
+    if (kv == CRIA_KV_ELEM_F16) {
+        store_f16((uint16_t *)k_block + k0, (uint16_t *)v_block + v0, e, k, v);
+    } else if (kv == CRIA_KV_ELEM_F32) {
+        store_f32((float *)k_block + k0, (float *)v_block + v0, e, k, v);
+    } else {
+        float rotated[1024];
+        rotate(rotated, k, e);
+        int8_t *k8 = k_block, *v8 = v_block;
+        float *kd = (float *)(void *)(k8 + (size_t)CRIA_KV_BLOCK * e),
+              *vd = (float *)(void *)(v8 + (size_t)CRIA_KV_BLOCK * e);
+        kd[p] = store_i8(k8 + (size_t)(p / 16) * e * 16 + p % 16 * 2, 32, 1, rotated, e);
+        vd[p] = store_i8(v8 + (size_t)(p / 2) * e * 2 + p % 2, 4, 2, v, e);
+    }
+}
+
+void cria_quantize_query_neon(int16_t *a, float *d, const float *x, size_t n) {
+    float rotated[1024];
+    const uint32_t h = rotate(rotated, x, (uint32_t)n);
+    const struct neon_unit u = unit_of(rotated, n, CRIA_ATTEND_MAX);
+    for (size_t i = 0; i < n; i += 4) {
+        int16_t w[4];
+        vst1_s16(w, integers(load(rotated + i, n - i), &u));
+        memcpy(a + i, w, (n - i < 4 ? n - i : 4) * sizeof *a);
+    }
+    *d = u.d * (1.0f / (float)h);
+}
