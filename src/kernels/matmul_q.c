@@ -1,16 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The loops around the tiles of the quantized product (matmul_q.h). */
+#include <string.h>
+
 #include "kernels/matmul_q.h"
 
-enum { WORD_TOKENS = 4, CHUNKS = CRIA_PIECE / CRIA_CHUNK };
+enum {
+    /* Columns taken at once at most: for many tokens as many as let the levels of a row block and the
+     * activations of a tile share the first cache; for few, the codes are read once, best in long runs. */
+    PIECE_MANY = 1024,
+    PIECE_FEW = 4096,
+    FEW_TOKENS = 4,
+    BATCH_BYTES = 192 << 10, /* activations laid out at once: a part of the second cache */
+    BATCH_TOKENS = 192,      /* at most; a multiple of tiles of 4 and 6 */
+    UNITS = 2 * BATCH_TOKENS * PIECE_MANY / CRIA_CHUNK, /* groups of 16 have two units to a chunk */
+    BLOCKS = 2
+};
+_Static_assert(FEW_TOKENS * PIECE_FEW <= BATCH_TOKENS * PIECE_MANY, "few tokens need no more room than many");
 
 /* What a worker keeps in its scratch memory. */
 struct scratch {
-    int16_t pairs[WORD_TOKENS][CRIA_PIECE];
-    int32_t half_sums[CRIA_TILE_TOKENS][2 * CHUNKS];
-    /* Per row block of a panel: scales, biases, levels as bytes. A block of a whole piece in groups of 16
-     * takes 80 KiB, one in affine groups of 32, 80 KiB too, one in affine groups of 16 96 KiB. */
-    uint8_t blocks[384u << 10];
+    _Alignas(64) int8_t q[BATCH_BYTES];
+    _Alignas(64) float d[UNITS / 2];
+    _Alignas(64) float u[UNITS];
+    _Alignas(64) int32_t start[UNITS];
+    /* Per row block of a tile: scales, biases, levels as bytes. Most: PIECE_FEW columns, affine, in groups of 16. */
+    _Alignas(64) uint8_t blocks[BLOCKS][PIECE_FEW * (2 * sizeof(float) + CRIA_ROWS)];
 };
 _Static_assert(sizeof(struct scratch) <= CRIA_MATMUL_SCRATCH, "the scratch memory is too small");
 
@@ -23,93 +37,111 @@ struct job {
     float *y;
     size_t ldy;
     struct scratch *scratch;
+    uint32_t block0, block1;
     /* the piece of the columns */
-    uint32_t chunk0, n_chunks, n_groups;
-    /* a row block in scratch->blocks */
-    size_t bias_offset, codes_offset, block_bytes;
-    uint32_t panel_blocks;
+    uint32_t chunk0, n_chunks, n_groups, n_units;
+    size_t bias_offset, codes_offset; /* within one of scratch->blocks */
 };
 
-/* ---- Activations of a tile ---- */
+/* ---- Tokens ---- */
 
-static void make_pairs(const cria_act *x, uint32_t t, size_t k, uint32_t n_chunks, int16_t *pairs) {
-    const int8_t *lo = x->q + (size_t)t * x->planes * x->ldq + k;
-    const int8_t *hi = lo + x->ldq;
-    for (size_t c = 0; c < n_chunks; c++, lo += 32, hi += 32, pairs += 32) {
-        if (x->planes == 1) {
-            for (int i = 0; i < 16; i++) pairs[i] = lo[2 * i], pairs[16 + i] = lo[2 * i + 1];
-        } else {
-            for (int i = 0; i < 16; i++) {
-                pairs[i] = (int16_t)(256 * hi[2 * i] + lo[2 * i]);
-                pairs[16 + i] = (int16_t)(256 * hi[2 * i + 1] + lo[2 * i + 1]);
-            }
+/* src: one plane of n tokens, ld apart; dst [step][n][4 inputs]. */
+static void lay_out_bytes(const int8_t *src, size_t ld, uint32_t n, uint32_t n_steps, int8_t *dst) {
+    for (uint32_t t = 0; t < n; t++)
+        for (uint32_t i = 0; i < n_steps; i++) memcpy(dst + 4 * ((size_t)i * n + t), src + t * ld + 4 * i, 4);
+}
+
+/* Likewise, whole integers of one or two planes; dst [step][2][n][2]. */
+static void lay_out_words(const int8_t *src, size_t ld, uint32_t planes, uint32_t n, uint32_t n_steps,
+                          int16_t *dst) {
+    for (uint32_t t = 0; t < n; t++) {
+        const int8_t *lo = src + (size_t)t * planes * ld, *hi = lo + ld;
+        for (size_t i = 0; i < n_steps; i++) {
+            int16_t a[4];
+            for (size_t j = 0; j < 4; j++)
+                a[j] = (int16_t)(lo[4 * i + j] + (planes == 2 ? 256 * hi[4 * i + j] : 0));
+            const int16_t even[2] = {a[0], a[2]}, odd[2] = {a[1], a[3]};
+            memcpy(dst + 2 * (2 * i * n + t), even, sizeof even);
+            memcpy(dst + 2 * ((2 * i + 1) * n + t), odd, sizeof odd);
         }
     }
 }
 
-/* Sums of 16 inputs each. */
-static void make_half_sums(const cria_act *x, uint32_t t, size_t k, uint32_t n_chunks, int32_t *sums) {
-    const int8_t *lo = x->q + (size_t)t * x->planes * x->ldq + k;
-    const int8_t *hi = lo + x->ldq;
-    for (uint32_t i = 0; i < 2 * n_chunks; i++, lo += 16, hi += 16) {
-        int32_t sum = 0, high = 0;
-        for (int j = 0; j < 16; j++) sum += lo[j];
-        if (x->planes == 2)
-            for (int j = 0; j < 16; j++) high += hi[j];
-        sums[i] = sum + 256 * high;
+/* Σa of 16 inputs. */
+static int32_t half_sum(const int8_t *lo, const int8_t *hi) {
+    int32_t sum = 0, high = 0;
+    for (int i = 0; i < 16; i++) sum += lo[i];
+    for (int i = 0; hi && i < 16; i++) high += hi[i];
+    return sum + 256 * high;
+}
+
+/* start[unit][n] */
+static void lay_out_starts(const struct job *j, uint32_t t0, uint32_t n, int32_t *start) {
+    const cria_act *x = j->x;
+    const int32_t zero = j->w->spec.zero;
+    for (uint32_t t = 0; t < n; t++) {
+        const int32_t *sum = x->sum + (t0 + t) * x->ldd + j->chunk0;
+        const int8_t *lo = x->q + (size_t)(t0 + t) * x->planes * x->ldq + (size_t)j->chunk0 * CRIA_CHUNK;
+        const int8_t *hi = x->planes == 2 ? lo + x->ldq : NULL;
+        if (j->n_units == j->n_chunks)
+            for (uint32_t i = 0; i < j->n_units; i++) start[i * n + t] = -zero * sum[i];
+        else
+            for (size_t i = 0; i < j->n_units; i++)
+                start[i * n + t] = -zero * half_sum(lo + 16 * i, hi ? hi + 16 * i : NULL);
     }
 }
 
-/* Everything of a tile that depends on its tokens t0 .. t0+n−1 alone. */
-static struct cria_tile tokens_tile(const struct job *j, uint32_t t0, uint32_t n) {
+static void lay_out_floats(const float *src, size_t ld, uint32_t n, uint32_t count, float *dst) {
+    for (uint32_t t = 0; t < n; t++)
+        for (uint32_t i = 0; i < count; i++) dst[i * n + t] = src[t * ld + i];
+}
+
+/* Tokens t0 .. t0+n−1, a tile. In a batch that begins at token `batch` every token has its share of each array
+ * of the scratch memory; a single token's activations can be used where they are. */
+static void lay_out_tile(const struct job *j, uint32_t batch, uint32_t t0, uint32_t n) {
+    struct scratch *scratch = j->scratch;
     const cria_act *x = j->x;
     const cria_matrix_spec *spec = &j->w->spec;
-    const size_t k = (size_t)j->chunk0 * CRIA_CHUNK;
-    const bool halves = spec->group < CRIA_CHUNK;
-    struct cria_tile s = {.n_groups = j->n_groups,
-                          .units = halves ? 1 : spec->group / CRIA_CHUNK,
-                          .zero = spec->zero,
-                          .levels = spec->levels,
-                          .q = x->q + (size_t)t0 * x->planes * x->ldq + k,
-                          .ldq = x->ldq,
-                          .pairs = j->scratch->pairs[0],
-                          .ldp = CRIA_PIECE,
-                          .d = x->d + t0 * x->ldd + j->chunk0,
-                          .ldd = x->ldd,
-                          .sums = x->sum + t0 * x->ldd + j->chunk0,
-                          .lds = x->ldd,
-                          .ldy = j->ldy,
-                          .first = j->chunk0 == 0};
-    if (spec->affine) {
-        s.u = x->u + t0 * x->ldu + k / spec->group;
-        s.ldu = x->ldu;
-    }
-    if (halves) {
-        for (uint32_t t = 0; t < n; t++) make_half_sums(x, t0 + t, k, j->n_chunks, j->scratch->half_sums[t]);
-        s.sums = j->scratch->half_sums[0];
-        s.lds = (size_t)2 * CHUNKS;
-    }
+    const size_t at = t0 - batch, cols = (size_t)j->n_chunks * CRIA_CHUNK, k = (size_t)j->chunk0 * CRIA_CHUNK;
+    const uint32_t n_steps = j->n_chunks * (CRIA_CHUNK / 4);
+    const int8_t *src = x->q + (size_t)t0 * x->planes * x->ldq + k;
     if (j->plan.words)
-        for (uint32_t t = 0; t < n; t++) make_pairs(x, t0 + t, k, j->n_chunks, j->scratch->pairs[t]);
-    return s;
+        lay_out_words(src, x->ldq, x->planes, n, n_steps, (int16_t *)(void *)scratch->q + at * cols);
+    else if (n > 1)
+        for (uint32_t p = 0; p < x->planes; p++)
+            lay_out_bytes(src + p * x->ldq, x->planes * x->ldq, n, n_steps,
+                          scratch->q + (at * x->planes + (size_t)p * n) * cols);
+    lay_out_floats(x->d + t0 * x->ldd + j->chunk0, x->ldd, n, j->n_chunks, scratch->d + at * j->n_chunks);
+    if (spec->affine)
+        lay_out_floats(x->u + t0 * x->ldu + k / spec->group, x->ldu, n, j->n_groups,
+                       scratch->u + at * j->n_groups);
+    else
+        lay_out_starts(j, t0, n, scratch->start + at * j->n_units);
 }
 
-/* ---- Row blocks of a panel ---- */
-
-static void start_piece(struct job *j, uint32_t chunk0, uint32_t n_chunks) {
-    const cria_matrix_spec *spec = &j->w->spec;
-    j->chunk0 = chunk0;
-    j->n_chunks = n_chunks;
-    j->n_groups = n_chunks * CRIA_CHUNK / spec->group;
-    j->bias_offset = (size_t)j->n_groups * CRIA_ROWS * sizeof(float);
-    j->codes_offset = j->bias_offset * (spec->affine ? 2 : 1);
-    j->block_bytes = j->codes_offset + (j->plan.unpack ? (size_t)n_chunks * CRIA_BYTES_CHUNK : 0);
-    /* Where a tile reads packed codes and its activations need no preparing, there is nothing to share among
-     * blocks. */
-    const size_t fit = sizeof j->scratch->blocks / j->block_bytes;
-    const size_t most = j->plan.unpack || j->plan.words ? CRIA_PANEL_BLOCKS : j->plan.two ? 2 : 1;
-    j->panel_blocks = (uint32_t)(fit < most ? fit : most);
+/* The same tile, without its row blocks. */
+static struct cria_tile tokens_tile(const struct job *j, uint32_t batch, uint32_t t0, uint32_t n) {
+    const struct scratch *scratch = j->scratch;
+    const cria_act *x = j->x;
+    const size_t at = t0 - batch, cols = (size_t)j->n_chunks * CRIA_CHUNK;
+    const int8_t *in_place = x->q + (size_t)t0 * x->planes * x->ldq + (size_t)j->chunk0 * CRIA_CHUNK;
+    return (struct cria_tile){
+        .n_groups = j->n_groups,
+        .units = j->w->spec.group < CRIA_CHUNK ? 1 : j->w->spec.group / CRIA_CHUNK,
+        .levels = j->plan.unpack ? NULL : j->w->spec.levels,
+        .q = n == 1 ? in_place : scratch->q + at * x->planes * cols,
+        .plane = n == 1 ? x->ldq : n * cols,
+        .pairs = (const int16_t *)(const void *)scratch->q + at * cols,
+        .d = scratch->d + at * j->n_chunks,
+        .start = scratch->start + at * j->n_units,
+        .u = scratch->u + at * j->n_groups,
+        .y = j->y + t0 * j->ldy,
+        .ldy = j->ldy,
+        .first = j->chunk0 == 0,
+    };
 }
+
+/* ---- Row blocks ---- */
 
 static void unpack_block(const struct job *j, uint32_t block, uint8_t *dst) {
     const cria_matrix *w = j->w;
@@ -117,46 +149,67 @@ static void unpack_block(const struct job *j, uint32_t block, uint8_t *dst) {
     const uint8_t *src = w->data + block * w->block_bytes;
     const uint8_t *scales = src + (size_t)j->chunk0 * CRIA_CHUNK / s->group * (w->bias_offset / w->n_groups);
     const size_t n = (size_t)j->n_groups * CRIA_ROWS;
-    j->ops->unpack_scales(s->scale_type, scales, n, s->scale_factor, (float *)dst);
+    j->ops->unpack_scales(s->scale_type, scales, n, s->scale_factor, (float *)(void *)dst);
     if (s->affine)
         j->ops->unpack_scales(s->scale_type, scales + w->bias_offset, n, 1.0f,
-                              (float *)(dst + j->bias_offset));
+                              (float *)(void *)(dst + j->bias_offset));
     if (j->plan.unpack)
         j->ops->unpack_chunks(w, src + w->codes_offset + j->chunk0 * w->chunk_bytes, j->n_chunks,
                               dst + j->codes_offset);
 }
 
-/* Blocks b0 .. b0+n_blocks−1, unpacked, against n tokens. */
-static void panel_tiles(const struct job *j, struct cria_tile s, uint32_t b0, uint32_t n_blocks, uint32_t t0,
-                        uint32_t n) {
+/* Row blocks b .. b+take−1, unpacked, against a tile of n tokens. */
+static void multiply_tile(const struct job *j, struct cria_tile s, uint32_t b, uint32_t take, uint32_t n) {
     const cria_matrix *w = j->w;
+    const uint8_t *unpacked = j->scratch->blocks[0];
+    const uint32_t row = b * CRIA_ROWS, rows = w->spec.rows - row;
+    s.scales = (const float *)(const void *)unpacked;
+    s.biases = w->spec.affine ? (const float *)(const void *)(unpacked + j->bias_offset) : NULL;
+    s.scales_stride = sizeof j->scratch->blocks[0] / sizeof(float);
+    s.codes = j->plan.unpack ? unpacked + j->codes_offset
+                             : w->data + b * w->block_bytes + w->codes_offset + j->chunk0 * w->chunk_bytes;
+    s.codes_stride = j->plan.unpack ? sizeof j->scratch->blocks[0] : w->block_bytes;
     s.chunk_bytes = j->plan.unpack ? CRIA_BYTES_CHUNK : w->chunk_bytes;
-    s.codes_stride = j->plan.unpack ? j->block_bytes : w->block_bytes;
-    s.scales_stride = j->block_bytes / sizeof(float);
-    for (uint32_t i = 0, take; i < n_blocks; i += take) {
-        take = j->plan.two && n_blocks - i >= 2 ? 2 : 1;
-        const uint8_t *unpacked = j->scratch->blocks + i * j->block_bytes;
-        const uint32_t row = (b0 + i) * CRIA_ROWS, rows = w->spec.rows - row;
-        s.scales = (const float *)unpacked;
-        s.biases = w->spec.affine ? (const float *)(unpacked + j->bias_offset) : NULL;
-        s.codes = j->plan.unpack
-                      ? unpacked + j->codes_offset
-                      : w->data + (b0 + i) * w->block_bytes + w->codes_offset + j->chunk0 * w->chunk_bytes;
-        s.rows = rows < take * CRIA_ROWS ? rows : take * CRIA_ROWS;
-        s.y = j->y + t0 * j->ldy + row;
-        (take == 2 ? j->plan.two : j->plan.one)[n - 1](&s);
+    s.rows = rows < take * CRIA_ROWS ? rows : take * CRIA_ROWS;
+    s.y += row;
+    (take == 2 ? j->plan.two : j->plan.one)[n - 1](&s);
+}
+
+/* ---- Loops ---- */
+
+/* Where part i ends when n are cut into parts of at most `most`, as even as can be: seven tokens are a tile of
+ * three and one of four. */
+static uint32_t part_end(uint32_t n, uint32_t most, uint32_t i) {
+    return (uint32_t)((uint64_t)n * (i + 1) / ((n + most - 1) / most));
+}
+
+static void batch_product(const struct job *j, uint32_t t0, uint32_t n) {
+    for (uint32_t i = 0, t = 0, end; t < n; i++, t = end) {
+        end = part_end(n, j->plan.max_tokens, i);
+        lay_out_tile(j, t0, t0 + t, end - t);
+    }
+    for (uint32_t b = j->block0, take; b < j->block1; b += take) {
+        take = j->plan.two && j->block1 - b >= 2 ? 2 : 1;
+        for (uint32_t i = 0; i < take; i++) unpack_block(j, b + i, j->scratch->blocks[i]);
+        for (uint32_t i = 0, t = 0, end; t < n; i++, t = end) {
+            end = part_end(n, j->plan.max_tokens, i);
+            multiply_tile(j, tokens_tile(j, t0, t0 + t, end - t), b, take, end - t);
+        }
     }
 }
 
-static void piece_product(const struct job *j, uint32_t block0, uint32_t block1) {
-    for (uint32_t b0 = block0, n_blocks; b0 < block1; b0 += n_blocks) {
-        n_blocks = block1 - b0 < j->panel_blocks ? block1 - b0 : j->panel_blocks;
-        for (uint32_t i = 0; i < n_blocks; i++)
-            unpack_block(j, b0 + i, j->scratch->blocks + i * j->block_bytes);
-        for (uint32_t t0 = 0, n; t0 < j->x->n; t0 += n) {
-            n = j->x->n - t0 < j->plan.max_tokens ? j->x->n - t0 : j->plan.max_tokens;
-            panel_tiles(j, tokens_tile(j, t0, n), b0, n_blocks, t0, n);
-        }
+static void piece_product(struct job *j, uint32_t chunk0, uint32_t n_chunks) {
+    const cria_matrix_spec *spec = &j->w->spec;
+    j->chunk0 = chunk0;
+    j->n_chunks = n_chunks;
+    j->n_groups = n_chunks * CRIA_CHUNK / spec->group;
+    j->n_units = spec->group < CRIA_CHUNK ? j->n_groups : n_chunks;
+    j->bias_offset = (size_t)j->n_groups * CRIA_ROWS * sizeof(float);
+    j->codes_offset = j->bias_offset * (spec->affine ? 2 : 1);
+    const uint32_t most = BATCH_BYTES / (n_chunks * CRIA_CHUNK * (j->plan.words ? 2 : j->x->planes));
+    for (uint32_t i = 0, t = 0, end; t < j->x->n; i++, t = end) {
+        end = part_end(j->x->n, most < BATCH_TOKENS ? most : BATCH_TOKENS, i);
+        batch_product(j, t, end - t);
     }
 }
 
@@ -169,12 +222,13 @@ void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w
                     .x = x,
                     .y = y,
                     .ldy = ldy,
-                    .scratch = scratch};
+                    .scratch = scratch,
+                    .block0 = block0,
+                    .block1 = block1};
     /* Pieces of about the same size; eight chunks are whole groups of any size, and a super-block. */
-    const uint32_t n_pieces = (w->n_chunks + CHUNKS - 1) / CHUNKS;
+    const uint32_t most = (x->n <= FEW_TOKENS ? PIECE_FEW : PIECE_MANY) / CRIA_CHUNK;
+    const uint32_t n_pieces = (w->n_chunks + most - 1) / most;
     const uint32_t piece = ((w->n_chunks + n_pieces - 1) / n_pieces + 7) & ~7u;
-    for (uint32_t c = 0; c < w->n_chunks; c += piece) {
-        start_piece(&j, c, w->n_chunks - c < piece ? w->n_chunks - c : piece);
-        piece_product(&j, block0, block1);
-    }
+    for (uint32_t c = 0; c < w->n_chunks; c += piece)
+        piece_product(&j, c, w->n_chunks - c < piece ? w->n_chunks - c : piece);
 }

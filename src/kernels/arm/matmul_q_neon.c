@@ -18,8 +18,8 @@ INLINE int16x8_t broadcast_pair(const int16_t *p) {
     return vreinterpretq_s16_s32(vdupq_n_s32(v));
 }
 
-/* I_j of four rows and n tokens. steps and n are constants. */
-INLINE void dot_words(const struct cria_tile *s, const uint8_t *codes, const int16_t *pairs, int steps, int n,
+/* I_j of four rows and n tokens, from the given steps' codes and activations. steps and n are constants. */
+INLINE void dot_words(const uint8_t *codes, const int16_t *pairs, int steps, int n,
                       int32x4_t dot[]) {
     int32x4_t low[MAX_TOKENS], high[MAX_TOKENS]; /* rows 0 and 1, rows 2 and 3 */
     UNROLL for (int t = 0; t < n; t++) low[t] = high[t] = vdupq_n_s32(0);
@@ -28,8 +28,8 @@ INLINE void dot_words(const struct cria_tile *s, const uint8_t *codes, const int
         const int16x8_t even = vreinterpretq_s16_u16(vandq_u16(w, vdupq_n_u16(255)));
         const int16x8_t odd = vreinterpretq_s16_u16(vshrq_n_u16(w, 8));
         UNROLL for (int t = 0; t < n; t++) {
-            const int16_t *p = pairs + (size_t)t * s->ldp + 2 * i;
-            const int16x8_t a = broadcast_pair(p), b = broadcast_pair(p + 16);
+            const int16_t *p = pairs + 2 * (2 * i * n + t);
+            const int16x8_t a = broadcast_pair(p), b = broadcast_pair(p + 2 * n);
             low[t] = vmlal_s16(low[t], vget_low_s16(even), vget_low_s16(a));
             high[t] = vmlal_high_s16(high[t], even, a);
             low[t] = vmlal_s16(low[t], vget_low_s16(odd), vget_low_s16(b));
@@ -57,13 +57,12 @@ INLINE void tile(const struct cria_tile *s, int steps, int n) {
             const uint8_t *codes = s->codes + chunk * s->chunk_bytes + half * 256;
             UNROLL for (int i = 0; i < 4; i++) {
                 int32x4_t dot[MAX_TOKENS];
-                dot_words(s, codes + 16 * i, s->pairs + 32 * chunk + 8 * half, steps, n, dot);
+                dot_words(codes + 16 * i, s->pairs + 4 * (size_t)steps * unit * (size_t)n, steps, n, dot);
                 UNROLL for (int t = 0; t < n; t++) {
                     if (!s->biases)
-                        dot[t] =
-                            vmlsq_n_s32(dot[t], vdupq_n_s32(s->sums[(size_t)t * s->lds + unit]), s->zero);
+                        dot[t] = vaddq_s32(dot[t], vdupq_n_s32(s->start[unit * (size_t)n + (size_t)t]));
                     sum[t][i] =
-                        vfmaq_n_f32(sum[t][i], vcvtq_f32_s32(dot[t]), s->d[(size_t)t * s->ldd + chunk]);
+                        vfmaq_n_f32(sum[t][i], vcvtq_f32_s32(dot[t]), s->d[chunk * (size_t)n + (size_t)t]);
                 }
             }
         }
@@ -72,7 +71,7 @@ INLINE void tile(const struct cria_tile *s, int steps, int n) {
                 acc[t][i] = vfmaq_f32(acc[t][i], vld1q_f32(s->scales + 16 * g + 4 * i), sum[t][i]);
                 if (s->biases)
                     acc[t][i] = vfmaq_n_f32(acc[t][i], vld1q_f32(s->biases + 16 * g + 4 * i),
-                                            s->u[(size_t)t * s->ldu + g]);
+                                            s->u[g * (size_t)n + (size_t)t]);
             }
         }
     }

@@ -23,7 +23,31 @@
 
 enum { MAX_TOKENS = CRIA_TILE_TOKENS, WORD_TOKENS = 4 };
 
-/* ---- One unit: I_j of 16 rows and T tokens ---- */
+/* The sums of a tile rest in memory, those of a unit in registers. */
+typedef float tile_sums[MAX_TOKENS][CRIA_ROWS];
+struct sums {
+    _Alignas(32) tile_sums acc, group; /* y; the t of a group of several units */
+};
+
+/* What a group's t starts at: −0 + a·b is a·b rounded, whatever its sign. */
+#define ROW_OF_16(x) {x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}
+_Alignas(32) static const tile_sums minus_zeros = {ROW_OF_16(-0.0f), ROW_OF_16(-0.0f), ROW_OF_16(-0.0f),
+                                                   ROW_OF_16(-0.0f), ROW_OF_16(-0.0f), ROW_OF_16(-0.0f)};
+
+/* What is known of a matrix when a tile is compiled: branches in a unit cost a fifth of the speed. */
+enum form {
+    FORM_ANY = 0,    /* nothing: for what is rare */
+    FORM_AFFINE = 1, /* affine, groups of several units */
+    FORM_ALONE = 2,  /* a group is a unit; symmetric, or affine when both are set */
+    FORMS = 4
+};
+
+/* One unit: steps from .. from+steps−1 (constants) of a chunk. */
+struct unit {
+    size_t chunk, index, group; /* index counts units */
+    int from, steps;
+    bool first, last; /* of its group */
+};
 
 INLINE __m256i broadcast4(const void *p) {
     int32_t v;
@@ -31,208 +55,267 @@ INLINE __m256i broadcast4(const void *p) {
     return _mm256_set1_epi32(v);
 }
 
-/* Steps are taken in an order that uses a loaded vector of nibbles up before the next one. */
-INLINE int nth_step(int i, int steps) { return steps == 8 ? i % 2 * 4 + i / 2 : i; }
-
-/* dot[v][h] of n vectors q of 8-bit activations (tokens' planes) against the levels of the first `steps`
- * steps. */
-INLINE void dot_bytes(const struct cria_tile *s, const uint8_t *chunk, const int8_t *q, int bits, bool levels,
-                      int depth, int steps, int n, __m256i dot[][2]) {
-    const __m256i ones = _mm256_set1_epi16(1);
-    const __m256i table = levels ? load_levels(s->levels) : ones;
-    UNROLL for (int from = 0; from < steps; from += depth) {
-        __m256i sum[MAX_TOKENS][2];
-        UNROLL for (int i = from; i < from + depth; i++) {
-            const int step = nth_step(i, steps);
-            __m256i w[2];
-            UNROLL for (int h = 0; h < 2; h++) {
-                w[h] = step_codes(chunk, bits, h, step);
-                if (levels) w[h] = _mm256_shuffle_epi8(table, w[h]);
-            }
-            UNROLL for (int v = 0; v < n; v++) {
-                const __m256i a = broadcast4(q + (size_t)v * s->ldq + 4 * step);
-                UNROLL for (int h = 0; h < 2; h++) {
-                    const __m256i product = _mm256_maddubs_epi16(w[h], a);
-                    sum[v][h] = i == from ? product : _mm256_add_epi16(sum[v][h], product);
-                    hold(&sum[v][h]);
-                }
+/* What a unit's integer sums of token t do to the token's sums. n is the tile's number of tokens; t, n and form
+ * are constants, as are all ints and bools below that are no part of s or u. */
+INLINE void finish_token(const struct cria_tile *s, const struct unit *u, enum form form, int n, int t,
+                         const __m256i dot[2], struct sums *sums) {
+    const bool affine = form == FORM_ANY ? s->biases != NULL : form & FORM_AFFINE;
+    const bool alone = form & FORM_ALONE;
+    const __m256 d = _mm256_broadcast_ss(s->d + u->chunk * (size_t)n + t);
+    UNROLL for (int h = 0; h < 2; h++) {
+        __m256i whole = dot[h];
+        if (!affine) whole = _mm256_add_epi32(whole, broadcast4(s->start + u->index * (size_t)n + t));
+        __m256 f = _mm256_cvtepi32_ps(whole);
+        if (alone) {
+            f = _mm256_mul_ps(f, d);
+        } else {
+            const float *before = u->first ? minus_zeros[t] : sums->group[t];
+            f = _mm256_fmadd_ps(f, d, _mm256_load_ps(before + 8 * h));
+            if (!u->last) {
+                _mm256_store_ps(sums->group[t] + 8 * h, f);
+                continue;
             }
         }
-        UNROLL for (int v = 0; v < n; v++) {
-            UNROLL for (int h = 0; h < 2; h++) {
-                const __m256i part = _mm256_madd_epi16(sum[v][h], ones);
-                dot[v][h] = from == 0 ? part : _mm256_add_epi32(dot[v][h], part);
+        const float *scales = s->scales + CRIA_ROWS * u->group + 8 * h;
+        f = _mm256_fmadd_ps(_mm256_load_ps(scales), f, _mm256_load_ps(sums->acc[t] + 8 * h));
+        if (affine) {
+            const float *biases = s->biases + CRIA_ROWS * u->group + 8 * h;
+            f = _mm256_fmadd_ps(_mm256_load_ps(biases), _mm256_broadcast_ss(s->u + u->group * (size_t)n + t), f);
+        }
+        _mm256_store_ps(sums->acc[t] + 8 * h, f);
+    }
+}
+
+/* Steps are taken in an order that uses a loaded vector of nibbles up before the next one. */
+INLINE int nth_step(int i, int from, int steps) { return steps == 8 ? i % 2 * 4 + i / 2 : from + i; }
+
+/* Levels of up to `63`, 8-bit activations. A token is finished with the last step's products: that leaves the
+ * processor enough to do on both sides of a unit's end (a third faster than all tokens together at the end). */
+INLINE void unit_bytes(const struct cria_tile *s, struct unit u, int bits, bool levels, int depth, enum form form,
+                       int planes, int n, struct sums *sums) {
+    const uint8_t *codes = s->codes + u.chunk * s->chunk_bytes;
+    const int8_t *q = s->q + CRIA_CHUNK * u.chunk * (size_t)n;
+    const __m256i ones = _mm256_set1_epi16(1);
+    const __m256i table = levels ? load_levels(s->levels) : ones;
+    __m256i sum[MAX_TOKENS][2], dot[MAX_TOKENS][2]; /* of tokens' planes */
+    if (bits != 8) cria_prefetch(codes, 64 * bits * u.steps / 8);
+    UNROLL for (int i = 0; i < u.steps; i++) {
+        const int step = nth_step(i, u.from, u.steps);
+        __m256i w[2];
+        UNROLL for (int h = 0; h < 2; h++) {
+            w[h] = step_codes(codes, bits, h, step);
+            if (levels) w[h] = _mm256_shuffle_epi8(table, w[h]);
+        }
+        UNROLL for (int t = 0; t < n; t++) {
+            UNROLL for (int p = 0; p < planes; p++) {
+                const int v = t * planes + p;
+                const __m256i a = broadcast4(q + (size_t)p * s->plane + 4 * ((size_t)step * (size_t)n + (size_t)t));
+                UNROLL for (int h = 0; h < 2; h++) {
+                    const __m256i product = _mm256_maddubs_epi16(w[h], a);
+                    sum[v][h] = i % depth == 0 ? product : _mm256_add_epi16(sum[v][h], product);
+                    hold(&sum[v][h]);
+                    if (i % depth != depth - 1) continue;
+                    const __m256i part = _mm256_madd_epi16(sum[v][h], ones);
+                    dot[v][h] = i < depth ? part : _mm256_add_epi32(dot[v][h], part);
+                }
             }
+            if (i != u.steps - 1) continue;
+            if (planes == 2) {
+                UNROLL for (int h = 0; h < 2; h++) dot[2 * t][h] =
+                    _mm256_add_epi32(dot[2 * t][h], _mm256_slli_epi32(dot[2 * t + 1][h], 8));
+            }
+            finish_token(s, &u, form, n, t, dot[planes * t], sums);
         }
     }
 }
 
-/* The same with levels up to 255 and 16-bit activations, as pairs. */
-INLINE void dot_words(const struct cria_tile *s, const uint8_t *chunk, const int16_t *pairs, int steps, int n,
-                      __m256i dot[][2]) {
-    UNROLL for (int i = 0; i < steps; i++) {
+/* Levels of up to 255, 16-bit activations. */
+INLINE void unit_words(const struct cria_tile *s, struct unit u, enum form form, int n, struct sums *sums) {
+    const uint8_t *codes = s->codes + u.chunk * s->chunk_bytes;
+    const int16_t *pairs = s->pairs + CRIA_CHUNK * u.chunk * (size_t)n;
+    __m256i dot[WORD_TOKENS][2];
+    if (n == 1) cria_prefetch(codes, 64 * u.steps);
+    UNROLL for (int i = 0; i < u.steps; i++) {
+        const int step = u.from + i;
+        __m256i even[2], odd[2];
         UNROLL for (int h = 0; h < 2; h++) {
-            const __m256i w = load256(chunk + 64 * i + 32 * h);
-            const __m256i even = _mm256_and_si256(w, _mm256_set1_epi16(255)), odd = _mm256_srli_epi16(w, 8);
-            UNROLL for (int v = 0; v < n; v++) {
-                const int16_t *a = pairs + (size_t)v * s->ldp + 2 * i;
-                const __m256i sum = _mm256_add_epi32(_mm256_madd_epi16(even, broadcast4(a)),
-                                                     _mm256_madd_epi16(odd, broadcast4(a + 16)));
-                dot[v][h] = i == 0 ? sum : _mm256_add_epi32(dot[v][h], sum);
-                hold(&dot[v][h]);
+            const __m256i w = load256(codes + 64 * step + 32 * h);
+            even[h] = _mm256_and_si256(w, _mm256_set1_epi16(255));
+            odd[h] = _mm256_srli_epi16(w, 8);
+        }
+        UNROLL for (int t = 0; t < n; t++) {
+            const int16_t *p = pairs + 2 * ((size_t)(2 * step) * (size_t)n + (size_t)t);
+            const __m256i a = broadcast4(p), b = broadcast4(p + 2 * n);
+            UNROLL for (int h = 0; h < 2; h++) {
+                const __m256i first = _mm256_madd_epi16(even[h], a), second = _mm256_madd_epi16(odd[h], b);
+                dot[t][h] = i == 0 ? first : _mm256_add_epi32(dot[t][h], first);
+                dot[t][h] = _mm256_add_epi32(dot[t][h], second);
+                hold(&dot[t][h]);
             }
+            if (i == u.steps - 1) finish_token(s, &u, form, n, t, dot[t], sums);
         }
     }
 }
 
 /* ---- Tiles ---- */
 
-INLINE void store_y(const struct cria_tile *s, int n, __m256 acc[][2]) {
+INLINE void store_y(const struct cria_tile *s, int n, const struct sums *sums) {
     UNROLL for (int t = 0; t < n; t++) {
         UNROLL for (int h = 0; h < 2; h++) {
             float *y = s->y + (size_t)t * s->ldy + 8 * h;
+            const __m256 acc = _mm256_load_ps(sums->acc[t] + 8 * h);
             if (s->rows == CRIA_ROWS)
-                _mm256_storeu_ps(y, acc[t][h]);
+                _mm256_storeu_ps(y, acc);
             else
-                _mm256_maskstore_ps(y, row_mask(s->rows, h), acc[t][h]);
+                _mm256_maskstore_ps(y, row_mask(s->rows, h), acc);
         }
     }
 }
 
-INLINE void load_y(const struct cria_tile *s, int n, __m256 acc[][2]) {
+INLINE void load_y(const struct cria_tile *s, int n, struct sums *sums) {
     UNROLL for (int t = 0; t < n; t++) {
         UNROLL for (int h = 0; h < 2; h++) {
             const float *y = s->y + (size_t)t * s->ldy + 8 * h;
-            acc[t][h] = s->first ? _mm256_setzero_ps() : _mm256_maskload_ps(y, row_mask(s->rows, h));
+            _mm256_store_ps(sums->acc[t] + 8 * h,
+                            s->first ? _mm256_setzero_ps() : _mm256_maskload_ps(y, row_mask(s->rows, h)));
         }
     }
 }
 
-/* I_j of the chosen unit of n tokens as floats. All arguments but s, chunk and half are constants. */
-INLINE void unit_dots(const struct cria_tile *s, size_t chunk, size_t half, int bits, bool levels, int depth,
-                      int steps, int planes, int n, __m256 f[][2]) {
-    const uint8_t *codes = s->codes + chunk * s->chunk_bytes + half * 256;
-    __m256i dot[MAX_TOKENS][2];
-    if (bits != 8) cria_prefetch(codes, 64 * (bits == 0 ? 8 : bits));
+/* bits 0: words */
+INLINE void unit(const struct cria_tile *s, struct unit u, int bits, bool levels, int depth, enum form form,
+                 int planes, int n, struct sums *sums) {
     if (bits == 0)
-        dot_words(s, codes, s->pairs + 32 * chunk + 8 * half, steps, n, dot);
+        unit_words(s, u, form, n, sums);
     else
-        dot_bytes(s, codes, s->q + 32 * chunk + 16 * half, bits, levels, depth, steps, n * planes, dot);
-    UNROLL for (int t = 0; t < n; t++) {
-        UNROLL for (int h = 0; h < 2; h++) {
-            __m256i whole = dot[planes * t][h];
-            if (planes == 2) whole = _mm256_add_epi32(whole, _mm256_slli_epi32(dot[2 * t + 1][h], 8));
-            if (!s->biases) {
-                const __m256i sum =
-                    broadcast4(s->sums + (size_t)t * s->lds + chunk * 8 / (size_t)steps + half);
-                whole = _mm256_sub_epi32(whole, _mm256_mullo_epi32(sum, _mm256_set1_epi32(s->zero)));
-            }
-            f[t][h] = _mm256_cvtepi32_ps(whole);
-        }
-    }
+        unit_bytes(s, u, bits, levels, depth, form, planes, n, sums);
 }
 
-/* All arguments but s are constants. bits 0: 16-bit activations and 8-bit levels. */
-INLINE void tile(const struct cria_tile *s, int bits, bool levels, int depth, int steps, int planes, int n) {
-    __m256 acc[MAX_TOKENS][2], sum[MAX_TOKENS][2], f[MAX_TOKENS][2];
-    load_y(s, n, acc);
-    size_t unit = 0;
+INLINE void tile(const struct cria_tile *s, int bits, bool levels, int depth, bool halves, enum form form,
+                 int planes, int n) {
+    struct sums sums;
+    load_y(s, n, &sums);
+    size_t i = 0;
     for (size_t g = 0; g < s->n_groups; g++) {
-        UNROLL for (int t = 0; t < n; t++) /* −0 + a·b is a·b rounded, whatever its sign */
-            sum[t][0] = sum[t][1] = _mm256_set1_ps(-0.0f);
-        for (uint32_t j = 0; j < s->units; j++, unit++) {
-            /* Only bytes come in units of half a chunk. */
-            const size_t chunk = unit * (size_t)steps / 8, half = unit * (size_t)steps % 8 / 4;
-            unit_dots(s, chunk, half, bits, levels, depth, steps, planes, n, f);
-            UNROLL for (int t = 0; t < n; t++) {
-                const __m256 d = _mm256_broadcast_ss(s->d + (size_t)t * s->ldd + chunk);
-                UNROLL for (int h = 0; h < 2; h++) sum[t][h] = _mm256_fmadd_ps(f[t][h], d, sum[t][h]);
-            }
-        }
-        UNROLL for (int h = 0; h < 2; h++) {
-            const __m256 scale = _mm256_load_ps(s->scales + 16 * g + 8 * h);
-            UNROLL for (int t = 0; t < n; t++) acc[t][h] = _mm256_fmadd_ps(scale, sum[t][h], acc[t][h]);
-        }
-        if (!s->biases) continue;
-        UNROLL for (int t = 0; t < n; t++) {
-            const __m256 u = _mm256_broadcast_ss(s->u + (size_t)t * s->ldu + g);
-            UNROLL for (int h = 0; h < 2; h++) {
-                const __m256 bias = _mm256_load_ps(s->biases + 16 * g + 8 * h);
-                acc[t][h] = _mm256_fmadd_ps(bias, u, acc[t][h]);
+        if (halves) { /* two groups are a chunk */
+            const struct unit a = {g / 2, g, g, 0, 4, true, true}, b = {g / 2, g + 1, g + 1, 4, 4, true, true};
+            unit(s, a, bits, levels, depth, form, planes, n, &sums);
+            unit(s, b, bits, levels, depth, form, planes, n, &sums);
+            g++;
+        } else if (form & FORM_ALONE) {
+            unit(s, (struct unit){g, g, g, 0, 8, true, true}, bits, levels, depth, form, planes, n, &sums);
+        } else if (form & FORM_AFFINE) {
+            unit(s, (struct unit){i, i, g, 0, 8, true, false}, bits, levels, depth, form, planes, n, &sums);
+            for (const size_t last = ++i + s->units - 2; i < last; i++)
+                unit(s, (struct unit){i, i, g, 0, 8, false, false}, bits, levels, depth, form, planes, n, &sums);
+            unit(s, (struct unit){i, i, g, 0, 8, false, true}, bits, levels, depth, form, planes, n, &sums);
+            i++;
+        } else {
+            for (uint32_t j = 0; j < s->units; j++, i++) {
+                const struct unit u = {i, i, g, 0, 8, j == 0, j + 1 == s->units};
+                unit(s, u, bits, levels, depth, form, planes, n, &sums);
             }
         }
     }
-    store_y(s, n, acc);
+    store_y(s, n, &sums);
 }
 
-#define TILE(name, bits, levels, depth, steps, planes, n)                                                    \
-    static void name(const struct cria_tile *s) { tile(s, bits, levels, depth, steps, planes, n); }
+#define TILE(name, bits, levels, depth, halves, form, planes, n)                                             \
+    static void name(const struct cria_tile *s) { tile(s, bits, levels, depth, halves, form, planes, n); }
 
-/* Codes unpacked in registers, units of 32: [planes − 1][tokens − 1] up to four vectors. */
-#define DIRECT(name, bits, levels, depth)                                                                    \
-    TILE(name##_11, bits, levels, depth, 8, 1, 1)                                                            \
-    TILE(name##_12, bits, levels, depth, 8, 1, 2)                                                            \
-    TILE(name##_13, bits, levels, depth, 8, 1, 3)                                                            \
-    TILE(name##_14, bits, levels, depth, 8, 1, 4)                                                            \
-    TILE(name##_21, bits, levels, depth, 8, 2, 1)                                                            \
-    TILE(name##_22, bits, levels, depth, 8, 2, 2)                                                            \
-    static const cria_tile_fn name[2][4] = {{name##_11, name##_12, name##_13, name##_14},                    \
-                                            {name##_21, name##_22}};
+/* Tiles of a kind: [planes − 1][tokens − 1]. */
+typedef cria_tile_fn tiles[2][MAX_TOKENS];
 
-DIRECT(direct2, 2, false, 8)
-DIRECT(direct3, 3, false, 8)
-DIRECT(direct4, 4, false, 8)
-DIRECT(direct4_levels, 4, true, 4)
-DIRECT(direct5, 5, false, 4)
-DIRECT(direct6, 6, false, 2)
+/* Codes unpacked in registers: up to four vectors. */
+#define DIRECT(name, bits, levels, depth, halves, form)                                                      \
+    TILE(name##_11, bits, levels, depth, halves, form, 1, 1)                                                 \
+    TILE(name##_12, bits, levels, depth, halves, form, 1, 2)                                                 \
+    TILE(name##_13, bits, levels, depth, halves, form, 1, 3)                                                 \
+    TILE(name##_14, bits, levels, depth, halves, form, 1, 4)                                                 \
+    TILE(name##_21, bits, levels, depth, halves, form, 2, 1)                                                 \
+    TILE(name##_22, bits, levels, depth, halves, form, 2, 2)                                                 \
+    static const tiles name = {{name##_11, name##_12, name##_13, name##_14}, {name##_21, name##_22}};
 
-/* Levels as bytes: [planes − 1][tokens − 1] up to six vectors. */
-#define BYTES(name, depth, steps)                                                                            \
-    TILE(name##_11, 8, false, depth, steps, 1, 1)                                                            \
-    TILE(name##_12, 8, false, depth, steps, 1, 2)                                                            \
-    TILE(name##_13, 8, false, depth, steps, 1, 3)                                                            \
-    TILE(name##_14, 8, false, depth, steps, 1, 4)                                                            \
-    TILE(name##_15, 8, false, depth, steps, 1, 5)                                                            \
-    TILE(name##_16, 8, false, depth, steps, 1, 6)                                                            \
-    TILE(name##_21, 8, false, depth, steps, 2, 1)                                                            \
-    TILE(name##_22, 8, false, depth, steps, 2, 2)                                                            \
-    TILE(name##_23, 8, false, depth, steps, 2, 3)                                                            \
-    static const cria_tile_fn name[2][6] = {                                                                 \
-        {name##_11, name##_12, name##_13, name##_14, name##_15, name##_16},                                  \
-        {name##_21, name##_22, name##_23}};
+DIRECT(direct2, 2, false, 8, false, 0)
+DIRECT(direct3, 3, false, 8, false, 0)
+DIRECT(direct4_0, 4, false, 8, false, 0)
+DIRECT(direct4_1, 4, false, 8, false, 1)
+DIRECT(direct4_2, 4, false, 8, false, 2)
+DIRECT(direct4_3, 4, false, 8, false, 3)
+DIRECT(direct4_levels, 4, true, 4, false, 0)
+DIRECT(direct5, 5, false, 4, false, 0)
+DIRECT(direct6, 6, false, 2, false, 0)
+DIRECT(halves2, 2, false, 4, true, 0)
+DIRECT(halves3, 3, false, 4, true, 0)
+DIRECT(halves4_levels, 4, true, 4, true, 0)
+DIRECT(halves6, 6, false, 2, true, 0)
+static const tiles *const direct4[FORMS] = {&direct4_0, &direct4_1, &direct4_2, &direct4_3};
 
-BYTES(bytes_depth8, 8, 8)
-BYTES(bytes_depth4, 4, 8)
-BYTES(bytes_depth2, 2, 8)
-BYTES(halves_depth4, 4, 4) /* units of 16 */
-BYTES(halves_depth2, 2, 4)
+/* Levels as bytes: more vectors than that, up to six. */
+#define BYTES(name, depth, halves, form)                                                                     \
+    TILE(name##_13, 8, false, depth, halves, form, 1, 3)                                                     \
+    TILE(name##_14, 8, false, depth, halves, form, 1, 4)                                                     \
+    TILE(name##_15, 8, false, depth, halves, form, 1, 5)                                                     \
+    TILE(name##_16, 8, false, depth, halves, form, 1, 6)                                                     \
+    TILE(name##_22, 8, false, depth, halves, form, 2, 2)                                                     \
+    TILE(name##_23, 8, false, depth, halves, form, 2, 3)                                                     \
+    static const tiles name = {{NULL, NULL, name##_13, name##_14, name##_15, name##_16},                     \
+                               {NULL, name##_22, name##_23}};
 
-/* 16-bit activations and levels: [tokens − 1]. */
-#define WORDS(name, steps)                                                                                   \
-    TILE(name##_1, 0, false, 0, steps, 1, 1)                                                                 \
-    TILE(name##_2, 0, false, 0, steps, 1, 2)                                                                 \
-    TILE(name##_3, 0, false, 0, steps, 1, 3)                                                                 \
-    TILE(name##_4, 0, false, 0, steps, 1, 4)                                                                 \
+BYTES(bytes_depth8_0, 8, false, 0)
+BYTES(bytes_depth8_1, 8, false, 1)
+BYTES(bytes_depth8_2, 8, false, 2)
+BYTES(bytes_depth8_3, 8, false, 3)
+BYTES(bytes_depth4_0, 4, false, 0)
+BYTES(bytes_depth4_1, 4, false, 1)
+BYTES(bytes_depth4_2, 4, false, 2)
+BYTES(bytes_depth4_3, 4, false, 3)
+BYTES(bytes_depth2_0, 2, false, 0)
+BYTES(bytes_depth2_1, 2, false, 1)
+BYTES(halves_depth4, 4, true, 0) /* units of 16 */
+BYTES(halves_depth2, 2, true, 0)
+static const tiles *const bytes_depth8[FORMS] = {&bytes_depth8_0, &bytes_depth8_1, &bytes_depth8_2,
+                                                 &bytes_depth8_3};
+static const tiles *const bytes_depth4[FORMS] = {&bytes_depth4_0, &bytes_depth4_1, &bytes_depth4_2,
+                                                 &bytes_depth4_3};
+static const tiles *const bytes_depth2[FORMS] = {&bytes_depth2_0, &bytes_depth2_1, &bytes_depth2_0,
+                                                 &bytes_depth2_0};
+
+/* 16-bit activations and levels. */
+#define WORDS(name, halves, form)                                                                            \
+    TILE(name##_1, 0, false, 0, halves, form, 1, 1)                                                          \
+    TILE(name##_2, 0, false, 0, halves, form, 1, 2)                                                          \
+    TILE(name##_3, 0, false, 0, halves, form, 1, 3)                                                          \
+    TILE(name##_4, 0, false, 0, halves, form, 1, 4)                                                          \
     static const cria_tile_fn name[WORD_TOKENS] = {name##_1, name##_2, name##_3, name##_4};
 
-WORDS(words, 8)
-WORDS(halves_words, 4)
+WORDS(words_0, false, 0)
+WORDS(words_1, false, 1)
+WORDS(words_2, false, 2)
+WORDS(halves_words, true, 0)
+static const cria_tile_fn *const words[FORMS] = {words_0, words_1, words_2, words_0};
 
 /* ---- Choosing ---- */
 
-static const cria_tile_fn *direct_tiles(const cria_matrix_spec *s, uint32_t top, uint32_t planes) {
-    if (s->levels) return s->bits == 4 && top <= 31 ? direct4_levels[planes - 1] : NULL;
+static enum form form_of(const cria_matrix_spec *s) {
+    return (enum form)((s->affine ? FORM_AFFINE : 0) | (s->group == CRIA_CHUNK ? FORM_ALONE : 0));
+}
+
+/* NULL where few tokens, too, take levels as bytes. */
+static const tiles *direct_tiles(const cria_matrix_spec *s, uint32_t top) {
+    const bool halves = s->group < CRIA_CHUNK;
+    if (s->levels) return s->bits != 4 || top > 31 ? NULL : halves ? &halves4_levels : &direct4_levels;
     switch (s->bits) {
     case 2:
-        return direct2[planes - 1];
+        return halves ? &halves2 : &direct2;
     case 3:
-        return direct3[planes - 1];
+        return halves ? &halves3 : &direct3;
     case 4:
-        return direct4[planes - 1];
+        return halves ? NULL : direct4[form_of(s)];
     case 5:
-        return direct5[planes - 1];
+        return halves ? NULL : &direct5;
     case 6:
-        return direct6[planes - 1];
+        return halves ? &halves6 : &direct6;
     default:
         return NULL;
     }
@@ -241,18 +324,20 @@ static const cria_tile_fn *direct_tiles(const cria_matrix_spec *s, uint32_t top,
 static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, uint32_t planes) {
     const uint32_t top = cria_max_level(s);
     const bool halves = s->group < CRIA_CHUNK;
-    if (top > 63) {
-        const cria_tile_fn *tiles = halves ? halves_words : words;
-        return (struct cria_tile_plan){tiles, NULL, WORD_TOKENS, .words = true, .unpack = s->bits != 8};
+    const tiles *direct = direct_tiles(s, top);
+    const uint32_t max_tokens = MAX_TOKENS / planes;
+    /* Tiles of bytes have three vectors or more. */
+    if (top > 63 || (n * planes <= 4 && !direct)) {
+        const cria_tile_fn *one = halves ? halves_words : words[form_of(s)];
+        return (struct cria_tile_plan){.one = one, .max_tokens = WORD_TOKENS, .words = true, .unpack = s->bits != 8};
     }
-    const cria_tile_fn *direct = direct_tiles(s, top, planes);
-    if (!halves && n * planes <= 4 && direct)
-        return (struct cria_tile_plan){direct, NULL, 4 / planes, false, false};
-    const cria_tile_fn *tiles = halves      ? (top <= 31 ? halves_depth4 : halves_depth2)[planes - 1]
-                                : top <= 15 ? bytes_depth8[planes - 1]
-                                : top <= 31 ? bytes_depth4[planes - 1]
-                                            : bytes_depth2[planes - 1];
-    return (struct cria_tile_plan){tiles, NULL, MAX_TOKENS / planes, false, .unpack = true};
+    if (n * planes <= 4)
+        return (struct cria_tile_plan){.one = (*direct)[planes - 1], .max_tokens = 4 / planes};
+    const tiles *bytes = halves      ? (top <= 31 ? &halves_depth4 : &halves_depth2)
+                         : top <= 15 ? bytes_depth8[form_of(s)]
+                         : top <= 31 ? bytes_depth4[form_of(s)]
+                                     : bytes_depth2[form_of(s)];
+    return (struct cria_tile_plan){.one = (*bytes)[planes - 1], .max_tokens = max_tokens, .unpack = true};
 }
 
 static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales, unpack_chunks};
