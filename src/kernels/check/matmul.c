@@ -186,6 +186,10 @@ static struct shape random_shape(struct check *c, cria_matrix_spec *s, bool code
         s->rows = s->rows > 20 ? 20 : s->rows;
         p.n = p.n > 7 ? 7 : p.n;
     }
+    if (check_below(c, 60) == 0) { /* more tokens than a kernel may want to lay out at once */
+        p.n = 90 + check_below(c, 320);
+        s->rows = s->rows > 20 ? 20 : s->rows;
+    }
     const uint32_t blocks = (s->rows + CRIA_ROWS - 1) / CRIA_ROWS;
     p.block1 = blocks;
     if (check_below(c, 3) == 0) {
