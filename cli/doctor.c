@@ -210,8 +210,11 @@ static void advise_on_threads(const struct cria_machine *m, struct advice *a) {
         advise(a, "The cgroup's quota grants the time of %" PRIu32 " of %" PRIu32 " cores, and more threads would only "
                "be stopped more often. Raise cpu.max (or the container's CPU limit) for more speed.", m->quota,
                m->cores);
-    if (m->threads > m->default_threads)
-        advise(a, "%" PRIu32 " threads are more than there are cores or quota for: they take turns, which costs speed. "
+    if (m->threads > m->cpus)
+        advise(a, "%" PRIu32 " threads were asked for, but there are only %" PRIu32 " processors for them; the others are "
+               "not started. --threads %" PRIu32 " is likely best.", m->threads, m->cpus, m->default_threads);
+    else if (m->threads > m->default_threads)
+        advise(a, "%" PRIu32 " threads are more than there are cores or quota for, which rarely helps. "
                "--threads %" PRIu32 " is likely best.", m->threads, m->default_threads);
     if (m->threads < m->default_threads)
         advise(a, "With %" PRIu32 " thread%s, %" PRIu32 " core%s idle; --threads 0 takes all that make sense.",

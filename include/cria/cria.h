@@ -104,7 +104,8 @@ typedef struct cria_allocator {
 
 typedef struct cria_ctx_opts {
     size_t size;             /* sizeof(cria_ctx_opts), set by cria_ctx_opts_default() */
-    uint32_t threads;        /* 0: as many as the affinity mask and the CPU quota allow */
+    uint32_t threads;        /* 0: as many as the affinity mask and the CPU quota allow. Those beyond the number of
+                              * processors are not started: they would only hold up the others. */
     const char *isa;         /* NULL or "auto", else "scalar", "avx2", "avx512", "neon": lowers the choice.
                               * Asking for what this processor lacks is CRIA_EINVAL. */
     cria_log_fn *log;        /* NULL: silent */

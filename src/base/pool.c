@@ -28,7 +28,7 @@
 
 enum {
     SPIN_NS = 50000,       /* longer than the gaps within a forward pass, shorter than a scheduler tick */
-    SPIN_NS_CROWDED = 500, /* more threads than processors: whoever spins holds up the one it waits for */
+    SPIN_NS_CROWDED = 500, /* more threads than the quota has time for: spinning is paid for with it */
     PAUSES_PER_CLOCK = 16
 };
 
@@ -40,7 +40,7 @@ enum {
 struct worker {
     cria_pool *pool;
     pthread_t thread;
-    uint32_t index; /* 1 … n_threads − 1; 0 is the caller */
+    uint32_t index; /* 1 … n_running − 1; 0 is the caller */
     uint32_t node;
 };
 
@@ -53,8 +53,10 @@ struct part {
 
 struct cria_pool {
     pthread_mutex_t callers; /* held during a loop */
-    struct worker *workers;  /* [n_threads − 1] */
-    uint32_t n_threads, n_started;
+    struct worker *workers;  /* [n_running − 1] */
+    uint32_t n_threads;      /* asked for */
+    uint32_t n_running;      /* at most as many as there are processors */
+    uint32_t n_started;      /* workers */
     uint32_t spin_ns;
     /* the loop */
     cria_pool_fn *fn;
@@ -125,7 +127,7 @@ static void hand_out(cria_pool *pool) {
     for (uint32_t k = 0; k < pool->n_parts; k++) {
         struct part *p = &pool->parts[k];
         /* n·a/b without overflow */
-        const size_t a = p->threads_before, e = a + p->threads, b = pool->n_threads, q = n_grains / b, r = n_grains % b;
+        const size_t a = p->threads_before, e = a + p->threads, b = pool->n_running, q = n_grains / b, r = n_grains % b;
         atomic_store_explicit(&p->next, q * a + r * a / b, memory_order_relaxed);
         p->end = q * e + r * e / b;
     }
@@ -234,13 +236,13 @@ void cria_pool_spread(const struct cria_topology *t, uint32_t n_threads, uint8_t
 /* n_parts, parts and the workers' nodes. False without memory. */
 static bool place(cria_pool *pool, cria_ctx *ctx) {
     const struct cria_topology *t = pool->topology = &ctx->cpu.topology;
-    pool->n_parts = t->n_nodes > 0 && pool->n_threads > 1 ? t->n_nodes : 1;
+    pool->n_parts = t->n_nodes > 0 && pool->n_running > 1 ? t->n_nodes : 1;
     pool->parts = cria_calloc(ctx, pool->n_parts, sizeof *pool->parts);
-    uint8_t *node = cria_calloc(ctx, pool->n_threads, 1);
+    uint8_t *node = cria_calloc(ctx, pool->n_running, 1);
     const bool ok = pool->parts && node;
     if (ok) {
-        if (pool->n_parts > 1) cria_pool_spread(t, pool->n_threads, node);
-        for (uint32_t i = 0; i < pool->n_threads; i++) {
+        if (pool->n_parts > 1) cria_pool_spread(t, pool->n_running, node);
+        for (uint32_t i = 0; i < pool->n_running; i++) {
             pool->parts[node[i]].threads++;
             if (i > 0) pool->workers[i - 1].node = node[i];
         }
@@ -257,7 +259,7 @@ static int start_workers(cria_pool *pool) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int e = 0;
-    for (uint32_t i = 0; i + 1 < pool->n_threads && e == 0; i++) {
+    for (uint32_t i = 0; i + 1 < pool->n_running && e == 0; i++) {
         pool->workers[i].pool = pool;
         pool->workers[i].index = i + 1;
         e = start_worker(&pool->workers[i]);
@@ -275,23 +277,28 @@ cria_status cria_pool_new(cria_ctx *ctx, uint32_t n_threads, cria_pool **out, cr
     if (!pool) return cria_fail_nomem(err, "a thread pool", sizeof *pool);
     pthread_mutex_init(&pool->callers, NULL);
     pool->n_threads = n_threads;
-    pool->spin_ns = n_threads > ctx->cpu.threads ? SPIN_NS_CROWDED : SPIN_NS;
+    /* Threads that no processor is left for would take turns with the others, and every loop would wait for them:
+     * twice as many as processors cost a fifth of the speed, with other programs about much more. They are not
+     * started. A quota is another matter: it grants time, in which any number may run. */
+    const uint32_t cpus = ctx->cpu.topology.n_cpus;
+    pool->n_running = n_threads < cpus ? n_threads : cpus;
+    pool->spin_ns = pool->n_running > ctx->cpu.quota ? SPIN_NS_CROWDED : SPIN_NS;
     atomic_init(&pool->gate, 0);
     atomic_init(&pool->epoch, 0);
     atomic_init(&pool->sleepers, 0);
     atomic_init(&pool->stop, false);
-    pool->workers = cria_malloc_array(ctx, n_threads - 1, sizeof *pool->workers);
+    pool->workers = cria_calloc(ctx, pool->n_running - 1, sizeof *pool->workers);
     if (!pool->workers || !place(pool, ctx)) {
         cria_pool_free(ctx, pool);
-        return cria_fail_nomem(err, "the threads of a pool", (n_threads - 1) * sizeof *pool->workers);
+        return cria_fail_nomem(err, "the threads of a pool", pool->n_running * sizeof *pool->workers);
     }
     const int e = start_workers(pool);
     if (e != 0) {
-        const uint32_t started = pool->n_started;
+        const uint32_t started = pool->n_started, pool_threads = pool->n_running;
         cria_pool_free(ctx, pool);
         return cria_fail(err, CRIA_ENOMEM, CRIA_NOWHERE,
                          "The system refused thread %u of %u (error %d); ask for fewer or raise its limit.",
-                         (unsigned)started + 2, (unsigned)n_threads, e);
+                         (unsigned)started + 2, (unsigned)pool_threads, e);
     }
     *out = pool;
     return CRIA_OK;
@@ -320,7 +327,7 @@ static void run_alone(size_t n, size_t grain, cria_pool_fn *fn, void *arg) {
 void cria_pool_for(cria_pool *pool, size_t n, size_t grain, cria_pool_fn *fn, void *arg) {
     if (n == 0) return;
     pthread_mutex_lock(&pool->callers);
-    if (n <= grain || pool->n_threads == 1) {
+    if (n <= grain || pool->n_running == 1) {
         run_alone(n, grain, fn, arg);
     } else {
         pool->fn = fn;

@@ -23,7 +23,8 @@ typedef void cria_pool_fn(void *arg, size_t begin, size_t end, uint32_t worker);
 /* The node (index into t->node_cores) of each thread: as many a node, in node order, as its share of the cores. */
 void cria_pool_spread(const struct cria_topology *t, uint32_t n_threads, uint8_t *node_of_thread);
 
-/* n_threads counts the calling thread: 1 starts none. Nodes are those of ctx->cpu.topology. */
+/* n_threads counts the calling thread: 1 starts none. More than there are processors are not started. Nodes and
+ * processors are those of ctx->cpu.topology. */
 cria_status cria_pool_new(cria_ctx *ctx, uint32_t n_threads, cria_pool **out, cria_error *err);
 void cria_pool_free(cria_ctx *ctx, cria_pool *pool);
 uint32_t cria_pool_threads(const cria_pool *pool);

@@ -21,10 +21,15 @@
 
 enum { MAX_ITEMS = 1000, MAX_WORKERS = 8 };
 
+/* With as many threads, all running, whatever the number of processors. */
 static cria_ctx *context(uint32_t threads) {
-    const cria_ctx_opts o = {.size = sizeof o, .threads = threads};
+    const cria_ctx_opts o = {.size = sizeof o, .threads = 1};
     cria_ctx *ctx = NULL;
     assert_int_equal(cria_ctx_base_new(&o, &ctx, NULL), CRIA_OK);
+    ctx->cpu.topology.n_cpus = 1000;
+    cria_pool_free(ctx, ctx->pool);
+    ctx->pool = NULL;
+    assert_int_equal(cria_pool_new(ctx, threads, &ctx->pool, NULL), CRIA_OK);
     return ctx;
 }
 
@@ -307,6 +312,34 @@ static void workers_are_pinned_on_several_nodes_only(void **state) {
     cria_ctx_unref(ctx);
 }
 
+static void count_threads(void *arg, size_t begin, size_t end, uint32_t worker) {
+    (void)end;
+    atomic_uint *seen = arg; /* [threads] */
+    if (begin == 0) usleep(2000); /* long enough for all to come */
+    atomic_fetch_add(&seen[worker], 1);
+}
+
+/* Twice as many threads as processors lost a fifth of the speed when all of them were started. */
+static void no_more_threads_run_than_processors(void **state) {
+    (void)state;
+    cria_ctx *ctx = context(1);
+    ctx->cpu.topology.n_cpus = 3;
+    cria_pool *pool = NULL;
+    assert_int_equal(cria_pool_new(ctx, 8, &pool, NULL), CRIA_OK);
+    assert_int_equal(cria_pool_threads(pool), 8); /* what was asked for: room for each, grains for each */
+    atomic_uint seen[8] = {0};
+    unsigned all = 0;
+    for (int i = 0; i < 200; i++) cria_pool_for(pool, 20, 1, count_threads, seen);
+    for (size_t i = 0; i < 8; i++) {
+        all += seen[i];
+        if (i >= 3) assert_int_equal(seen[i], 0);
+    }
+    assert_int_equal(all, 200 * 20);
+    assert_true(seen[1] + seen[2] > 0);
+    cria_pool_free(ctx, pool);
+    cria_ctx_unref(ctx);
+}
+
 static void impossible_sizes_are_refused(void **state) {
     (void)state;
     cria_ctx *ctx = context(1);
@@ -332,12 +365,15 @@ static void failing_thread_creation_is_cleaned_up(void **state) {
         const struct rlimit limit = {400 << 20, 400 << 20};
         struct counting_alloc c;
         counting_alloc_init(&c, -1);
-        const cria_ctx_opts o = {.size = sizeof o, .threads = 1000, .allocator = counting_alloc_hook(&c)};
+        const cria_ctx_opts o = {.size = sizeof o, .threads = 1, .allocator = counting_alloc_hook(&c)};
         cria_ctx *ctx = NULL;
         cria_error err = {CRIA_OK, 0, ""};
-        const bool ok = setrlimit(RLIMIT_AS, &limit) == 0 &&
-                        cria_ctx_base_new(&o, &ctx, &err) == CRIA_ENOMEM && !ctx && c.live == 0 &&
-                        strstr(err.msg, "of 1000");
+        if (cria_ctx_base_new(&o, &ctx, &err) != CRIA_OK) _exit(2);
+        ctx->cpu.topology.n_cpus = 1000;
+        const long live = c.live;
+        cria_pool *pool = NULL;
+        const bool ok = setrlimit(RLIMIT_AS, &limit) == 0 && cria_pool_new(ctx, 1000, &pool, &err) == CRIA_ENOMEM &&
+                        !pool && c.live == live && strstr(err.msg, "of 1000");
         _exit(ok ? 0 : 1);
     }
     int status = -1;
@@ -357,6 +393,7 @@ int main(void) {
         cmocka_unit_test(every_item_is_visited_once_on_several_nodes),
         cmocka_unit_test(threads_begin_with_the_part_of_their_node),
         cmocka_unit_test(workers_are_pinned_on_several_nodes_only),
+        cmocka_unit_test(no_more_threads_run_than_processors),
         cmocka_unit_test(impossible_sizes_are_refused),
         cmocka_unit_test(failing_thread_creation_is_cleaned_up),
     };
