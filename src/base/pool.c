@@ -121,15 +121,17 @@ static void work(cria_pool *pool, uint32_t worker, uint32_t home) {
     }
 }
 
-/* Cuts the loop's grains in proportion to the nodes' threads. */
+/* n·threads/n_running, without overflow: cuts n in proportion to the nodes' threads. */
+static size_t proportion(const cria_pool *pool, size_t n, uint32_t threads) {
+    return n / pool->n_running * threads + n % pool->n_running * threads / pool->n_running;
+}
+
 static void hand_out(cria_pool *pool) {
     const size_t n_grains = pool->n / pool->grain + (pool->n % pool->grain != 0);
     for (uint32_t k = 0; k < pool->n_parts; k++) {
         struct part *p = &pool->parts[k];
-        /* n·a/b without overflow */
-        const size_t a = p->threads_before, e = a + p->threads, b = pool->n_running, q = n_grains / b, r = n_grains % b;
-        atomic_store_explicit(&p->next, q * a + r * a / b, memory_order_relaxed);
-        p->end = q * e + r * e / b;
+        atomic_store_explicit(&p->next, proportion(pool, n_grains, p->threads_before), memory_order_relaxed);
+        p->end = proportion(pool, n_grains, p->threads_before + p->threads);
     }
 }
 
@@ -316,6 +318,12 @@ void cria_pool_free(cria_ctx *ctx, cria_pool *pool) {
 }
 
 uint32_t cria_pool_threads(const cria_pool *pool) { return pool->n_threads; }
+
+uint32_t cria_pool_nodes(const cria_pool *pool) { return pool->n_parts; }
+
+size_t cria_pool_part(const cria_pool *pool, size_t n, uint32_t node) {
+    return node < pool->n_parts ? proportion(pool, n, pool->parts[node].threads_before) : n;
+}
 
 static void run_alone(size_t n, size_t grain, cria_pool_fn *fn, void *arg) {
     for (size_t begin = 0, end; begin < n; begin = end) {

@@ -33,13 +33,41 @@ static bool same_form(struct form a, struct form b) { return a.planes == b.plane
 
 static size_t round_up(size_t n, size_t m) { return (n + m - 1) / m * m; }
 
+enum { MAX_ITEMS = 8, MAX_NODES = 8 };
+
+/* Row blocks of an item, one after the other in the joint list of row blocks. */
+struct piece {
+    const struct cria_product *item;
+    uint32_t first; /* in the joint list */
+    uint32_t block; /* of the item */
+};
+
 struct job {
     struct cria_scratch *s;
     const cria_act *act;
-    const struct cria_product *items[8];
-    uint32_t first_block[9]; /* of each item in the joint list of row blocks; [n] is the total */
-    uint32_t n_items;
+    struct piece pieces[MAX_ITEMS * MAX_NODES + 1]; /* [n] is the end of the list */
+    uint32_t n_pieces;
 };
+
+/* The joint list: on one memory node all of an item after all of another. On several, first the rows of all items
+ * that the first node's threads packed (and have in their memory), then those of the second, …; beyond MAX_NODES
+ * reading from other nodes is put up with. */
+static void join(struct job *job, const struct cria_product *const *items, uint32_t n_items) {
+    const cria_pool *pool = job->s->pool;
+    const uint32_t nodes = cria_pool_nodes(pool) <= MAX_NODES ? cria_pool_nodes(pool) : 1;
+    uint32_t n = 0, blocks = 0;
+    for (uint32_t node = 0; node < nodes; node++) {
+        for (uint32_t i = 0; i < n_items; i++) {
+            const uint32_t all = items[i]->w->n_blocks;
+            const uint32_t b0 = nodes == 1 ? 0 : (uint32_t)cria_pool_part(pool, all, node),
+                           b1 = nodes == 1 ? all : (uint32_t)cria_pool_part(pool, all, node + 1);
+            job->pieces[n++] = (struct piece){items[i], blocks, b0};
+            blocks += b1 - b0;
+        }
+    }
+    job->pieces[n] = (struct piece){NULL, blocks, 0};
+    job->n_pieces = n;
+}
 
 static void quantize_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
     const struct job *job = arg;
@@ -52,14 +80,15 @@ static void multiply_blocks(void *arg, size_t begin, size_t end, uint32_t worker
     const struct job *job = arg;
     const struct cria_kernels *kern = job->s->kernels;
     void *scratch = job->s->product_scratch + (size_t)worker * CRIA_MATMUL_SCRATCH;
-    for (uint32_t i = 0; i < job->n_items; i++) {
-        const size_t first = job->first_block[i], last = job->first_block[i + 1];
+    for (uint32_t i = 0; i < job->n_pieces; i++) {
+        const struct piece *p = &job->pieces[i];
+        const size_t first = p->first, last = p[1].first;
         const size_t b0 = begin > first ? begin : first, b1 = end < last ? end : last;
         if (b0 >= b1) continue;
-        const cria_matrix *w = job->items[i]->w;
-        (job->act->planes == 0 ? kern->matmul_f : kern->matmul_q)(w, job->act, job->items[i]->y, w->spec.rows,
-                                                                  (uint32_t)(b0 - first),
-                                                                  (uint32_t)(b1 - first), scratch);
+        const cria_matrix *w = p->item->w;
+        (job->act->planes == 0 ? kern->matmul_f : kern->matmul_q)(w, job->act, p->item->y, w->spec.rows,
+                                                                  (uint32_t)(b0 - first) + p->block,
+                                                                  (uint32_t)(b1 - first) + p->block, scratch);
     }
 }
 
@@ -82,15 +111,15 @@ void cria_products(struct cria_scratch *s, enum cria_role role, const float *x, 
         act.ldu = form.group ? round_up(k / form.group, 16) : 0;
 
         struct job job = {.s = s, .act = &act};
-        uint32_t blocks = 0;
+        const struct cria_product *alike[MAX_ITEMS];
+        uint32_t n_alike = 0;
         for (uint32_t i = first; i < n_items; i++) {
             if (done >> i & 1 || !same_form(form_for(items[i].w, s->activations, role), form)) continue;
             done |= 1u << i;
-            job.items[job.n_items] = &items[i];
-            job.first_block[job.n_items++] = blocks;
-            blocks += items[i].w->n_blocks;
+            alike[n_alike++] = &items[i];
         }
-        job.first_block[job.n_items] = blocks;
+        join(&job, alike, n_alike);
+        const uint32_t blocks = job.pieces[job.n_pieces].first;
 
         if (form.planes != 0) cria_pool_for(s->pool, n, n / (4 * threads) + 1, quantize_rows, &job);
         /* Eight pieces a thread even out cores of unequal speed; pieces of four blocks and more keep the

@@ -3,11 +3,8 @@
  * pooltime: what the thread pool costs. Prints the time of an empty parallel loop, and how fast loops as short as those
  * of a small model's token run (16 pieces of 2 µs, then 1 µs on the caller alone, as between kernels) with as many
  * threads as the machine lends, with twice as many, and both again while other processes keep the processors busy.
- *
- *   pooltime           prints
- *   pooltime --check   exit status 1 when twice as many threads take 1.5 times as long: the pool then has threads wait
- *                      for others that wait for a processor. Each figure is the best of many short rounds taken in
- *                      turn, so that a busy machine does not decide.
+ * Compare figures of one run only, and on a machine that does nothing else: docs/threads.md has some. What follows from
+ * them is tested without a clock in tests/unit/test_pool.c.
  */
 #include "base/ctx.h"
 #include "base/pool.h"
@@ -15,7 +12,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -105,8 +101,7 @@ static void report(const char *what, const struct times t[2], uint32_t threads) 
                t[i].median);
 }
 
-int main(int argc, char **argv) {
-    const bool check = argc > 1 && strcmp(argv[1], "--check") == 0;
+int main(void) {
     cria_ctx *ctx[2] = {NULL, NULL};
     cria_pool *pools[2];
     uint32_t threads = 0;
@@ -123,26 +118,26 @@ int main(int argc, char **argv) {
     threads /= 2;
     const unsigned per_us = steps_per_us();
     struct times t[2];
-    if (!check)
-        for (int i = 0; i < 2; i++)
-            printf("empty loop, %u threads: %.0f ns\n", cria_pool_threads(pools[i]), empty_ns(pools[i]));
+    for (int i = 0; i < 2; i++)
+        printf("empty loop, %u threads: %.0f ns\n", cria_pool_threads(pools[i]), empty_ns(pools[i]));
     compare(pools, per_us, t);
     report("processors free", t, threads);
     const double ratio = t[1].best / t[0].best;
-    if (!check) {
-        pid_t hogs[MAX_HOGS];
-        const uint32_t n = threads < MAX_HOGS ? threads : MAX_HOGS;
-        for (uint32_t i = 0; i < n; i++)
-            if ((hogs[i] = fork()) == 0)
-                for (;;) steps(1000000);
-        compare(pools, per_us, t);
-        report("a busy process a processor", t, threads);
-        for (uint32_t i = 0; i < n; i++) {
-            kill(hogs[i], SIGKILL);
-            waitpid(hogs[i], NULL, 0);
-        }
+
+    pid_t hogs[MAX_HOGS];
+    const uint32_t n = threads < MAX_HOGS ? threads : MAX_HOGS;
+    for (uint32_t i = 0; i < n; i++) {
+        hogs[i] = fork();
+        while (hogs[i] == 0) steps(1000000);
+    }
+    compare(pools, per_us, t);
+    report("a busy process a processor", t, threads);
+    for (uint32_t i = 0; i < n; i++) {
+        if (hogs[i] < 0) continue;
+        kill(hogs[i], SIGKILL);
+        waitpid(hogs[i], NULL, 0);
     }
     for (int i = 0; i < 2; i++) cria_ctx_unref(ctx[i]);
     printf("twice as many threads take %.2f times as long\n", ratio);
-    return check && ratio > 1.5 ? 1 : 0;
+    return 0;
 }

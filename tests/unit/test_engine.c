@@ -4,6 +4,9 @@
  */
 #include "tiny_model.h"
 
+#include "base/ctx.h"
+#include "base/pool.h"
+
 #include <math.h>
 
 static char model_path[64];
@@ -28,12 +31,24 @@ struct machine {
     cria_error err;
 };
 
-static void start(struct machine *m, uint32_t threads, const char *isa, cria_activations act, cria_kv_type kv,
-                  uint32_t batch_rows, uint64_t kv_bytes) {
+/* All threads running, whatever the number of processors, and as if there were as many memory nodes. */
+static void simulate(cria_ctx *ctx, uint32_t nodes, uint32_t threads) {
+    struct cria_topology *t = &ctx->cpu.topology;
+    t->n_cpus = threads;
+    t->n_nodes = nodes;
+    for (uint32_t i = 0; i < nodes; i++) t->node_cores[i] = 1 + i;
+    cria_pool_free(ctx, ctx->pool);
+    ctx->pool = NULL;
+    assert_int_equal(cria_pool_new(ctx, threads, &ctx->pool, NULL), CRIA_OK);
+    assert_int_equal(cria_pool_nodes(ctx->pool), threads > 1 ? nodes : 1);
+}
+
+static void start_on_nodes(struct machine *m, uint32_t nodes, uint32_t threads, const char *isa,
+                           cria_activations act, cria_kv_type kv, uint32_t batch_rows, uint64_t kv_bytes) {
     cria_ctx_opts co = cria_ctx_opts_default();
-    co.threads = threads;
     co.isa = isa;
     assert_int_equal(cria_ctx_new(&co, &m->ctx, &m->err), CRIA_OK);
+    simulate(m->ctx, nodes, threads);
     cria_model_opts mo = cria_model_opts_default();
     mo.activations = act;
     assert_int_equal(cria_model_open(m->ctx, model_path, &mo, &m->model, &m->err), CRIA_OK);
@@ -42,6 +57,11 @@ static void start(struct machine *m, uint32_t threads, const char *isa, cria_act
     eo.batch_rows = batch_rows;
     eo.kv_bytes = kv_bytes;
     assert_int_equal(cria_engine_new(m->model, &eo, &m->engine, &m->err), CRIA_OK);
+}
+
+static void start(struct machine *m, uint32_t threads, const char *isa, cria_activations act, cria_kv_type kv,
+                  uint32_t batch_rows, uint64_t kv_bytes) {
+    start_on_nodes(m, 1, threads, isa, act, kv, batch_rows, kv_bytes);
 }
 
 /* Objects keep alive what they need: free from the bottom up on purpose. */
@@ -91,9 +111,12 @@ static void same_bits_however_it_is_run(void **unused) {
             const struct {
                 uint32_t threads, batch_rows;
                 size_t chunk;
-            } ways[] = {{2, 0, LONG}, {3, 0, 1}, {5, 0, 7}, {2, 64, LONG}, {1, 13, 64}};
+                uint32_t nodes;
+            } ways[] = {{2, 0, LONG, 1}, {3, 0, 1, 1}, {5, 0, 7, 1},   {2, 64, LONG, 1},
+                        {1, 13, 64, 1},  {3, 0, 7, 2}, {4, 0, LONG, 3}};
             for (size_t w = 0; w < N_ITEMS(ways); w++) {
-                start(&m, ways[w].threads, NULL, acts[a], (cria_kv_type)kv, ways[w].batch_rows, 0);
+                start_on_nodes(&m, ways[w].nodes, ways[w].threads, NULL, acts[a], (cria_kv_type)kv,
+                               ways[w].batch_rows, 0);
                 run(&m, ways[w].chunk, got);
                 assert_memory_equal(got, want, sizeof want);
                 stop(&m);
