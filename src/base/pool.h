@@ -28,9 +28,9 @@ void cria_pool_spread(const struct cria_topology *t, uint32_t n_threads, uint8_t
 cria_status cria_pool_new(cria_ctx *ctx, uint32_t n_threads, cria_pool **out, cria_error *err);
 void cria_pool_free(cria_ctx *ctx, cria_pool *pool);
 uint32_t cria_pool_threads(const cria_pool *pool);
-/* Memory nodes that the threads are spread over, and where in a loop over n items the part of a node begins (to within a
- * grain; n for node = cria_pool_nodes): for loops that put several arrays side by side and want each row to be met by
- * the node that wrote it. */
+/* Memory nodes that the threads are spread over, and where in a loop over n items the part of a node begins (to
+ * within a grain; n for node = cria_pool_nodes): for loops that put several arrays side by side and want each row to
+ * be met by the node that wrote it. */
 uint32_t cria_pool_nodes(const cria_pool *pool);
 size_t cria_pool_part(const cria_pool *pool, size_t n, uint32_t node);
 
