@@ -3,8 +3,12 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 
 import pytest
+
+from conftest import ROOT
 
 pytestmark = pytest.mark.quick
 
@@ -96,3 +100,15 @@ def test_more_than_the_context_is_a_failure(run, small_gguf):
 def test_no_model_is_a_failure(run, tmp_path):
     r = run("bench", "-m", tmp_path / "none.gguf", "--quiet")
     assert r.returncode == 1 and r.stdout == b"" and r.stderr.count(b"\n") == 1
+
+
+def test_every_quantization_is_listed(cria):
+    """bench/quantizations finds the names, and makes a row of a run."""
+    script = [sys.executable, ROOT / "bench/quantizations", "--cria", cria, "-p", "2", "-n", "1", "-r", "1"]
+    r = subprocess.run([*script, "affine2-g128", "q2_k"], capture_output=True, text=True, timeout=120, check=False)
+    assert r.returncode == 0, r.stderr
+    limits, _, head, _, first, second = r.stdout.splitlines()
+    assert limits.startswith("Limits: read ") and head.count("|") == 7 == first.count("|")
+    assert first.startswith("| affine2-g128 | 0.28") and second.startswith("| q2_k | 0.32")
+    names = subprocess.run([*script, "nothing"], capture_output=True, text=True, timeout=60, check=False)
+    assert names.returncode == 1 and "there are f32, f16, bf16, q4_0" in names.stderr and ", nvfp4, mxfp8." in names.stderr
