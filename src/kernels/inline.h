@@ -5,6 +5,7 @@
 #ifndef CRIA_KERNELS_INLINE_H
 #define CRIA_KERNELS_INLINE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #if defined(CRIA_SANITIZED) /* cmake/layers.cmake: instrumented copies of all this take compilers many       \
@@ -26,6 +27,24 @@ CRIA_INLINE void cria_prefetch(const void *codes, int bytes) {
     CRIA_UNROLL
     for (int i = 0; i < bytes; i += 64)
         __builtin_prefetch((const char *)((uintptr_t)codes + 4096 + (uintptr_t)i));
+}
+
+/* Memory that is asked for piece by piece while a kernel is at work on something else. */
+struct cria_ahead {
+    const char *at;
+    size_t lines, lines_at_once; /* of 64 bytes */
+};
+
+CRIA_INLINE struct cria_ahead cria_ahead_over(const void *p, size_t bytes, size_t times) {
+    const size_t lines = p ? (bytes + 63) / 64 : 0;
+    return (struct cria_ahead){p, lines, (lines + times - 1) / times};
+}
+
+CRIA_INLINE void cria_ahead_ask(struct cria_ahead *a) {
+    const size_t n = a->lines < a->lines_at_once ? a->lines : a->lines_at_once;
+    for (size_t i = 0; i < n; i++) __builtin_prefetch(a->at + 64 * i);
+    a->at += 64 * n;
+    a->lines -= n;
 }
 
 #endif

@@ -107,6 +107,8 @@ typedef struct cria_attend {
     float *m, *l;             /* [n_q] */
     float *o;                 /* [n_q][ldo] */
     size_t ldo;
+    const void *ahead;        /* what will be read next, to be fetched meanwhile: ahead_bytes of memory, or none */
+    size_t ahead_bytes;
 } cria_attend;
 
 struct cria_kernels {

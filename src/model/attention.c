@@ -69,6 +69,9 @@ static void attend_tile(const struct attention *a, uint32_t t0, uint32_t t1, uin
             memset(visible + (size_t)(t - t0) * shared, (int)seen, shared);
         }
         const uint8_t *keys = cria_kv_at(kv, seq->blocks[base / CRIA_KV_BLOCK], a->layer, head);
+        const uint8_t *next =
+            last - base >= CRIA_KV_BLOCK ? cria_kv_at(kv, seq->blocks[base / CRIA_KV_BLOCK + 1], a->layer, head)
+                                         : NULL;
         kern->attend(&(cria_attend){.n_q = n_q,
                                     .e = c->e,
                                     .kv = kv->elem,
@@ -82,7 +85,9 @@ static void attend_tile(const struct attention *a, uint32_t t0, uint32_t t1, uin
                                     .m = m,
                                     .l = l,
                                     .o = o,
-                                    .ldo = c->e});
+                                    .ldo = c->e,
+                                    .ahead = next,
+                                    .ahead_bytes = 2 * kv->half_bytes});
     }
     for (uint32_t i = 0; i < n_q; i++) {
         const uint32_t t = t0 + i / shared;

@@ -14,7 +14,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_ROWS = 6, COLUMNS = 4, F16 = CRIA_KV_ELEM_F16, F32 = CRIA_KV_ELEM_F32, I8 = CRIA_KV_ELEM_I8 };
+enum { MAX_ROWS = 6, COLUMNS = 4, ASK_EVERY = 16 };
+enum { F16 = CRIA_KV_ELEM_F16, F32 = CRIA_KV_ELEM_F32, I8 = CRIA_KV_ELEM_I8 };
 
 /* Bytes of one lane's number or pair, and of a column of 16. */
 CRIA_INLINE size_t lane_bytes(int kv) { return kv == F32 ? 4 : 2; }
@@ -50,8 +51,9 @@ CRIA_INLINE __m512 multiply_add(__m512 x, __m512 y, __m512 acc, int kv) {
 
 /* acc[r][c] grows by the products of i in [from, to), ascending. */
 CRIA_INLINE void products(__m512 (*acc)[COLUMNS], const struct operands *s, size_t from, size_t to, int rows,
-                          int columns, int kv) {
+                          int columns, int kv, struct cria_ahead *ahead) {
     for (size_t i = from; i < to; i++) {
+        if (i % ASK_EVERY == 0) cria_ahead_ask(ahead);
         __m512 y[COLUMNS];
         CRIA_UNROLL
         for (int c = 0; c < columns; c++) y[c] = load_y(s, c, i, kv);
@@ -78,14 +80,15 @@ static inline const float *scales(const void *array, size_t e) {
 }
 
 /* w[r] = the scores of all positions of the block. */
-CRIA_INLINE void scores(const cria_attend *a, uint32_t row, float (*w)[CRIA_KV_BLOCK], int rows, int kv) {
+CRIA_INLINE void scores(const cria_attend *a, uint32_t row, float (*w)[CRIA_KV_BLOCK],
+                        struct cria_ahead *ahead, int rows, int kv) {
     const size_t e = a->e;
     struct operands s = {.y = a->k, .step = column_bytes(kv), .apart = kv == I8 ? 16 * e : 16 * e * lane_bytes(kv)};
     s.x = kv == I8 ? (const char *)(a->qi + row * a->ldq) : (const char *)(a->q + row * a->ldq);
     s.ldx = a->ldq * (kv == I8 ? sizeof *a->qi : sizeof *a->q);
     __m512 acc[MAX_ROWS][COLUMNS];
     clear(acc, rows, COLUMNS);
-    products(acc, &s, 0, kv == I8 ? e / 2 : e, rows, COLUMNS, kv);
+    products(acc, &s, 0, kv == I8 ? e / 2 : e, rows, COLUMNS, kv, ahead);
     CRIA_UNROLL
     for (int r = 0; r < rows; r++) {
         CRIA_UNROLL
@@ -164,6 +167,7 @@ struct pass {
     size_t from, to;
     float *o;
     size_t ldo;
+    struct cria_ahead *ahead;
 };
 
 /* 16·columns dimensions from i on. */
@@ -174,7 +178,7 @@ CRIA_INLINE void mix(const struct pass *s, size_t i, int rows, int columns, int 
     float *o = s->o + i;
     if (kv == I8) {
         clear(acc, rows, columns);
-        products(acc, &operands, 0, (s->to + 1) / 2, rows, columns, kv);
+        products(acc, &operands, 0, (s->to + 1) / 2, rows, columns, kv, s->ahead);
     } else {
         CRIA_UNROLL
         for (int r = 0; r < rows; r++) {
@@ -183,7 +187,7 @@ CRIA_INLINE void mix(const struct pass *s, size_t i, int rows, int columns, int 
             for (int j = 0; j < columns; j++)
                 acc[r][j] = _mm512_mul_ps(_mm512_loadu_ps(o + (size_t)r * s->ldo + 16 * (size_t)j), c);
         }
-        products(acc, &operands, s->from, s->to, rows, columns, kv);
+        products(acc, &operands, s->from, s->to, rows, columns, kv, s->ahead);
     }
     CRIA_UNROLL
     for (int r = 0; r < rows; r++) {
@@ -235,7 +239,7 @@ static void values_f32(const struct pass *s) { values(s, 1, F32); }
 
 /* Every row sees something. Where the mask is causal they see different numbers of positions: floats go together
  * as far as all see, then each; integers all the way, with weights of 0. */
-CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, int kv) {
+CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, struct cria_ahead *ahead, int rows, int kv) {
     static const float one = 1.0f;
     float w[MAX_ROWS][CRIA_KV_BLOCK], max[MAX_ROWS], c[MAX_ROWS], d[MAX_ROWS];
     uint32_t least = CRIA_KV_BLOCK, most = 0;
@@ -244,7 +248,7 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, int k
         if (n < least) least = n;
         if (n > most) most = n;
     }
-    scores(a, row, w, rows, kv);
+    scores(a, row, w, ahead, rows, kv);
     for (int r = 0; r < rows; r++)
         max[r] = maximum(w[r], a->visible[row + (uint32_t)r], a->m[row + (uint32_t)r]);
     for (int r = 0; r < rows; r++) {
@@ -255,7 +259,7 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, int k
         a->l[at] = fmaf(a->l[at], c[r], sum);
         a->m[at] = max[r];
     }
-    struct pass s = {a->v, a->e, (const char *)w, c, d, 0, kv == I8 ? most : least, a->o + row * a->ldo, a->ldo};
+    struct pass s = {a->v, a->e, (const char *)w, c, d, 0, kv == I8 ? most : least, a->o + row * a->ldo, a->ldo, ahead};
     values(&s, rows, kv);
     if (kv == I8 || least == most) return;
     s.from = least;
@@ -269,19 +273,18 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, int k
 }
 
 /* Functions of their own, not cases of a switch: there compilers merge what should stay constant. */
-#define TILES(X) X(1) X(2) X(3) X(4) X(5) X(6)
-#define TILE(rows)                                                                                           \
-    static void tile_f16_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, F16); }      \
-    static void tile_f32_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, F32); }
-#define TILE_OF_I8(rows)                                                                                     \
-    static void tile_i8_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, I8); }
-TILES(TILE)
-TILES(TILE_OF_I8)
-#define TILE_F16(rows) tile_f16_##rows,
-#define TILE_F32(rows) tile_f32_##rows,
-#define TILE_I8(rows) tile_i8_##rows,
-static void (*const tiles[3][MAX_ROWS])(const cria_attend *, uint32_t) = {
-    [F16] = {TILES(TILE_F16)}, [F32] = {TILES(TILE_F32)}, [I8] = {TILES(TILE_I8)}};
+typedef void tile_fn(const cria_attend *a, uint32_t row, struct cria_ahead *ahead);
+#define TILES(X, kv) X(1, kv) X(2, kv) X(3, kv) X(4, kv) X(5, kv) X(6, kv)
+#define TILE(rows, kv)                                                                                       \
+    static void tile_##kv##_##rows(const cria_attend *a, uint32_t row, struct cria_ahead *ahead) {            \
+        attend_tile(a, row, ahead, rows, kv);                                                                \
+    }
+TILES(TILE, F16)
+TILES(TILE, F32)
+TILES(TILE, I8)
+#define TILE_NAME(rows, kv) tile_##kv##_##rows,
+static tile_fn *const tiles[3][MAX_ROWS] = {
+    [F16] = {TILES(TILE_NAME, F16)}, [F32] = {TILES(TILE_NAME, F32)}, [I8] = {TILES(TILE_NAME, I8)}};
 
 /* How many of the n rows from `row` on see something, before one that does not. */
 static uint32_t seeing(const cria_attend *a, uint32_t row, uint32_t n) {
@@ -290,13 +293,18 @@ static uint32_t seeing(const cria_attend *a, uint32_t row, uint32_t n) {
     return i;
 }
 
-/* Tiles as even as can be: 7 queries are 4 and 3. */
+/* Tiles as even as can be: 7 queries are 4 and 3. What comes next is asked for little by little during all of it:
+ * then reading and computing overlap. */
 void cria_attend_avx512(const cria_attend *a) {
+    if (a->n_q == 0) return;
+    const uint32_t all = (a->n_q + MAX_ROWS - 1) / MAX_ROWS,
+                   steps = 2 * CRIA_KV_BLOCK * a->e / (16 * COLUMNS) / (a->kv == CRIA_KV_ELEM_I8 ? 2 : 1);
+    struct cria_ahead ahead = cria_ahead_over(a->ahead, a->ahead_bytes, all * (steps / ASK_EVERY + 1));
     for (uint32_t row = 0; row < a->n_q; row++) {
         const uint32_t end = row + seeing(a, row, a->n_q - row);
         for (uint32_t left = (end - row + MAX_ROWS - 1) / MAX_ROWS; left > 0; left--) {
             const uint32_t rows = (end - row + left - 1) / left;
-            tiles[a->kv][rows - 1](a, row);
+            tiles[a->kv][rows - 1](a, row, &ahead);
             row += rows;
         }
     }
