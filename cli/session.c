@@ -14,7 +14,8 @@
 
 #define DEFAULT_MODEL "mlx_model"
 
-static const char *const isa_names[] = {"auto", "scalar", "avx2", "avx512", "neon", NULL};
+static const char *const isa_names[] = {"auto",       "scalar", "avx2",    "avxvnni", "avx512",
+                                       "avx512vnni", "neon",   "dotprod", "i8mm",    NULL};
 static const char *const activation_names[] = {"auto", "int8", "int16", "f32", NULL}; /* as cria_activations */
 static const char *const kv_names[] = {"f16", "f32", "int8", NULL}; /* as cria_kv_type */
 
@@ -31,7 +32,8 @@ const struct arg_option session_speed_rows[] = {
      .help = "how many threads compute; 0 takes what the processor and its quota allow. The text does not depend "
              "on it"},
     {.name = "isa", .kind = ARG_CHOICE, .metavar = "NAME", .def = "auto", .offset = FIELD(isa), .choices = isa_names,
-     .help = "instruction set: auto, scalar, avx2, avx512 or neon. The text does not depend on it"},
+     .help = "instruction set: auto, scalar; avx2, avxvnni, avx512, avx512vnni; neon, dotprod, i8mm. The text does "
+             "not depend on it"},
     {.name = "activations", .kind = ARG_CHOICE, .metavar = "TYPE", .def = "auto", .offset = FIELD(activations),
      .choices = activation_names,
      .help = "precision that meets quantized weights: int8 (fastest), int16, f32 (as MLX), or auto, int16 where it "

@@ -106,8 +106,10 @@ typedef struct cria_ctx_opts {
     size_t size;             /* sizeof(cria_ctx_opts), set by cria_ctx_opts_default() */
     uint32_t threads;        /* 0: as many as the affinity mask and the CPU quota allow. Those beyond the number of
                               * processors are not started: they would only hold up the others. */
-    const char *isa;         /* NULL or "auto", else "scalar", "avx2", "avx512", "neon": lowers the choice.
-                              * Asking for what this processor lacks is CRIA_EINVAL. */
+    const char *isa;         /* NULL or "auto": the best that this processor has. Else the kernel table of that
+                              * name: "scalar"; "avx2", "avxvnni", "avx512", "avx512vnni"; "neon", "dotprod",
+                              * "i8mm". A name means that table and no better one of its family. Asking for what
+                              * this processor lacks is CRIA_EINVAL. */
     cria_log_fn *log;        /* NULL: silent */
     void *log_user;
     cria_allocator allocator; /* all zero: the C library's */
@@ -118,7 +120,7 @@ CRIA_API cria_ctx_opts cria_ctx_opts_default(void);
 CRIA_API cria_status cria_ctx_new(const cria_ctx_opts *opts, cria_ctx **out, cria_error *err);
 CRIA_API void cria_ctx_free(cria_ctx *ctx);
 CRIA_API uint32_t cria_ctx_threads(const cria_ctx *ctx);
-/* Name of the kernel table in use: "scalar", "avx2", "avx512", "neon". */
+/* Name of the kernel table in use, one of those of cria_ctx_opts.isa. */
 CRIA_API const char *cria_ctx_isa(const cria_ctx *ctx);
 
 /* ---- the machine ------------------------------------------------------------------------- */

@@ -66,16 +66,20 @@ static uint32_t detect_flags(void) {
 static uint32_t detect_flags(void) { return 0; }
 #endif
 
-/* What each name allows, and what it must find. */
+/* A name stands for one kernel table (kernels/kernels.c), and leaves the flags that this table needs:
+ * "avx2" is plain AVX2 on every processor, also where "avxvnni" or more would do. */
 static const struct isa {
     const char *name;
-    uint32_t needed, allowed;
+    uint32_t flags;
 } isas[] = {
-    {"scalar", 0, 0},
-    {"avx2", CRIA_CPU_AVX2, CRIA_CPU_AVX2 | CRIA_CPU_AVXVNNI},
-    {"avx512", CRIA_CPU_AVX512,
-     CRIA_CPU_AVX2 | CRIA_CPU_AVXVNNI | CRIA_CPU_AVX512 | CRIA_CPU_AVX512VNNI | CRIA_CPU_AVX512BF16},
-    {"neon", CRIA_CPU_NEON, CRIA_CPU_NEON | CRIA_CPU_DOTPROD | CRIA_CPU_I8MM},
+    {"scalar", 0},
+    {"avx2", CRIA_CPU_AVX2},
+    {"avxvnni", CRIA_CPU_AVX2 | CRIA_CPU_AVXVNNI},
+    {"avx512", CRIA_CPU_AVX2 | CRIA_CPU_AVX512},
+    {"avx512vnni", CRIA_CPU_AVX2 | CRIA_CPU_AVX512 | CRIA_CPU_AVX512VNNI},
+    {"neon", CRIA_CPU_NEON},
+    {"dotprod", CRIA_CPU_NEON | CRIA_CPU_DOTPROD},
+    {"i8mm", CRIA_CPU_NEON | CRIA_CPU_DOTPROD | CRIA_CPU_I8MM},
 };
 enum { N_ISAS = sizeof isas / sizeof isas[0] };
 
@@ -83,7 +87,7 @@ enum { N_ISAS = sizeof isas / sizeof isas[0] };
 static void available(uint32_t flags, char *text, size_t size) {
     text[0] = '\0';
     for (size_t i = 0, n = 0; i < N_ISAS; i++)
-        if ((isas[i].needed & flags) == isas[i].needed && n < size)
+        if ((isas[i].flags & flags) == isas[i].flags && n < size)
             n += (size_t)snprintf(text + n, size - n, "%s%s", n ? ", " : "", isas[i].name);
 }
 
@@ -98,8 +102,8 @@ cria_status cria_cpu_lower(uint32_t flags, const char *isa, uint32_t *out, cria_
         return CRIA_OK;
     }
     for (size_t i = 0; i < N_ISAS; i++) {
-        if (strcmp(isa, isas[i].name) != 0 || (isas[i].needed & flags) != isas[i].needed) continue;
-        *out = flags & isas[i].allowed;
+        if (strcmp(isa, isas[i].name) != 0 || (isas[i].flags & flags) != isas[i].flags) continue;
+        *out = isas[i].flags;
         return CRIA_OK;
     }
     char names[64];

@@ -14,7 +14,7 @@ enum cria_cpu_flags {
     CRIA_CPU_AVXVNNI = 1 << 1,
     CRIA_CPU_AVX512 = 1 << 2,     /* F, BW, DQ, VL, CD */
     CRIA_CPU_AVX512VNNI = 1 << 3,
-    CRIA_CPU_AVX512BF16 = 1 << 4,
+    CRIA_CPU_AVX512BF16 = 1 << 4, /* no kernel uses it: see matmul_f in kernels/kernels.h */
     /* aarch64 */
     CRIA_CPU_NEON = 1 << 8,
     CRIA_CPU_DOTPROD = 1 << 9,
@@ -31,7 +31,8 @@ struct cria_cpu {
 
 void cria_cpu_detect(struct cria_cpu *out);
 
-/* The flags left when isa ("auto"/NULL, "scalar", "avx2", "avx512", "neon") lowers the choice. CRIA_EINVAL with a
+/* The flags left when isa lowers the choice: all for "auto" or NULL, else those that the table of that name
+ * needs ("scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "dotprod", "i8mm"). CRIA_EINVAL with a
  * sentence naming what the processor has when isa is unknown or not available. With isa NULL the environment
  * variable CRIA_ISA takes its place where it is set; "auto" ignores it. */
 cria_status cria_cpu_lower(uint32_t flags, const char *isa, uint32_t *out, cria_error *err);

@@ -26,82 +26,100 @@ static const struct cria_kernels scalar = {
     .probe_read = cria_probe_read_ref,
 };
 
+/* The tables of a family differ where integers are multiplied. */
 #if defined(__x86_64__)
-static const struct cria_kernels avx2 = {
-    .name = "avx2",
-    .matmul_f = cria_matmul_f_avx2,
-    .matmul_q = cria_matmul_q_avx2,
-    .quantize = cria_quantize_avx2,
-    .rmsnorm = cria_rmsnorm_avx2,
-    .add = cria_add_avx2,
-    .silu_mul = cria_silu_mul_avx2,
-    .rope = cria_rope_avx2,
-    .scale = cria_scale_avx2,
-    .kv_store = cria_kv_store_avx2,
-    .quantize_query = cria_quantize_query_avx2,
-    .attend = cria_attend_avx2,
-    .probe_f32 = cria_probe_f32_avx2,
-    .probe_int8 = cria_probe_int8_avx2,
-    .probe_read = cria_probe_read_avx2,
-};
+#define AVX2_TABLE(table)                                                                                    \
+    static const struct cria_kernels table = {                                                               \
+        .name = #table,                                                                                      \
+        .matmul_f = cria_matmul_f_avx2,                                                                      \
+        .matmul_q = cria_matmul_q_##table,                                                                   \
+        .quantize = cria_quantize_avx2,                                                                      \
+        .rmsnorm = cria_rmsnorm_avx2,                                                                        \
+        .add = cria_add_avx2,                                                                                \
+        .silu_mul = cria_silu_mul_avx2,                                                                      \
+        .rope = cria_rope_avx2,                                                                              \
+        .scale = cria_scale_avx2,                                                                            \
+        .kv_store = cria_kv_store_avx2,                                                                      \
+        .quantize_query = cria_quantize_query_avx2,                                                          \
+        .attend = cria_attend_avx2,                                                                          \
+        .probe_f32 = cria_probe_f32_avx2,                                                                    \
+        .probe_int8 = cria_probe_int8_##table,                                                               \
+        .probe_read = cria_probe_read_avx2,                                                                  \
+    };
+AVX2_TABLE(avx2)
+AVX2_TABLE(avxvnni)
 
-static const struct cria_kernels avx512 = {
-    .name = "avx512",
-    .matmul_f = cria_matmul_f_avx512,
-    .matmul_q = cria_matmul_q_avx512,
-    .quantize = cria_quantize_avx512,
-    .rmsnorm = cria_rmsnorm_avx512,
-    .add = cria_add_avx512,
-    .silu_mul = cria_silu_mul_avx512,
-    .rope = cria_rope_avx512,
-    .scale = cria_scale_avx512,
-    .kv_store = cria_kv_store_avx2,
-    .quantize_query = cria_quantize_query_avx2,
-    .attend = cria_attend_avx512,
-    .probe_f32 = cria_probe_f32_avx512,
-    .probe_int8 = cria_probe_int8_avx512,
-    .probe_read = cria_probe_read_avx512,
-};
+#define AVX512_TABLE(table)                                                                                  \
+    static const struct cria_kernels table = {                                                               \
+        .name = #table,                                                                                      \
+        .matmul_f = cria_matmul_f_avx512,                                                                    \
+        .matmul_q = cria_matmul_q_##table,                                                                   \
+        .quantize = cria_quantize_avx512,                                                                    \
+        .rmsnorm = cria_rmsnorm_avx512,                                                                      \
+        .add = cria_add_avx512,                                                                              \
+        .silu_mul = cria_silu_mul_avx512,                                                                    \
+        .rope = cria_rope_avx512,                                                                            \
+        .scale = cria_scale_avx512,                                                                          \
+        .kv_store = cria_kv_store_avx2,                                                                      \
+        .quantize_query = cria_quantize_query_avx2,                                                          \
+        .attend = cria_attend_##table,                                                                       \
+        .probe_f32 = cria_probe_f32_avx512,                                                                  \
+        .probe_int8 = cria_probe_int8_##table,                                                               \
+        .probe_read = cria_probe_read_avx512,                                                                \
+    };
+AVX512_TABLE(avx512)
+AVX512_TABLE(avx512vnni)
 #elif defined(__aarch64__)
-static const struct cria_kernels neon = {
-    .name = "neon",
-    .matmul_f = cria_matmul_f_neon,
-    .matmul_q = cria_matmul_q_neon,
-    .quantize = cria_quantize_neon,
-    .rmsnorm = cria_rmsnorm_neon,
-    .add = cria_add_neon,
-    .silu_mul = cria_silu_mul_neon,
-    .rope = cria_rope_neon,
-    .scale = cria_scale_neon,
-    .kv_store = cria_kv_store_neon,
-    .quantize_query = cria_quantize_query_neon,
-    .attend = cria_attend_neon,
-    .probe_f32 = cria_probe_f32_neon,
-    .probe_int8 = cria_probe_int8_neon,
-    .probe_read = cria_probe_read_neon,
-};
+#define NEON_TABLE(table)                                                                                    \
+    static const struct cria_kernels table = {                                                               \
+        .name = #table,                                                                                      \
+        .matmul_f = cria_matmul_f_neon,                                                                      \
+        .matmul_q = cria_matmul_q_##table,                                                                   \
+        .quantize = cria_quantize_neon,                                                                      \
+        .rmsnorm = cria_rmsnorm_neon,                                                                        \
+        .add = cria_add_neon,                                                                                \
+        .silu_mul = cria_silu_mul_neon,                                                                      \
+        .rope = cria_rope_neon,                                                                              \
+        .scale = cria_scale_neon,                                                                            \
+        .kv_store = cria_kv_store_neon,                                                                      \
+        .quantize_query = cria_quantize_query_neon,                                                          \
+        .attend = cria_attend_neon,                                                                          \
+        .probe_f32 = cria_probe_f32_neon,                                                                    \
+        .probe_int8 = cria_probe_int8_##table,                                                               \
+        .probe_read = cria_probe_read_neon,                                                                  \
+    };
+NEON_TABLE(neon)
+NEON_TABLE(dotprod)
+NEON_TABLE(i8mm)
 #endif
+
+/* Every table with the processor flags it needs, the best last. base/cpu.c has the same names. */
+static const struct {
+    uint32_t needed;
+    const struct cria_kernels *table;
+} tables[] = {
+    {0, &scalar},
+#if defined(__x86_64__)
+    {CRIA_CPU_AVX2, &avx2},
+    {CRIA_CPU_AVX2 | CRIA_CPU_AVXVNNI, &avxvnni},
+    {CRIA_CPU_AVX2 | CRIA_CPU_AVX512, &avx512},
+    {CRIA_CPU_AVX2 | CRIA_CPU_AVX512 | CRIA_CPU_AVX512VNNI, &avx512vnni},
+#elif defined(__aarch64__)
+    {CRIA_CPU_NEON, &neon},
+    {CRIA_CPU_NEON | CRIA_CPU_DOTPROD, &dotprod},
+    {CRIA_CPU_NEON | CRIA_CPU_DOTPROD | CRIA_CPU_I8MM, &i8mm},
+#endif
+};
 
 const struct cria_kernels *cria_kernels_for(uint32_t cpu_flags) {
-#if defined(__x86_64__)
-    const uint32_t need_avx512 = CRIA_CPU_AVX2 | CRIA_CPU_AVX512 | CRIA_CPU_AVX512VNNI;
-    if ((cpu_flags & need_avx512) == need_avx512) return &avx512;
-    if (cpu_flags & CRIA_CPU_AVX2) return &avx2;
-#elif defined(__aarch64__)
-    if (cpu_flags & CRIA_CPU_NEON) return &neon;
-#endif
-    (void)cpu_flags;
-    return &scalar;
+    size_t i = sizeof tables / sizeof tables[0] - 1;
+    while ((cpu_flags & tables[i].needed) != tables[i].needed) i--;
+    return tables[i].table;
 }
 
 size_t cria_kernels_list(uint32_t cpu_flags, const struct cria_kernels **out, size_t max) {
     size_t n = 0;
-    for (int bits = 0; bits <= 32; bits++) {
-        const uint32_t mask = bits == 32 ? UINT32_MAX : (UINT32_C(1) << bits) - 1;
-        const struct cria_kernels *k = cria_kernels_for(cpu_flags & mask);
-        bool seen = false;
-        for (size_t i = 0; i < n; i++) seen |= out[i] == k;
-        if (!seen && n < max) out[n++] = k;
-    }
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0] && n < max; i++)
+        if ((cpu_flags & tables[i].needed) == tables[i].needed) out[n++] = tables[i].table;
     return n;
 }

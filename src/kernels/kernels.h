@@ -112,11 +112,16 @@ typedef struct cria_attend {
 } cria_attend;
 
 struct cria_kernels {
-    const char *name; /* "scalar", "avx2", "avx512", "neon" */
+    const char *name; /* kernels.c has them all; users ask for them by it (cria_ctx_opts.isa) */
 
     /* y[t·ldy + r] = Σ_k x[t][k]·w[r][k] for the rows r of blocks [block0, block1), r < rows, and all n rows
      * t of x. Elements of y outside are not written. One fma chain per output over k ascending from +0. Any
-     * kind of matrix; codes stand for the float weights that cria_matrix_row gives. x->planes is 0. */
+     * kind of matrix; codes stand for the float weights that cria_matrix_row gives. x->planes is 0.
+     *
+     * The arithmetic of half floats that some processors have (AVX512-BF16, AVX512-FP16, FEAT_BF16) cannot
+     * serve, fast as it is: it wants the activations rounded to 8 or 11 bits of precision, and vdpbf16ps and
+     * bfdot add pairs with roundings of their own and flush subnormals, which no other processor could give
+     * cheaply. */
     void (*matmul_f)(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
                      uint32_t block1, void *scratch);
 
@@ -175,7 +180,7 @@ struct cria_kernels {
 
 /* The best table for these cpu flags (base/cpu.h); never NULL. Constant, shared, never freed. */
 const struct cria_kernels *cria_kernels_for(uint32_t cpu_flags);
-/* Every table that is reached by leaving out flags, each once, the reference first; at most max. Returns how many. */
+/* Every table that these flags allow, the reference first, the best last; at most max. Returns how many. */
 size_t cria_kernels_list(uint32_t cpu_flags, const struct cria_kernels **out, size_t max);
 
 /* exp(x) as every table computes it (poly.h), for code outside the tables. Error below 1 ulp; +0 where the

@@ -75,19 +75,21 @@ static int32_t half_sum(const int8_t *lo, const int8_t *hi) {
     return sum + 256 * high;
 }
 
+static bool has_starts(const struct job *j) { return !j->w->spec.affine || j->plan.shift != 0; }
+
 /* start[unit][n] */
 static void lay_out_starts(const struct job *j, uint32_t t0, uint32_t n, int32_t *start) {
     const cria_act *x = j->x;
-    const int32_t zero = j->w->spec.zero;
+    const int32_t factor = j->plan.shift - j->w->spec.zero;
     for (uint32_t t = 0; t < n; t++) {
         const int32_t *sum = x->sum + (t0 + t) * x->ldd + j->chunk0;
         const int8_t *lo = x->q + (size_t)(t0 + t) * x->planes * x->ldq + (size_t)j->chunk0 * CRIA_CHUNK;
         const int8_t *hi = x->planes == 2 ? lo + x->ldq : NULL;
         if (j->n_units == j->n_chunks)
-            for (uint32_t i = 0; i < j->n_units; i++) start[i * n + t] = -zero * sum[i];
+            for (uint32_t i = 0; i < j->n_units; i++) start[i * n + t] = factor * sum[i];
         else
             for (size_t i = 0; i < j->n_units; i++)
-                start[i * n + t] = -zero * half_sum(lo + 16 * i, hi ? hi + 16 * i : NULL);
+                start[i * n + t] = factor * half_sum(lo + 16 * i, hi ? hi + 16 * i : NULL);
     }
 }
 
@@ -115,7 +117,7 @@ static void lay_out_tile(const struct job *j, uint32_t batch, uint32_t t0, uint3
     if (spec->affine)
         lay_out_floats(x->u + t0 * x->ldu + k / spec->group, x->ldu, n, j->n_groups,
                        scratch->u + at * j->n_groups);
-    else
+    if (has_starts(j))
         lay_out_starts(j, t0, n, scratch->start + at * j->n_units);
 }
 
@@ -133,7 +135,7 @@ static struct cria_tile tokens_tile(const struct job *j, uint32_t batch, uint32_
         .plane = n == 1 ? x->ldq : n * cols,
         .pairs = (const int16_t *)(const void *)scratch->q + at * cols,
         .d = scratch->d + at * j->n_chunks,
-        .start = scratch->start + at * j->n_units,
+        .start = has_starts(j) ? scratch->start + at * j->n_units : NULL,
         .u = scratch->u + at * j->n_groups,
         .y = j->y + t0 * j->ldy,
         .ldy = j->ldy,

@@ -39,7 +39,8 @@ struct cria_tile {
     const int16_t *pairs; /* where the plan asks for words: [step][2][n][2], inputs 0 and 2, then 1 and 3, whole
                            * integers (256·hi + lo) */
     const float *d;       /* [chunk][n] */
-    const int32_t *start; /* [unit][n]: −zero·Σa, what the sums of symmetric matrices start at */
+    const int32_t *start; /* [unit][n]: (shift − zero)·Σa, what the sums start at; NULL where it is all zeros: for
+                           * affine matrices without a shift */
     const float *u;       /* [group][n]; affine only */
     float *y; /* token t, row r at y + t·ldy + r */
     size_t ldy;
@@ -54,6 +55,7 @@ struct cria_tile_plan {
     uint32_t max_tokens;           /* of a tile */
     bool words;                    /* activations as 16-bit numbers */
     bool unpack;                   /* codes to levels as bytes first */
+    int32_t shift;                 /* what the tiles leave out of every level they multiply by */
 };
 
 /* The parts that depend on the instruction set. */

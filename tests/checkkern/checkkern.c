@@ -19,7 +19,7 @@ enum { SLACK = 256, SKIPPED = 77 };
 
 /* Tables besides those of cria_kernels_for: kernels of processors that this one is not, emulated. */
 #if defined(CHECKKERN_SIMDE)
-extern const struct cria_kernels check_avx512_simde;
+extern const struct cria_kernels *const check_simde_tables[]; /* ended by NULL */
 #endif
 
 /* ---- what the cases ask of us -------------------------------------------------------------- */
@@ -152,7 +152,8 @@ static size_t find_tables(const struct cria_kernels **tables, size_t max) {
     cria_cpu_detect(&cpu);
     size_t n = cria_kernels_list(cpu.flags, tables, max);
 #if defined(CHECKKERN_SIMDE) /* with AVX2 */
-    if (n < max && cpu.flags & CRIA_CPU_AVX2) tables[n++] = &check_avx512_simde;
+    for (size_t i = 0; cpu.flags & CRIA_CPU_AVX2 && check_simde_tables[i] && n < max; i++)
+        tables[n++] = check_simde_tables[i];
 #endif
     return n;
 }

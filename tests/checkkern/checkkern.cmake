@@ -9,30 +9,34 @@ target_link_libraries(checkkern PRIVATE cria_kernels m)
 
 set(isas scalar)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
-    list(APPEND isas avx2 avx512)
+    list(APPEND isas avx2 avxvnni avx512 avx512vnni)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
-    list(APPEND isas neon)
+    list(APPEND isas neon dotprod i8mm)
 endif()
 
-# The AVX-512 kernels once more, emulated with AVX2, as a table that machines without AVX-512 can run. simde/immintrin.h
-# takes the place of the compiler's. Neither with much optimization nor with sanitizers: that takes compilers many minutes.
+# The AVX-VNNI and AVX-512 kernels once more, emulated with AVX2, as tables that machines without them can run.
+# simde/immintrin.h takes the place of the compiler's. Neither with much optimization nor with sanitizers: that takes
+# compilers many minutes.
 find_path(SIMDE_INCLUDE simde/x86/avx512.h)
 if(SIMDE_INCLUDE AND NOT CHECKKERN_NO_SIMDE AND NOT CRIA_SANITIZE AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
-    get_property(avx512_sources GLOBAL PROPERTY CRIA_AVX512_SOURCES)
-    add_library(checkkern_simde OBJECT ${here}/simde/table.c ${avx512_sources})
+    get_property(emulated_sources GLOBAL PROPERTY CRIA_EMULATED_SOURCES)
+    add_library(checkkern_simde OBJECT ${here}/simde/tables.c ${emulated_sources})
     target_link_libraries(checkkern_simde PRIVATE cria_flags)
     target_include_directories(checkkern_simde BEFORE PRIVATE ${here}/simde)
     target_include_directories(checkkern_simde SYSTEM PRIVATE ${SIMDE_INCLUDE})
     target_compile_options(checkkern_simde PRIVATE -mavx2 -mfma -mf16c -Wno-psabi -O1)
     foreach(slot matmul_f matmul_q quantize rmsnorm add silu_mul rope scale attend probe_f32 probe_int8
             probe_read)
-        target_compile_definitions(checkkern_simde PRIVATE cria_${slot}_avx512=cria_${slot}_simde)
+        target_compile_definitions(checkkern_simde PRIVATE cria_${slot}_avx512=cria_${slot}_avx512_simde)
+    endforeach()
+    foreach(name matmul_q_avxvnni probe_int8_avxvnni matmul_q_avx512vnni attend_avx512vnni probe_int8_avx512vnni)
+        target_compile_definitions(checkkern_simde PRIVATE cria_${name}=cria_${name}_simde)
     endforeach()
     target_link_libraries(checkkern PRIVATE checkkern_simde)
     target_compile_definitions(checkkern PRIVATE CHECKKERN_SIMDE)
-    list(APPEND isas avx512-simde)
+    list(APPEND isas avxvnni-simde avx512-simde avx512vnni-simde)
 else()
-    message(STATUS "SIMDe not found: the AVX-512 kernels are not tested on machines without AVX-512")
+    message(STATUS "SIMDe not found: AVX-VNNI and AVX-512 kernels are not tested on machines without them")
 endif()
 
 foreach(isa ${isas})

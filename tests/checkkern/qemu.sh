@@ -21,7 +21,7 @@ compile() { # folder, further options of cmake
 }
 
 compile "$build/aarch64" -DCMAKE_TOOLCHAIN_FILE="$here/../../cmake/aarch64-linux-gnu.cmake"
-for cpu in cortex-a53 max; do # plain ARMv8.0; everything qemu knows
+for cpu in cortex-a53 neoverse-n1 max; do # plain ARMv8.0; with dotprod; everything qemu knows
     echo "== aarch64, $cpu"
     qemu-aarch64-static -cpu $cpu "$build/aarch64/checkkern"
 done

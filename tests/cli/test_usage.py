@@ -32,7 +32,7 @@ BAD = [
     (["--seed", "-1"], "--seed takes"),
     (["--seed", "18446744073709551616"], "--seed takes"),
     (["--threads", "1025"], "from 0 to 1024"),
-    (["--isa", "sse9"], "auto, scalar, avx2, avx512 or neon"),
+    (["--isa", "sse9"], "auto, scalar, avx2, avxvnni, avx512, avx512vnni, neon, dotprod or i8mm"),
     (["--activations", "int4"], "auto, int8, int16 or f32"),
     (["--kv", "f64"], "f16, f32 or int8"),
     (["--quiet=yes"], "--quiet takes no value"),

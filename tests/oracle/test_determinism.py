@@ -117,7 +117,7 @@ def test_refused_rows_leave_no_trace(lib, stored):
 def isas(lib):
     """The kernel tables that this processor can run; scalar first."""
     out = []
-    for isa in ("scalar", "avx2", "avx512", "neon"):
+    for isa in ("scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "dotprod", "i8mm"):
         try:
             assert lib.context(isa=isa).isa == isa
             out.append(isa)

@@ -64,8 +64,9 @@ def test_aarch64(cria, model, text, activations, kv):
     if not program.is_file():
         conftest.missing(f"{program} is not there; run tests/tools/build_aarch64.sh")
     here = logits([cria], model, text, activations, kv, "auto")
-    for isa in ("neon", "scalar"):
-        assert logits([*emulator("qemu-aarch64-static"), program], model, text, activations, kv, isa) == here, isa
+    for isa in ("i8mm", "dotprod", "neon", "scalar"):
+        emulated = logits([*emulator("qemu-aarch64-static", "-cpu", "max"), program], model, text, activations, kv, isa)
+        assert emulated == here, isa
 
 
 @pytest.mark.parametrize("cpu,isa", [("Nehalem", "auto"), ("Haswell", "avx2")])

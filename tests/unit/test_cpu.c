@@ -10,6 +10,7 @@ static void detection_is_sane(void **state) {
     assert_in_range(cpu.threads, 1, 8192);
     if (cpu.flags & CRIA_CPU_AVX512) assert_true(cpu.flags & CRIA_CPU_AVX2);
     if (cpu.flags & CRIA_CPU_AVX512VNNI) assert_true(cpu.flags & CRIA_CPU_AVX512);
+    if (cpu.flags & (CRIA_CPU_DOTPROD | CRIA_CPU_I8MM)) assert_true(cpu.flags & CRIA_CPU_NEON);
 #if defined(__x86_64__)
     /* The compilers' own detection, for the names that all of them know. */
     __builtin_cpu_init();
@@ -22,19 +23,34 @@ static void detection_is_sane(void **state) {
 static void names_lower_the_flags(void **state) {
     (void)state;
     const uint32_t big = CRIA_CPU_AVX2 | CRIA_CPU_AVXVNNI | CRIA_CPU_AVX512 | CRIA_CPU_AVX512VNNI;
-    const uint32_t arm = CRIA_CPU_NEON | CRIA_CPU_DOTPROD;
+    const uint32_t arm = CRIA_CPU_NEON | CRIA_CPU_DOTPROD | CRIA_CPU_I8MM;
+    static const struct {
+        const char *name;
+        uint32_t flags;
+    } x86[] = {{"scalar", 0},
+               {"avx2", CRIA_CPU_AVX2},
+               {"avxvnni", CRIA_CPU_AVX2 | CRIA_CPU_AVXVNNI},
+               {"avx512", CRIA_CPU_AVX2 | CRIA_CPU_AVX512},
+               {"avx512vnni", CRIA_CPU_AVX2 | CRIA_CPU_AVX512 | CRIA_CPU_AVX512VNNI}};
     uint32_t out = 99;
     cria_error err;
     assert_int_equal(cria_cpu_lower(big, "auto", &out, &err), CRIA_OK);
     assert_int_equal(out, big);
-    assert_int_equal(cria_cpu_lower(big, "avx512", &out, &err), CRIA_OK);
-    assert_int_equal(out, big);
-    assert_int_equal(cria_cpu_lower(big, "avx2", &out, &err), CRIA_OK);
-    assert_int_equal(out, CRIA_CPU_AVX2 | CRIA_CPU_AVXVNNI);
-    assert_int_equal(cria_cpu_lower(big, "scalar", &out, &err), CRIA_OK);
-    assert_int_equal(out, 0);
+    for (size_t i = 0; i < N_ITEMS(x86); i++) { /* nothing above the name is left */
+        assert_int_equal(cria_cpu_lower(big, x86[i].name, &out, &err), CRIA_OK);
+        assert_int_equal(out, x86[i].flags);
+    }
     assert_int_equal(cria_cpu_lower(arm, "neon", &out, &err), CRIA_OK);
+    assert_int_equal(out, CRIA_CPU_NEON);
+    assert_int_equal(cria_cpu_lower(arm, "dotprod", &out, &err), CRIA_OK);
+    assert_int_equal(out, CRIA_CPU_NEON | CRIA_CPU_DOTPROD);
+    assert_int_equal(cria_cpu_lower(arm, "i8mm", &out, &err), CRIA_OK);
     assert_int_equal(out, arm);
+    /* A processor with AVX-512 but not the one VNNI, and one with the other. */
+    assert_int_equal(cria_cpu_lower(CRIA_CPU_AVX2 | CRIA_CPU_AVX512, "avx512vnni", &out, &err), CRIA_EINVAL);
+    assert_non_null(strstr(err.msg, "scalar, avx2, avx512."));
+    assert_int_equal(cria_cpu_lower(CRIA_CPU_AVX2 | CRIA_CPU_AVXVNNI, "avx512", &out, &err), CRIA_EINVAL);
+    assert_non_null(strstr(err.msg, "scalar, avx2, avxvnni."));
     out = 99;
     assert_int_equal(cria_cpu_lower(CRIA_CPU_AVX2, "avx512", &out, &err), CRIA_EINVAL);
     assert_non_null(strstr(err.msg, "scalar, avx2."));

@@ -25,7 +25,8 @@ static void check_sane(const cria_limits *l) {
 
 static void every_table_with_one_and_two_threads(void **unused) {
     (void)unused;
-    static const char *const isas[] = {"scalar", "avx2", "avx512", "neon"};
+    static const char *const isas[] = {"scalar", "avx2",    "avxvnni", "avx512", "avx512vnni",
+                                       "neon",   "dotprod", "i8mm"};
     size_t measured = 0;
     for (size_t i = 0; i < N_ITEMS(isas); i++) {
         for (uint32_t threads = 1; threads <= 2; threads++) {

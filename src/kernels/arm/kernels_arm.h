@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernels for AArch64: NEON as every ARMv8-A has it. */
+/* The kernels for AArch64. *_neon: what every ARMv8-A has; *_dotprod: the dot product instructions
+ * (FEAT_DotProd) too; *_i8mm: the 8-bit matrix instructions (FEAT_I8MM) as well. */
 #ifndef CRIA_KERNELS_ARM_KERNELS_ARM_H
 #define CRIA_KERNELS_ARM_KERNELS_ARM_H
 
@@ -8,6 +9,10 @@
 void cria_matmul_f_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
                         uint32_t block1, void *scratch);
 void cria_matmul_q_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                        uint32_t block1, void *scratch);
+void cria_matmul_q_dotprod(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                           uint32_t block1, void *scratch);
+void cria_matmul_q_i8mm(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
                         uint32_t block1, void *scratch);
 void cria_quantize_neon(const cria_act *a, uint32_t t, const float *x);
 void cria_rmsnorm_neon(float *y, const float *x, const float *w, float eps, size_t n);
@@ -22,6 +27,8 @@ void cria_quantize_query_neon(int16_t *a, float *d, const float *x, size_t n);
 void cria_attend_neon(const cria_attend *a);
 uint64_t cria_probe_f32_neon(uint32_t n);
 uint64_t cria_probe_int8_neon(uint32_t n);
+uint64_t cria_probe_int8_dotprod(uint32_t n);
+uint64_t cria_probe_int8_i8mm(uint32_t n);
 uint64_t cria_probe_read_neon(const void *p, size_t bytes);
 
 #endif

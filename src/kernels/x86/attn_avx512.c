@@ -5,7 +5,8 @@
  * (values): 6 × 4 of them, 4 columns of K or V and one query's number fit into the 32 registers.
  *
  * I8 walks over pairs of dimensions (scores) or of positions (values): a lane's 32 bits of x are two int16, y's two
- * int8 are widened to that, and one vpdpwssd does the work of two vfmadd.
+ * int8 are widened to that, and one vpdpwssd does the work of two vfmadd; without VNNI, vpmaddwd and vpaddd do.
+ * attn_avx512vnni.c includes this file with ATTEND and ATTEND_VNNI defined.
  */
 #include "kernels/inline.h"
 #include "kernels/x86/avx2.h"
@@ -13,6 +14,11 @@
 #include "kernels/x86/kernels_x86.h"
 #include <math.h>
 #include <string.h>
+
+#if !defined(ATTEND)
+#define ATTEND cria_attend_avx512
+#define ATTEND_VNNI 0
+#endif
 
 enum { MAX_ROWS = 6, COLUMNS = 4, ASK_EVERY = 16 };
 enum { F16 = CRIA_KV_ELEM_F16, F32 = CRIA_KV_ELEM_F32, I8 = CRIA_KV_ELEM_I8 };
@@ -45,8 +51,12 @@ CRIA_INLINE __m512 load_y(const struct operands *s, int c, size_t i, int kv) {
 
 CRIA_INLINE __m512 multiply_add(__m512 x, __m512 y, __m512 acc, int kv) {
     if (kv != I8) return _mm512_fmadd_ps(x, y, acc);
-    return _mm512_castsi512_ps(
-        _mm512_dpwssd_epi32(_mm512_castps_si512(acc), _mm512_castps_si512(x), _mm512_castps_si512(y)));
+    const __m512i sum = _mm512_castps_si512(acc), a = _mm512_castps_si512(x), b = _mm512_castps_si512(y);
+#if ATTEND_VNNI
+    return _mm512_castsi512_ps(_mm512_dpwssd_epi32(sum, a, b));
+#else
+    return _mm512_castsi512_ps(_mm512_add_epi32(sum, _mm512_madd_epi16(a, b)));
+#endif
 }
 
 /* acc[r][c] grows by the products of i in [from, to), ascending. */
@@ -295,7 +305,7 @@ static uint32_t seeing(const cria_attend *a, uint32_t row, uint32_t n) {
 
 /* Tiles as even as can be: 7 queries are 4 and 3. What comes next is asked for little by little during all of it:
  * then reading and computing overlap. */
-void cria_attend_avx512(const cria_attend *a) {
+void ATTEND(const cria_attend *a) {
     if (a->n_q == 0) return;
     const uint32_t all = (a->n_q + MAX_ROWS - 1) / MAX_ROWS,
                    steps = 2 * CRIA_KV_BLOCK * a->e / (16 * COLUMNS) / (a->kv == CRIA_KV_ELEM_I8 ? 2 : 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernels for x86-64. *_avx2 need AVX2, FMA and F16C; *_avx512 need AVX-512 F, BW, DQ, VL, CD and VNNI.
- */
+/* The kernels for x86-64. *_avx2 need AVX2, FMA and F16C; *_avxvnni AVX-VNNI too; *_avx512 need AVX-512 F,
+ * BW, DQ, VL and CD; *_avx512vnni AVX-512 VNNI too. */
 #ifndef CRIA_KERNELS_X86_KERNELS_X86_H
 #define CRIA_KERNELS_X86_KERNELS_X86_H
 
@@ -10,6 +10,8 @@ void cria_matmul_f_avx2(const cria_matrix *w, const cria_act *x, float *y, size_
                         uint32_t block1, void *scratch);
 void cria_matmul_q_avx2(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
                         uint32_t block1, void *scratch);
+void cria_matmul_q_avxvnni(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                           uint32_t block1, void *scratch);
 void cria_quantize_avx2(const cria_act *a, uint32_t t, const float *x);
 void cria_rmsnorm_avx2(float *y, const float *x, const float *w, float eps, size_t n);
 void cria_add_avx2(float *y, const float *x, size_t n);
@@ -23,12 +25,15 @@ void cria_quantize_query_avx2(int16_t *a, float *d, const float *x, size_t n);
 void cria_attend_avx2(const cria_attend *a);
 uint64_t cria_probe_f32_avx2(uint32_t n);
 uint64_t cria_probe_int8_avx2(uint32_t n);
+uint64_t cria_probe_int8_avxvnni(uint32_t n);
 uint64_t cria_probe_read_avx2(const void *p, size_t bytes);
 
 void cria_matmul_f_avx512(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
                           uint32_t block1, void *scratch);
 void cria_matmul_q_avx512(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
                           uint32_t block1, void *scratch);
+void cria_matmul_q_avx512vnni(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
+                              uint32_t block1, void *scratch);
 void cria_quantize_avx512(const cria_act *a, uint32_t t, const float *x);
 void cria_rmsnorm_avx512(float *y, const float *x, const float *w, float eps, size_t n);
 void cria_add_avx512(float *y, const float *x, size_t n);
@@ -37,8 +42,10 @@ void cria_rope_avx512(float *x, uint32_t n_heads, uint32_t e, const float *cos, 
                       bool traditional);
 void cria_scale_avx512(float *y, const float *x, float a, size_t n);
 void cria_attend_avx512(const cria_attend *a);
+void cria_attend_avx512vnni(const cria_attend *a);
 uint64_t cria_probe_f32_avx512(uint32_t n);
 uint64_t cria_probe_int8_avx512(uint32_t n);
+uint64_t cria_probe_int8_avx512vnni(uint32_t n);
 uint64_t cria_probe_read_avx512(const void *p, size_t bytes);
 
 #endif

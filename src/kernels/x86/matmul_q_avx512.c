@@ -1,211 +1,268 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Quantized matrix product for AVX-512 with VNNI (matmul_q of kernels.h; the loops around: matmul_q.h).
+ * Quantized matrix product for AVX-512 without VNNI, Skylake's servers (matmul_q of kernels.h; the loops
+ * around: matmul_q.h).
  *
- * A tile is one or two row blocks, a register each, against up to six tokens: two blocks and six tokens take
- * twelve integer sums, twelve float sums, two weights and an activation of the thirty-two registers. vpdpbusd
- * adds four products of an unsigned level and a signed activation to 32 bits, exactly for every level. Two
- * planes of activations are two products, 256·hi + lo. The zero of a symmetric matrix enters as the sum's
- * start, −zero·Σa.
+ * I_j is had exactly as in matmul_q_avx2.c, with registers twice as wide. Levels up to 63: vpmaddubsw, whose
+ * 16-bit sums of two products may be added up over `depth` steps without overflow, since 2·128·15·8,
+ * 2·128·31·4 and 2·128·63·2 are below 2^15. Above: vpmaddwd (depth 0), with levels and activations (both
+ * planes at once) as 16-bit numbers, the even inputs of a lane and then the odd ones.
  */
 #include <immintrin.h>
 #include <string.h>
 
+#include "kernels/codes.h"
 #include "kernels/matmul_q.h"
 #include "kernels/x86/kernels_x86.h"
 #include "kernels/x86/unpack_avx512.h"
 
-enum { MAX_TOKENS = CRIA_TILE_TOKENS, MAX_BLOCKS = 2 };
+enum { MAX_TOKENS = CRIA_TILE_TOKENS, MAX_BLOCKS = 2, WORD_TOKENS = 4 };
 
-/* The sums of a tile: those of y rest in memory, where a group's end finds them. */
-struct sums {
-    _Alignas(64) float acc[MAX_TOKENS][MAX_BLOCKS][CRIA_ROWS];
-    __m512 group[MAX_TOKENS][MAX_BLOCKS]; /* the t of the group */
+/* As in unpack_avx2.h. */
+INLINE void hold(__m512i *sum) { __asm__("" : "+" IN_REGISTER(*sum)); }
+
+/* How a tile has the integer products of a unit; constants where it is called. */
+struct dots_kind {
+    int bits;    /* packed codes that are unpacked in registers; 8: levels as bytes */
+    bool levels; /* codes stand for levels of a table */
+    int depth;   /* steps added up in 16 bits; 0: 16-bit activations and levels */
+    int steps;   /* of a unit: 8, or 4 where groups are 16 inputs */
 };
 
-/* One unit: steps from .. from+steps−1 (constants) of a chunk. */
-struct unit {
-    size_t chunk, index, group; /* index counts units */
-    int from, steps;
-    bool first, last; /* of its group */
-};
-
-/* What a unit's integer sums of token t do to the token's sums. n is the tile's number of tokens; t, n and
- * n_blocks are constants, as are all ints and bools below that are no part of s or u. */
-INLINE void finish_token(const struct cria_tile *s, const struct unit *u, int n_blocks, int n, int t,
-                         const __m512i dot[MAX_BLOCKS], struct sums *sums) {
-    const __m512 d = _mm512_set1_ps(s->d[u->chunk * (size_t)n + (size_t)t]);
-    UNROLL for (int b = 0; b < n_blocks; b++) {
-        const __m512 f = _mm512_cvtepi32_ps(dot[b]);
-        /* −0 + a·b is a·b rounded, whatever its sign. */
-        const __m512 before = u->first ? _mm512_set1_ps(-0.0f) : sums->group[t][b];
-        sums->group[t][b] = _mm512_fmadd_ps(f, d, before);
-    }
-    if (!u->last) return;
-    UNROLL for (int b = 0; b < n_blocks; b++) {
-        const size_t at = (size_t)b * s->scales_stride + CRIA_ROWS * u->group;
-        __m512 acc = _mm512_load_ps(sums->acc[t][b]);
-        acc = _mm512_fmadd_ps(_mm512_loadu_ps(s->scales + at), sums->group[t][b], acc);
-        if (s->biases)
-            acc = _mm512_fmadd_ps(_mm512_loadu_ps(s->biases + at),
-                                  _mm512_set1_ps(s->u[u->group * (size_t)n + (size_t)t]), acc);
-        _mm512_store_ps(sums->acc[t][b], acc);
-    }
+INLINE const uint8_t *codes_of(const struct cria_tile *s, size_t chunk, size_t half) {
+    return s->codes + chunk * s->chunk_bytes +
+           half * 256; /* only bytes come in halves: 4 steps of 64 bytes */
 }
 
 /* Steps are taken in an order that uses a loaded vector of nibbles up before the next one. */
-INLINE int nth_step(int i, int from, int steps) { return steps == 8 ? i % 2 * 4 + i / 2 : from + i; }
+INLINE int nth_step(int i, int steps) { return steps == 8 ? i % 2 * 4 + i / 2 : i; }
 
-/* A token is finished with the last step's products: that leaves the processor enough to do on both sides of a
- * unit's end. */
-INLINE void unit(const struct cria_tile *s, struct unit u, int bits, bool levels, int planes, int n_blocks, int n,
-                 struct sums *sums) {
-    const uint8_t *codes = s->codes + u.chunk * s->chunk_bytes;
-    const int8_t *q = s->q + CRIA_CHUNK * u.chunk * (size_t)n;
-    const __m512i table = levels ? load_levels(s->levels) : _mm512_setzero_si512();
-    __m512i dot[MAX_TOKENS][MAX_BLOCKS]; /* of tokens' planes */
-    if (bits != 8 || n * planes <= 2) {
-        UNROLL for (int b = 0; b < n_blocks; b++)
-            cria_prefetch(codes + (size_t)b * s->codes_stride, 64 * bits * u.steps / 8);
+INLINE __m512i broadcast4(const void *p) {
+    int32_t v;
+    memcpy(&v, p, 4);
+    return _mm512_set1_epi32(v);
+}
+
+/* dot[v][b] += the products of vector v of activations, plane v % planes of token v / planes, with row block
+ * b in inputs 32·chunk + 16·half and up. All arguments but s, chunk and half are constants. */
+INLINE void dot_bytes(const struct cria_tile *s, size_t chunk, size_t half, struct dots_kind kind, int planes,
+                      int n_blocks, int n, __m512i dot[][MAX_BLOCKS]) {
+    const uint8_t *codes = codes_of(s, chunk, half);
+    const int8_t *q = s->q + (32 * chunk + 16 * half) * (size_t)n;
+    const __m512i ones = _mm512_set1_epi16(1);
+    const __m512i table = kind.levels ? load_levels(s->levels) : ones;
+    UNROLL for (int from = 0; from < kind.steps; from += kind.depth) {
+        __m512i sum[MAX_TOKENS][MAX_BLOCKS];
+        UNROLL for (int i = from; i < from + kind.depth; i++) {
+            const int step = nth_step(i, kind.steps);
+            __m512i w[MAX_BLOCKS];
+            UNROLL for (int b = 0; b < n_blocks; b++) {
+                w[b] = step_codes(codes + (size_t)b * s->codes_stride, kind.bits, step);
+                if (kind.levels) w[b] = _mm512_shuffle_epi8(table, w[b]);
+            }
+            UNROLL for (int v = 0; v < n * planes; v++) {
+                const __m512i a =
+                    broadcast4(q + (size_t)(v % planes) * s->plane + 4 * (step * n + v / planes));
+                UNROLL for (int b = 0; b < n_blocks; b++) {
+                    const __m512i product = _mm512_maddubs_epi16(w[b], a);
+                    sum[v][b] = i == from ? product : _mm512_add_epi16(sum[v][b], product);
+                    hold(&sum[v][b]);
+                }
+            }
+        }
+        UNROLL for (int v = 0; v < n * planes; v++) {
+            UNROLL for (int b = 0; b < n_blocks; b++) dot[v][b] =
+                _mm512_add_epi32(dot[v][b], _mm512_madd_epi16(sum[v][b], ones));
+        }
     }
-    UNROLL for (int t = 0; t < n; t++) {
-        const int32_t start = s->biases ? 0 : s->start[u.index * (size_t)n + (size_t)t];
+}
+
+INLINE void dot_words(const struct cria_tile *s, size_t chunk, size_t half, struct dots_kind kind,
+                      int n_blocks, int n, __m512i dot[][MAX_BLOCKS]) {
+    const uint8_t *codes = codes_of(s, chunk, half);
+    const int16_t *pairs = s->pairs + (32 * chunk + 16 * half) * (size_t)n;
+    UNROLL for (int i = 0; i < kind.steps; i++) {
         UNROLL for (int b = 0; b < n_blocks; b++) {
-            dot[planes * t][b] = _mm512_set1_epi32(start);
+            const __m512i w = _mm512_loadu_si512(codes + (size_t)b * s->codes_stride + 64 * i);
+            const __m512i even = _mm512_and_si512(w, _mm512_set1_epi16(255)), odd = _mm512_srli_epi16(w, 8);
+            UNROLL for (int v = 0; v < n; v++) {
+                const int16_t *a = pairs + 2 * (2 * i * n + v);
+                const __m512i sum = _mm512_add_epi32(_mm512_madd_epi16(even, broadcast4(a)),
+                                                     _mm512_madd_epi16(odd, broadcast4(a + 2 * n)));
+                dot[v][b] = _mm512_add_epi32(dot[v][b], sum);
+                hold(&dot[v][b]);
+            }
+        }
+    }
+}
+
+/* What the sums of a unit start at. */
+INLINE void start_dot(const struct cria_tile *s, size_t unit, int planes, int n_blocks, int n,
+                      __m512i dot[][MAX_BLOCKS]) {
+    UNROLL for (int t = 0; t < n; t++) {
+        const int32_t zero_part = s->biases ? 0 : s->start[unit * (size_t)n + (size_t)t];
+        UNROLL for (int b = 0; b < n_blocks; b++) {
+            dot[planes * t][b] = _mm512_set1_epi32(zero_part);
             if (planes == 2) dot[2 * t + 1][b] = _mm512_setzero_si512();
         }
     }
-    UNROLL for (int i = 0; i < u.steps; i++) {
-        const int step = nth_step(i, u.from, u.steps);
-        __m512i w[MAX_BLOCKS];
-        UNROLL for (int b = 0; b < n_blocks; b++) {
-            w[b] = step_codes(codes + (size_t)b * s->codes_stride, bits, step);
-            if (levels) w[b] = _mm512_shuffle_epi8(table, w[b]);
-        }
-        UNROLL for (int t = 0; t < n; t++) {
-            UNROLL for (int p = 0; p < planes; p++) {
-                int32_t four;
-                memcpy(&four, q + (size_t)p * s->plane + 4 * ((size_t)step * (size_t)n + (size_t)t), 4);
-                const __m512i a = _mm512_set1_epi32(four);
-                __m512i *d = dot[planes * t + p];
-                UNROLL for (int b = 0; b < n_blocks; b++) d[b] = _mm512_dpbusd_epi32(d[b], w[b], a);
-            }
-            if (i != u.steps - 1) continue;
-            if (planes == 2) {
-                UNROLL for (int b = 0; b < n_blocks; b++) dot[2 * t][b] =
-                    _mm512_add_epi32(dot[2 * t][b], _mm512_slli_epi32(dot[2 * t + 1][b], 8));
-            }
-            finish_token(s, &u, n_blocks, n, t, dot[planes * t], sums);
-        }
-    }
 }
 
-INLINE void tile(const struct cria_tile *s, int bits, bool levels, bool halves, int planes, int n_blocks, int n) {
-    struct sums sums;
+/* All arguments but s are constants. */
+INLINE void tile(const struct cria_tile *s, struct dots_kind kind, int planes, int n_blocks, int n) {
+    __m512 acc[MAX_TOKENS][MAX_BLOCKS], sum[MAX_TOKENS][MAX_BLOCKS];
     UNROLL for (int t = 0; t < n; t++) {
         UNROLL for (int b = 0; b < n_blocks; b++) {
-            const float *y = s->y + (size_t)t * s->ldy + CRIA_ROWS * (size_t)b;
-            _mm512_store_ps(sums.acc[t][b],
-                            s->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(row_mask(s->rows, b), y));
-            sums.group[t][b] = _mm512_setzero_ps();
+            const float *y = s->y + (size_t)t * s->ldy + 16 * b;
+            acc[t][b] = s->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(row_mask(s->rows, b), y);
         }
     }
-    size_t i = 0;
+    size_t unit = 0;
     for (size_t g = 0; g < s->n_groups; g++) {
-        if (halves) { /* two groups are a chunk */
-            const struct unit u = {g / 2, g, g, 0, 4, true, true}, v = {g / 2, g + 1, g + 1, 4, 4, true, true};
-            unit(s, u, bits, levels, planes, n_blocks, n, &sums);
-            unit(s, v, bits, levels, planes, n_blocks, n, &sums);
-            g++;
-            continue;
+        UNROLL for (int t = 0; t < n; t++) {
+            UNROLL for (int b = 0; b < n_blocks; b++) sum[t][b] =
+                _mm512_set1_ps(-0.0f); /* −0 + a·b is a·b rounded */
         }
-        for (uint32_t j = 0; j < s->units; j++, i++) {
-            const struct unit u = {i, i, g, 0, 8, j == 0, j + 1 == s->units};
-            unit(s, u, bits, levels, planes, n_blocks, n, &sums);
+        for (uint32_t j = 0; j < s->units; j++, unit++) {
+            const size_t chunk = unit * (size_t)kind.steps / 8, half = unit * (size_t)kind.steps % 8 / 4;
+            __m512i dot[MAX_TOKENS][MAX_BLOCKS];
+            if (kind.bits != 8 || n * planes <= 2) {
+                UNROLL for (int b = 0; b < n_blocks; b++)
+                    cria_prefetch(codes_of(s, chunk, half) + (size_t)b * s->codes_stride, 64 * kind.bits);
+            }
+            start_dot(s, unit, planes, n_blocks, n, dot);
+            if (kind.depth)
+                dot_bytes(s, chunk, half, kind, planes, n_blocks, n, dot);
+            else
+                dot_words(s, chunk, half, kind, n_blocks, n, dot);
+            UNROLL for (int t = 0; t < n; t++) {
+                const __m512 d = _mm512_set1_ps(s->d[chunk * (size_t)n + (size_t)t]);
+                UNROLL for (int b = 0; b < n_blocks; b++) {
+                    __m512i whole = dot[planes * t][b];
+                    if (planes == 2) whole = _mm512_add_epi32(whole, _mm512_slli_epi32(dot[2 * t + 1][b], 8));
+                    const __m512 f = _mm512_cvtepi32_ps(whole);
+                    sum[t][b] = _mm512_fmadd_ps(f, d, sum[t][b]);
+                }
+            }
+        }
+        UNROLL for (int b = 0; b < n_blocks; b++) {
+            const __m512 scale = _mm512_loadu_ps(s->scales + (size_t)b * s->scales_stride + 16 * g);
+            UNROLL for (int t = 0; t < n; t++) acc[t][b] = _mm512_fmadd_ps(scale, sum[t][b], acc[t][b]);
+        }
+        if (!s->biases) continue;
+        UNROLL for (int b = 0; b < n_blocks; b++) {
+            const __m512 bias = _mm512_loadu_ps(s->biases + (size_t)b * s->scales_stride + 16 * g);
+            UNROLL for (int t = 0; t < n; t++) {
+                acc[t][b] = _mm512_fmadd_ps(bias, _mm512_set1_ps(s->u[g * (size_t)n + (size_t)t]), acc[t][b]);
+            }
         }
     }
     UNROLL for (int t = 0; t < n; t++) {
         UNROLL for (int b = 0; b < n_blocks; b++)
-            _mm512_mask_storeu_ps(s->y + (size_t)t * s->ldy + CRIA_ROWS * (size_t)b, row_mask(s->rows, b),
-                                  _mm512_load_ps(sums.acc[t][b]));
+            _mm512_mask_storeu_ps(s->y + (size_t)t * s->ldy + 16 * b, row_mask(s->rows, b), acc[t][b]);
     }
 }
 
-#define TILE(name, bits, levels, halves, planes, n_blocks, n)                                                \
-    static void name(const struct cria_tile *s) { tile(s, bits, levels, halves, planes, n_blocks, n); }
+#define TILE(name, bits, levels, depth, steps, planes, n_blocks, n)                                          \
+    static void name(const struct cria_tile *s) {                                                            \
+        tile(s, (struct dots_kind){bits, levels, depth, steps}, planes, n_blocks, n);                        \
+    }
 
 /* One row block, codes unpacked in registers, units of 32: [planes − 1][tokens − 1] up to four vectors. */
-#define DIRECT(name, bits, levels, halves)                                                                           \
-    TILE(name##_11, bits, levels, halves, 1, 1, 1)                                                           \
-    TILE(name##_12, bits, levels, halves, 1, 1, 2)                                                           \
-    TILE(name##_13, bits, levels, halves, 1, 1, 3)                                                           \
-    TILE(name##_14, bits, levels, halves, 1, 1, 4)                                                           \
-    TILE(name##_21, bits, levels, halves, 2, 1, 1)                                                           \
-    TILE(name##_22, bits, levels, halves, 2, 1, 2)                                                           \
+#define DIRECT(name, bits, levels, depth)                                                                    \
+    TILE(name##_11, bits, levels, depth, 8, 1, 1, 1)                                                         \
+    TILE(name##_12, bits, levels, depth, 8, 1, 1, 2)                                                         \
+    TILE(name##_13, bits, levels, depth, 8, 1, 1, 3)                                                         \
+    TILE(name##_14, bits, levels, depth, 8, 1, 1, 4)                                                         \
+    TILE(name##_21, bits, levels, depth, 8, 2, 1, 1)                                                         \
+    TILE(name##_22, bits, levels, depth, 8, 2, 1, 2)                                                         \
     static const cria_tile_fn name[2][4] = {{name##_11, name##_12, name##_13, name##_14},                    \
                                             {name##_21, name##_22}};
 
-DIRECT(direct2, 2, false, false)
-DIRECT(direct3, 3, false, false)
-DIRECT(direct4, 4, false, false)
-DIRECT(direct4_levels, 4, true, false)
-DIRECT(direct5, 5, false, false)
-DIRECT(direct6, 6, false, false)
-DIRECT(halves2, 2, false, true)
-DIRECT(halves3, 3, false, true)
-DIRECT(halves4_levels, 4, true, true)
-DIRECT(halves6, 6, false, true)
+DIRECT(direct2, 2, false, 8)
+DIRECT(direct3, 3, false, 8)
+DIRECT(direct4, 4, false, 8)
+DIRECT(direct4_levels, 4, true, 4)
+DIRECT(direct5, 5, false, 4)
+DIRECT(direct6, 6, false, 2)
 
 /* Levels as bytes: [planes − 1][tokens − 1] up to six vectors. */
-#define BYTES(name, halves, n_blocks)                                                                         \
-    TILE(name##_11, 8, false, halves, 1, n_blocks, 1)                                                         \
-    TILE(name##_12, 8, false, halves, 1, n_blocks, 2)                                                         \
-    TILE(name##_13, 8, false, halves, 1, n_blocks, 3)                                                         \
-    TILE(name##_14, 8, false, halves, 1, n_blocks, 4)                                                         \
-    TILE(name##_15, 8, false, halves, 1, n_blocks, 5)                                                         \
-    TILE(name##_16, 8, false, halves, 1, n_blocks, 6)                                                         \
-    TILE(name##_21, 8, false, halves, 2, n_blocks, 1)                                                         \
-    TILE(name##_22, 8, false, halves, 2, n_blocks, 2)                                                         \
-    TILE(name##_23, 8, false, halves, 2, n_blocks, 3)                                                         \
+#define BYTES(name, depth, steps, n_blocks)                                                                  \
+    TILE(name##_11, 8, false, depth, steps, 1, n_blocks, 1)                                                  \
+    TILE(name##_12, 8, false, depth, steps, 1, n_blocks, 2)                                                  \
+    TILE(name##_13, 8, false, depth, steps, 1, n_blocks, 3)                                                  \
+    TILE(name##_14, 8, false, depth, steps, 1, n_blocks, 4)                                                  \
+    TILE(name##_15, 8, false, depth, steps, 1, n_blocks, 5)                                                  \
+    TILE(name##_16, 8, false, depth, steps, 1, n_blocks, 6)                                                  \
+    TILE(name##_21, 8, false, depth, steps, 2, n_blocks, 1)                                                  \
+    TILE(name##_22, 8, false, depth, steps, 2, n_blocks, 2)                                                  \
+    TILE(name##_23, 8, false, depth, steps, 2, n_blocks, 3)                                                  \
     static const cria_tile_fn name[2][6] = {                                                                 \
         {name##_11, name##_12, name##_13, name##_14, name##_15, name##_16},                                  \
         {name##_21, name##_22, name##_23}};
 
-BYTES(bytes_one, false, 1)
-BYTES(bytes_two, false, 2)
-BYTES(halves_one, true, 1) /* units of 16 */
-BYTES(halves_two, true, 2)
+BYTES(bytes8_one, 8, 8, 1)
+BYTES(bytes8_two, 8, 8, 2)
+BYTES(bytes4_one, 4, 8, 1)
+BYTES(bytes4_two, 4, 8, 2)
+BYTES(bytes2_one, 2, 8, 1)
+BYTES(bytes2_two, 2, 8, 2)
+BYTES(halves4_one, 4, 4, 1) /* units of 16 */
+BYTES(halves4_two, 4, 4, 2)
+BYTES(halves2_one, 2, 4, 1)
+BYTES(halves2_two, 2, 4, 2)
 
-static const cria_tile_fn *direct_tiles(const cria_matrix_spec *s, uint32_t planes) {
-    const bool halves = s->group < CRIA_CHUNK;
-    if (s->levels) return s->bits != 4 ? NULL : (halves ? halves4_levels : direct4_levels)[planes - 1];
+/* 16-bit activations and levels: [tokens − 1]. */
+#define WORDS(name, steps, n_blocks)                                                                         \
+    TILE(name##_1, 8, false, 0, steps, 1, n_blocks, 1)                                                       \
+    TILE(name##_2, 8, false, 0, steps, 1, n_blocks, 2)                                                       \
+    TILE(name##_3, 8, false, 0, steps, 1, n_blocks, 3)                                                       \
+    TILE(name##_4, 8, false, 0, steps, 1, n_blocks, 4)                                                       \
+    static const cria_tile_fn name[WORD_TOKENS] = {name##_1, name##_2, name##_3, name##_4};
+
+WORDS(words_one, 8, 1)
+WORDS(words_two, 8, 2)
+WORDS(halves_words_one, 4, 1)
+WORDS(halves_words_two, 4, 2)
+
+static const cria_tile_fn *direct_tiles(const cria_matrix_spec *s, uint32_t top, uint32_t planes) {
+    if (s->levels) return s->bits == 4 && top <= 31 ? direct4_levels[planes - 1] : NULL;
     switch (s->bits) {
     case 2:
-        return (halves ? halves2 : direct2)[planes - 1];
+        return direct2[planes - 1];
     case 3:
-        return (halves ? halves3 : direct3)[planes - 1];
+        return direct3[planes - 1];
     case 4:
-        return halves ? NULL : direct4[planes - 1];
+        return direct4[planes - 1];
     case 5:
-        return halves ? NULL : direct5[planes - 1];
+        return direct5[planes - 1];
     case 6:
-        return (halves ? halves6 : direct6)[planes - 1];
+        return direct6[planes - 1];
     default:
         return NULL;
     }
 }
 
 static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, uint32_t planes) {
+    const uint32_t top = cria_max_level(s), p = planes - 1;
     const bool halves = s->group < CRIA_CHUNK;
-    const cria_tile_fn *direct = direct_tiles(s, planes);
-    struct cria_tile_plan plan = {.max_tokens = MAX_TOKENS / planes, .unpack = s->bits != 8};
-    if (n * planes <= 4 && direct) {
-        plan.one = direct;
+    struct cria_tile_plan plan = {.max_tokens = MAX_TOKENS / planes, .unpack = true};
+    if (top > 63) {
+        plan.one = halves ? halves_words_one : words_one;
+        plan.two = halves ? halves_words_two : words_two;
+        plan.max_tokens = WORD_TOKENS;
+        plan.words = true;
+        plan.unpack = s->bits != 8;
+    } else if (halves) {
+        plan.one = top <= 31 ? halves4_one[p] : halves2_one[p];
+        plan.two = top <= 31 ? halves4_two[p] : halves2_two[p];
+    } else if (n * planes <= 4 && direct_tiles(s, top, planes)) {
+        plan.one = direct_tiles(s, top, planes);
         plan.max_tokens = 4 / planes;
         plan.unpack = false;
     } else {
-        plan.one = (halves ? halves_one : bytes_one)[planes - 1];
-        plan.two = (halves ? halves_two : bytes_two)[planes - 1];
+        plan.one = top <= 15 ? bytes8_one[p] : top <= 31 ? bytes4_one[p] : bytes2_one[p];
+        plan.two = top <= 15 ? bytes8_two[p] : top <= 31 ? bytes4_two[p] : bytes2_two[p];
     }
     return plan;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Probes for AVX-512 with VNNI: see kernels.h. Empty assembly makes the compiler take a register for changed,
+/* Probes for AVX-512: see kernels.h. Empty assembly makes the compiler take a register for changed,
  * so that no step of a loop can be left out or moved before it. */
 #include <string.h>
 
@@ -7,13 +7,7 @@
 #include "kernels/x86/unpack_avx512.h"
 
 /* Twelve chains: two operations a clock with a latency of four or five clocks, and some to spare. */
-enum { CHAINS = 12, STREAMS = 4 };
-
-#if defined(__AVX512F__)
-#define IN_REGISTER "v"
-#else
-#define IN_REGISTER "m" /* emulated (tests/checkkern/simde) */
-#endif
+enum { CHAINS = 12, STEPS = 8, SUMS = 4, STREAMS = 4 };
 
 INLINE void hold_ps(__m512 *v) { __asm__ volatile("" : "+" IN_REGISTER(*v)); }
 INLINE void hold(__m512i *v) { __asm__ volatile("" : "+" IN_REGISTER(*v)); }
@@ -32,21 +26,27 @@ uint64_t cria_probe_f32_avx512(uint32_t n) {
     return (uint64_t)n * CHAINS * 16;
 }
 
-/* vpdpbusd, as in matmul_q_avx512.c. */
+/* As in probe_avx2.c. */
 uint64_t cria_probe_int8_avx512(uint32_t n) {
-    const __m512i level = _mm512_set1_epi8(15), a = _mm512_set1_epi8(1);
-    __m512i sum[CHAINS];
-    UNROLL for (int i = 0; i < CHAINS; i++) {
-        sum[i] = _mm512_setzero_si512();
-        hold(&sum[i]);
-    }
+    const __m512i ones = _mm512_set1_epi16(1);
+    __m512i level = _mm512_set1_epi8(15), a = _mm512_set1_epi8(-127), sum[SUMS];
+    UNROLL for (int i = 0; i < SUMS; i++) sum[i] = _mm512_setzero_si512();
     for (uint32_t round = 0; round < n; round++) {
-        UNROLL for (int i = 0; i < CHAINS; i++) {
-            sum[i] = _mm512_dpbusd_epi32(sum[i], level, a);
-            hold(&sum[i]);
+        __m512i words[SUMS];
+        UNROLL for (int step = 0; step < STEPS; step++) {
+            UNROLL for (int i = 0; i < SUMS; i++) {
+                hold(&level);
+                hold(&a);
+                const __m512i product = _mm512_maddubs_epi16(level, a);
+                words[i] = step == 0 ? product : _mm512_add_epi16(words[i], product);
+                hold(&words[i]);
+            }
         }
+        UNROLL for (int i = 0; i < SUMS; i++) sum[i] =
+            _mm512_add_epi32(sum[i], _mm512_madd_epi16(words[i], ones));
     }
-    return (uint64_t)n * CHAINS * 64;
+    UNROLL for (int i = 0; i < SUMS; i++) hold(&sum[i]);
+    return (uint64_t)n * STEPS * SUMS * 64;
 }
 
 /* Four places at once, as in probe_avx2.c. */

@@ -12,8 +12,10 @@
 /* Emulated (tests/checkkern/simde) the registers live in memory anyway. */
 #if defined(__AVX512F__)
 #define UNROLL CRIA_UNROLL
+#define IN_REGISTER "v"
 #else
 #define UNROLL
+#define IN_REGISTER "m"
 #endif
 #define INLINE CRIA_INLINE
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stands in for the compiler's <immintrin.h> where the AVX-512 kernels are compiled for processors without
- * AVX-512: SIMDe (test-only dependency) turns the intrinsics into AVX2. It must be compiled with FMA:
+ * Stands in for the compiler's <immintrin.h> where the AVX-VNNI and AVX-512 kernels are compiled for
+ * processors without them: SIMDe (test-only dependency) turns the intrinsics into AVX2. It must be compiled with FMA:
  * without, SIMDe's fmadd rounds twice. SIMDe 0.7.4 lacks the few intrinsics at the end. One that nobody
  * provides is a compiler error (the target lacks it).
  */
@@ -96,6 +96,12 @@ static inline __m256i extra_cvtepi32_epi16(__m512i a) {
     for (int i = 0; i < 16; i++) w[i] = (int16_t)v[i];
     return _mm256_loadu_si256((const __m256i *)(const void *)w);
 }
+
+/* SIMDe gives this one a wrong number of arguments … */
+#undef _mm512_madd_epi16
+#define _mm512_madd_epi16(a, b) simde_mm512_madd_epi16(a, b)
+/* … and knows this one by its AVX-512 name only. */
+#define _mm256_dpbusd_avx_epi32(sum, a, b) simde_mm256_dpbusd_epi32(sum, a, b)
 
 /* Without optimization compilers have some of them as macros. */
 #undef _mm512_cvtepu8_epi32
