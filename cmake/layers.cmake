@@ -11,7 +11,7 @@ target_compile_options(cria_flags INTERFACE
     -ffp-contract=off -fno-math-errno
     $<$<BOOL:${CRIA_WERROR}>:-Werror>)
 if(CRIA_SANITIZE)
-    target_compile_definitions(cria_flags INTERFACE CRIA_SANITIZED)
+    target_compile_definitions(cria_flags INTERFACE CRIA_PLAIN_LOOPS)
     target_compile_options(cria_flags INTERFACE -fsanitize=${CRIA_SANITIZE} -fno-omit-frame-pointer
         -fno-sanitize-recover=all)
     target_link_options(cria_flags INTERFACE -fsanitize=${CRIA_SANITIZE})

@@ -8,8 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(CRIA_SANITIZED) /* cmake/layers.cmake: instrumented copies of all this take compilers many       \
-                               minutes */
+/* Copies of all this that are instrumented or emulated (CRIA_PLAIN_LOOPS), or inlined without being optimized, take
+ * compilers minutes and gigabytes. */
+#if defined(CRIA_PLAIN_LOOPS) || !defined(__OPTIMIZE__)
 #define CRIA_INLINE static inline
 #define CRIA_UNROLL
 #elif defined(__clang__)

@@ -2,6 +2,7 @@
 /* The loops around the tiles of the quantized product (matmul_q.h). */
 #include <string.h>
 
+#include "kernels/inline.h"
 #include "kernels/matmul_q.h"
 
 enum {
@@ -45,24 +46,45 @@ struct job {
 
 /* ---- Tokens ---- */
 
-/* src: one plane of n tokens, ld apart; dst [step][n][4 inputs]. */
+/* src: one plane of n tokens, ld apart; dst [step][n][4 inputs]. n is a constant. */
+CRIA_INLINE void lay_out_n(const int8_t *src, size_t ld, uint32_t n, uint32_t n_steps, int8_t *dst) {
+    for (size_t i = 0; i < n_steps; i++) {
+        CRIA_UNROLL
+        for (uint32_t t = 0; t < n; t++) memcpy(dst + 4 * (i * n + t), src + t * ld + 4 * i, 4);
+    }
+}
+
 static void lay_out_bytes(const int8_t *src, size_t ld, uint32_t n, uint32_t n_steps, int8_t *dst) {
-    for (uint32_t t = 0; t < n; t++)
-        for (uint32_t i = 0; i < n_steps; i++) memcpy(dst + 4 * ((size_t)i * n + t), src + t * ld + 4 * i, 4);
+    switch (n) {
+    case 2:
+        lay_out_n(src, ld, 2, n_steps, dst);
+        break;
+    case 3:
+        lay_out_n(src, ld, 3, n_steps, dst);
+        break;
+    case 4:
+        lay_out_n(src, ld, 4, n_steps, dst);
+        break;
+    case 5:
+        lay_out_n(src, ld, 5, n_steps, dst);
+        break;
+    default:
+        lay_out_n(src, ld, CRIA_TILE_TOKENS, n_steps, dst);
+        break;
+    }
 }
 
 /* Likewise, whole integers of one or two planes; dst [step][2][n][2]. */
 static void lay_out_words(const int8_t *src, size_t ld, uint32_t planes, uint32_t n, uint32_t n_steps,
                           int16_t *dst) {
-    for (uint32_t t = 0; t < n; t++) {
-        const int8_t *lo = src + (size_t)t * planes * ld, *hi = lo + ld;
-        for (size_t i = 0; i < n_steps; i++) {
+    for (size_t i = 0; i < n_steps; i++, dst += 4 * n) {
+        for (size_t t = 0; t < n; t++) {
+            const int8_t *lo = src + t * planes * ld + 4 * i, *hi = lo + ld;
             int16_t a[4];
-            for (size_t j = 0; j < 4; j++)
-                a[j] = (int16_t)(lo[4 * i + j] + (planes == 2 ? 256 * hi[4 * i + j] : 0));
+            for (size_t j = 0; j < 4; j++) a[j] = (int16_t)(lo[j] + (planes == 2 ? 256 * hi[j] : 0));
             const int16_t even[2] = {a[0], a[2]}, odd[2] = {a[1], a[3]};
-            memcpy(dst + 2 * (2 * i * n + t), even, sizeof even);
-            memcpy(dst + 2 * ((2 * i + 1) * n + t), odd, sizeof odd);
+            memcpy(dst + 2 * t, even, sizeof even);
+            memcpy(dst + 2 * (n + t), odd, sizeof odd);
         }
     }
 }

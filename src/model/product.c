@@ -92,6 +92,18 @@ static void multiply_blocks(void *arg, size_t begin, size_t end, uint32_t worker
     }
 }
 
+/* Row blocks of a piece of work. Eight pieces a thread even out cores of unequal speed; pieces of four blocks and
+ * more keep the kernels' register tiles full. With many tokens a piece begins by laying them out, which costs
+ * about as much as one row block does: there pieces have 16 blocks or so, and their number is a multiple of the
+ * threads'. */
+static uint32_t piece_blocks(uint32_t blocks, uint32_t n, uint32_t threads) {
+    if (n <= 4) return (uint32_t)round_up(blocks / (8 * threads) + 1, 4);
+    uint32_t rounds = (blocks + 8 * threads) / (16 * threads);
+    if (rounds > 8) rounds = 8;
+    const uint32_t pieces = threads * (rounds == 0 ? 1 : rounds);
+    return (blocks + pieces - 1) / pieces;
+}
+
 void cria_products(struct cria_scratch *s, enum cria_role role, const float *x, uint32_t n, uint32_t k,
                    const struct cria_product *items, uint32_t n_items) {
     const uint32_t threads = cria_pool_threads(s->pool);
@@ -122,9 +134,7 @@ void cria_products(struct cria_scratch *s, enum cria_role role, const float *x, 
         const uint32_t blocks = job.pieces[job.n_pieces].first;
 
         if (form.planes != 0) cria_pool_for(s->pool, n, n / (4 * threads) + 1, quantize_rows, &job);
-        /* Eight pieces a thread even out cores of unequal speed; pieces of four blocks and more keep the
-         * kernels' register tiles full. */
-        const uint32_t grain = (uint32_t)round_up(blocks / (8 * threads) + 1, 4);
+        const uint32_t grain = piece_blocks(blocks, n, threads);
         cria_pool_for(s->pool, blocks, grain, multiply_blocks, &job);
     }
 }

@@ -22,6 +22,7 @@ if(SIMDE_INCLUDE AND NOT CHECKKERN_NO_SIMDE AND NOT CRIA_SANITIZE AND CMAKE_SYST
     get_property(emulated_sources GLOBAL PROPERTY CRIA_EMULATED_SOURCES)
     add_library(checkkern_simde OBJECT ${here}/simde/tables.c ${emulated_sources})
     target_link_libraries(checkkern_simde PRIVATE cria_flags)
+    target_compile_definitions(checkkern_simde PRIVATE CRIA_PLAIN_LOOPS)
     target_include_directories(checkkern_simde BEFORE PRIVATE ${here}/simde)
     target_include_directories(checkkern_simde SYSTEM PRIVATE ${SIMDE_INCLUDE})
     target_compile_options(checkkern_simde PRIVATE -mavx2 -mfma -mf16c -Wno-psabi -O1)
