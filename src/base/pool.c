@@ -281,9 +281,10 @@ cria_status cria_pool_new(cria_ctx *ctx, uint32_t n_threads, cria_pool **out, cr
     pool->n_threads = n_threads;
     /* Threads that no processor is left for would take turns with the others, and every loop would wait for them:
      * twice as many as processors cost a fifth of the speed, with other programs about much more. They are not
-     * started. A quota is another matter: it grants time, in which any number may run. */
+     * started. A quota is another matter: it grants time, in which any number may run. (No processor at all: a
+     * context that never looked.) */
     const uint32_t cpus = ctx->cpu.topology.n_cpus;
-    pool->n_running = n_threads < cpus ? n_threads : cpus;
+    pool->n_running = cpus == 0 || n_threads < cpus ? n_threads : cpus;
     pool->spin_ns = pool->n_running > ctx->cpu.quota ? SPIN_NS_CROWDED : SPIN_NS;
     atomic_init(&pool->gate, 0);
     atomic_init(&pool->epoch, 0);
