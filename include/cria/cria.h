@@ -303,8 +303,8 @@ CRIA_API cria_status cria_detok_finish(cria_detok *detok, const char **text, siz
 typedef struct cria_engine cria_engine;
 typedef struct cria_sequence cria_sequence;
 
-/* What keys and values are kept as. INT8 takes half the memory of F16 and, over long contexts, half the time: 8-bit
- * integers with a scale for each position and head (docs/quality.md says what that costs). */
+/* What keys and values are kept as. INT8 takes little more than half the memory of F16: 8-bit integers with a scale for
+ * each position and head (docs/quality.md says what that costs). */
 typedef enum cria_kv_type { CRIA_KV_F16 = 0, CRIA_KV_F32, CRIA_KV_INT8 } cria_kv_type;
 
 typedef struct cria_engine_opts {
