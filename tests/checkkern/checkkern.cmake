@@ -45,6 +45,12 @@ foreach(isa ${isas})
     set_tests_properties(checkkern/${isa} PROPERTIES LABELS quick SKIP_RETURN_CODE 77)
 endforeach()
 
+# Whole models with all these tables.
+if(TARGET test_tables AND TARGET checkkern_simde)
+    target_link_libraries(test_tables PRIVATE checkkern_simde)
+    target_compile_definitions(test_tables PRIVATE CHECKKERN_SIMDE)
+endif()
+
 # A build within the build, which must not start another.
 if(NOT CMAKE_CROSSCOMPILING AND PROJECT_NAME STREQUAL "cria")
     add_test(NAME checkkern/qemu COMMAND ${here}/qemu.sh ${CMAKE_CURRENT_BINARY_DIR}/qemu)
