@@ -292,8 +292,9 @@ cria_status cria_pool_new(cria_ctx *ctx, uint32_t n_threads, cria_pool **out, cr
     atomic_init(&pool->stop, false);
     pool->workers = cria_calloc(ctx, pool->n_running - 1, sizeof *pool->workers);
     if (!pool->workers || !place(pool, ctx)) {
+        const size_t bytes = pool->n_running * sizeof *pool->workers;
         cria_pool_free(ctx, pool);
-        return cria_fail_nomem(err, "the threads of a pool", pool->n_running * sizeof *pool->workers);
+        return cria_fail_nomem(err, "the threads of a pool", bytes);
     }
     const int e = start_workers(pool);
     if (e != 0) {
