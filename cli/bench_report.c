@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What cria bench found, as a table, as CSV and as JSON, on stdout. */
 #include "bench.h"
+#include "jsontext.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -108,19 +109,6 @@ void bench_print_csv(const struct bench *b) {
 }
 
 /* ---- JSON ---- */
-
-static void print_json_text(const char *text) {
-    putchar('"');
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            printf("\\%c", *c);
-        else if (*c < 0x20)
-            printf("\\u%04x", *c);
-        else
-            putchar(*c);
-    }
-    putchar('"');
-}
 
 static void print_json_machine(const struct bench *b) {
     const struct bench_options *o = b->options;

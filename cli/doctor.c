@@ -9,6 +9,7 @@
 #include "args.h"
 #include "commands.h"
 #include "cria/cria.h"
+#include "jsontext.h"
 #include "progress.h"
 #include "session.h"
 
@@ -365,22 +366,9 @@ static void print_page(const struct doctor *d, const struct advice *a) {
 
 /* ---- JSON ---- */
 
-static void print_string(const char *text) {
-    putchar('"');
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            printf("\\%c", *c);
-        else if (*c < 0x20)
-            printf("\\u%04x", *c);
-        else
-            putchar(*c);
-    }
-    putchar('"');
-}
-
 static void print_text(const char *name, const char *text) {
     printf("\"%s\": ", name);
-    print_string(text);
+    print_json_text(text);
 }
 
 static void print_json(const struct doctor *d, const struct advice *a) {
@@ -429,7 +417,7 @@ static void print_json(const struct doctor *d, const struct advice *a) {
     printf("]}, \"advice\": [");
     for (size_t i = 0; i < a->n; i++) {
         printf("%s", i ? ", " : "");
-        print_string(a->lines[i]);
+        print_json_text(a->lines[i]);
     }
     printf("], \"ok\": %s}\n", n_failed(d) ? "false" : "true");
 }

@@ -89,7 +89,7 @@ INLINE void finish_token(const struct cria_tile *s, const struct unit *u, enum f
 /* Steps are taken in an order that uses a loaded vector of nibbles up before the next one. */
 INLINE int nth_step(int i, int from, int steps) { return steps == 8 ? i % 2 * 4 + i / 2 : from + i; }
 
-/* Levels of up to `63`, 8-bit activations. A token is finished with the last step's products: that leaves the
+/* Levels of up to 63, 8-bit activations. A token is finished with the last step's products: that leaves the
  * processor enough to do on both sides of a unit's end (a third faster than all tokens together at the end). */
 INLINE void unit_bytes(const struct cria_tile *s, struct unit u, int bits, bool levels, int depth, enum form form,
                        int planes, int n, struct sums *sums) {

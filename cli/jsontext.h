@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Texts in the JSON that commands print on stdout. */
+#ifndef CRIA_CLI_JSONTEXT_H
+#define CRIA_CLI_JSONTEXT_H
+
+/* text as a JSON string, quotes included, on stdout. */
+void print_json_text(const char *text);
+
+#endif
