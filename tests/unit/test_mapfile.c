@@ -52,7 +52,6 @@ static void refuses_what_is_no_regular_file(void **state) {
     assert_non_null(strstr(err.msg, "folder"));
     assert_int_equal(mkfifo(scratch_path(&scratch, "pipe", path), 0600), 0);
     assert_int_equal(cria_mapfile_open(path, &map, &err), CRIA_EINVAL); /* and does not wait for a writer */
-    assert_int_equal(cria_mapfile_open("/dev/null", &map, &err), CRIA_EINVAL);
     assert_int_equal(cria_mapfile_open("", &map, &err), CRIA_EIO);
     assert_true(map.data == NULL && map.len == 99);
 }
@@ -64,7 +63,9 @@ static void kinds_of_paths(void **state) {
     assert_int_equal(cria_path_kind(scratch_path(&scratch, "folder", path)), CRIA_PATH_FOLDER);
     assert_int_equal(cria_path_kind(scratch_path(&scratch, "folder/file", path)), CRIA_PATH_FILE);
     assert_int_equal(cria_path_kind(scratch_path(&scratch, "folder/none", path)), CRIA_PATH_MISSING);
-    assert_int_equal(cria_path_kind("/dev/null"), CRIA_PATH_OTHER);
+    /* A pipe, not /dev/null: in some containers that is a regular file. */
+    assert_int_equal(mkfifo(scratch_path(&scratch, "folder/pipe", path), 0600), 0);
+    assert_int_equal(cria_path_kind(path), CRIA_PATH_OTHER);
     assert_int_equal(symlink("file", scratch_path(&scratch, "folder/link", link_path)), 0);
     assert_int_equal(cria_path_kind(link_path), CRIA_PATH_FILE);
 }
