@@ -44,11 +44,10 @@ struct worker {
     uint32_t node;
 };
 
-/* A node's part of the loop, in grains. Each on a cache line of its own: threads write to them all the time. */
+/* A thread's part of the loop. Each on a cache line of its own: threads write to them all the time. */
 struct part {
-    _Alignas(64) atomic_size_t next; /* first grain not handed out yet */
-    size_t end;
-    uint32_t threads_before, threads; /* of the pool, those of lower nodes and of this one */
+    _Alignas(64) atomic_size_t next; /* first of its grains not handed out yet */
+    size_t n_grains, begin, end;     /* items */
 };
 
 struct cria_pool {
@@ -63,8 +62,9 @@ struct cria_pool {
     void *arg;
     size_t n, grain;
     const struct cria_topology *topology; /* the context's */
-    struct part *parts;                   /* [n_parts] */
-    uint32_t n_parts;                     /* 1 on a machine with one node */
+    struct part *parts;                   /* [n_running], those of a node's threads side by side */
+    uint32_t *first_part;                 /* [n_nodes + 1], of a node */
+    uint32_t n_nodes;                     /* 1 where there is no choice */
     /* Each on a cache line of its own: they are written by different threads at different times. */
     _Alignas(64) atomic_uint gate;
     _Alignas(64) atomic_uint epoch; /* futex of the workers */
@@ -106,41 +106,50 @@ static unsigned spin_until(const cria_pool *pool, atomic_uint *word, unsigned ma
     return v;
 }
 
-/* Takes grains until none is left, those of the home node first. The counters count grains, not items, so that they
- * cannot wrap around. */
-static void work(cria_pool *pool, uint32_t worker, uint32_t home) {
-    const size_t n = pool->n, grain = pool->grain;
-    for (uint32_t k = 0; k < pool->n_parts; k++) {
-        struct part *part = &pool->parts[home + k < pool->n_parts ? home + k : home + k - pool->n_parts];
-        for (;;) {
-            const size_t i = atomic_fetch_add_explicit(&part->next, 1, memory_order_relaxed);
-            if (i >= part->end) break;
-            const size_t begin = i * grain;
-            pool->fn(pool->arg, begin, n - begin < grain ? n : begin + grain, worker);
-        }
+/* Takes grains of a part until none is left. The counter counts grains, not items, so that it cannot wrap around. */
+static void work_at(cria_pool *pool, uint32_t worker, struct part *part) {
+    while (atomic_load_explicit(&part->next, memory_order_relaxed) < part->n_grains) {
+        const size_t i = atomic_fetch_add_explicit(&part->next, 1, memory_order_relaxed);
+        if (i >= part->n_grains) break;
+        const size_t begin = part->begin + i * pool->grain;
+        pool->fn(pool->arg, begin, part->end - begin < pool->grain ? part->end : begin + pool->grain, worker);
     }
 }
 
-/* n·threads/n_running, without overflow: cuts n in proportion to the nodes' threads. */
+/* Parts a .. b−1, `first` among them first, then those after it, then those before it. */
+static void work_around(cria_pool *pool, uint32_t worker, uint32_t a, uint32_t b, uint32_t first) {
+    for (uint32_t k = first; k < b; k++) work_at(pool, worker, &pool->parts[k]);
+    for (uint32_t k = a; k < first; k++) work_at(pool, worker, &pool->parts[k]);
+}
+
+/* Its own part, then what is left of others': of its node, of the nodes after it, of those before it. */
+static void work(cria_pool *pool, uint32_t worker, uint32_t node, uint32_t part) {
+    const uint32_t a = pool->first_part[node], b = pool->first_part[node + 1];
+    work_around(pool, worker, a, b, part);
+    if (pool->n_nodes > 1) work_around(pool, worker, 0, pool->n_running, b % pool->n_running);
+}
+
+/* n·threads/n_running, without overflow: cuts n in proportion to the threads. */
 static size_t proportion(const cria_pool *pool, size_t n, uint32_t threads) {
     return n / pool->n_running * threads + n % pool->n_running * threads / pool->n_running;
 }
 
 static void hand_out(cria_pool *pool) {
-    const size_t n_grains = pool->n / pool->grain + (pool->n % pool->grain != 0);
-    for (uint32_t k = 0; k < pool->n_parts; k++) {
+    for (uint32_t k = 0; k < pool->n_running; k++) {
         struct part *p = &pool->parts[k];
-        atomic_store_explicit(&p->next, proportion(pool, n_grains, p->threads_before), memory_order_relaxed);
-        p->end = proportion(pool, n_grains, p->threads_before + p->threads);
+        atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+        p->begin = proportion(pool, pool->n, k);
+        p->end = proportion(pool, pool->n, k + 1);
+        p->n_grains = (p->end - p->begin) / pool->grain + ((p->end - p->begin) % pool->grain != 0);
     }
 }
 
 /* Where the calling thread happens to be: it belongs to the program and is not pinned. */
 static uint32_t node_of_caller(const cria_pool *pool) {
-    if (pool->n_parts == 1) return 0;
+    if (pool->n_nodes == 1) return 0;
     const int cpu = sched_getcpu();
     const uint32_t node = cpu >= 0 && cpu < CRIA_MAX_CPUS ? pool->topology->node_of[cpu] : 0;
-    return node < pool->n_parts ? node : 0;
+    return node < pool->n_nodes ? node : 0;
 }
 
 static bool enter(cria_pool *pool) {
@@ -198,7 +207,7 @@ static void *worker_main(void *arg) {
         seen = epoch;
         if (atomic_load_explicit(&pool->stop, memory_order_relaxed)) return NULL;
         if (!enter(pool)) continue;
-        work(pool, w->index, w->node);
+        work(pool, w->index, w->node, w->index);
         leave(pool);
     }
 }
@@ -216,7 +225,7 @@ static void pin(const struct worker *w) {
 static int start_worker(struct worker *w) {
     const int e = pthread_create(&w->thread, NULL, worker_main, w);
     if (e != 0) return e;
-    if (w->pool->n_parts > 1) pin(w);
+    if (w->pool->n_nodes > 1) pin(w);
     char name[16]; /* the system's limit */
     snprintf(name, sizeof name, "cria-%u", (unsigned)w->index);
     pthread_setname_np(w->thread, name);
@@ -235,21 +244,21 @@ void cria_pool_spread(const struct cria_topology *t, uint32_t n_threads, uint8_t
         for (uint32_t j = 0; j < given[k]; j++) node_of_thread[i++] = (uint8_t)k;
 }
 
-/* n_parts, parts and the workers' nodes. False without memory. */
+/* Parts, nodes and the workers' nodes. False without memory. */
 static bool place(cria_pool *pool, cria_ctx *ctx) {
     const struct cria_topology *t = pool->topology = &ctx->cpu.topology;
-    pool->n_parts = t->n_nodes > 0 && pool->n_running > 1 ? t->n_nodes : 1;
-    pool->parts = cria_calloc(ctx, pool->n_parts, sizeof *pool->parts);
+    pool->n_nodes = t->n_nodes > 0 && pool->n_running > 1 ? t->n_nodes : 1;
+    pool->parts = cria_calloc(ctx, pool->n_running, sizeof *pool->parts);
+    pool->first_part = cria_calloc(ctx, pool->n_nodes + 1, sizeof *pool->first_part);
     uint8_t *node = cria_calloc(ctx, pool->n_running, 1);
-    const bool ok = pool->parts && node;
+    const bool ok = pool->parts && pool->first_part && node;
     if (ok) {
-        if (pool->n_parts > 1) cria_pool_spread(t, pool->n_running, node);
+        if (pool->n_nodes > 1) cria_pool_spread(t, pool->n_running, node);
         for (uint32_t i = 0; i < pool->n_running; i++) {
-            pool->parts[node[i]].threads++;
+            pool->first_part[node[i] + 1]++;
             if (i > 0) pool->workers[i - 1].node = node[i];
         }
-        for (uint32_t k = 1; k < pool->n_parts; k++)
-            pool->parts[k].threads_before = pool->parts[k - 1].threads_before + pool->parts[k - 1].threads;
+        for (uint32_t k = 0; k < pool->n_nodes; k++) pool->first_part[k + 1] += pool->first_part[k];
     }
     cria_free(ctx, node);
     return ok;
@@ -315,16 +324,17 @@ void cria_pool_free(cria_ctx *ctx, cria_pool *pool) {
     for (uint32_t i = 0; i < pool->n_started; i++) pthread_join(pool->workers[i].thread, NULL);
     pthread_mutex_destroy(&pool->callers);
     cria_free(ctx, pool->parts);
+    cria_free(ctx, pool->first_part);
     cria_free(ctx, pool->workers);
     cria_free(ctx, pool);
 }
 
 uint32_t cria_pool_threads(const cria_pool *pool) { return pool->n_threads; }
 
-uint32_t cria_pool_nodes(const cria_pool *pool) { return pool->n_parts; }
+uint32_t cria_pool_nodes(const cria_pool *pool) { return pool->n_nodes; }
 
 size_t cria_pool_part(const cria_pool *pool, size_t n, uint32_t node) {
-    return node < pool->n_parts ? proportion(pool, n, pool->parts[node].threads_before) : n;
+    return node < pool->n_nodes ? proportion(pool, n, pool->first_part[node]) : n;
 }
 
 static void run_alone(size_t n, size_t grain, cria_pool_fn *fn, void *arg) {
@@ -348,7 +358,8 @@ void cria_pool_for(cria_pool *pool, size_t n, size_t grain, cria_pool_fn *fn, vo
         atomic_store_explicit(&pool->gate, GATE_OPEN, memory_order_release); /* publishes the lines above */
         const size_t helpers = (n - 1) / grain; /* more than that would find nothing to do */
         announce(pool, helpers < pool->n_started ? (uint32_t)helpers : pool->n_started);
-        work(pool, 0, node_of_caller(pool));
+        const uint32_t node = node_of_caller(pool);
+        work(pool, 0, node, pool->first_part[node]); /* part 0, at home */
         close_gate(pool);
     }
     pthread_mutex_unlock(&pool->callers);

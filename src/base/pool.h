@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A fixed set of worker threads that run one parallel loop at a time. Workers spin for a short while after a
  * loop, then sleep on a futex, so that loops in quick succession (a forward pass) cost well under a microsecond
- * and an idle engine costs nothing. Work is handed out in grains by an atomic counter, because the cores of a
- * shared machine are never equally fast; no result may depend on who does what.
+ * and an idle engine costs nothing. A loop's range is cut into one part a thread, always at the same places for the
+ * same n. A thread goes through its part from one end to the other, grain by grain, and then helps with the parts of
+ * others, because the cores of a shared machine are never equally fast: so each reads memory in one long run, as
+ * processors expect it. No result may depend on who does what.
  *
  * On a machine with several memory nodes the workers are spread over them and pinned, each to all processors of its
- * node, and a loop's range is cut into one part a node, always at the same places for the same n: a worker begins
- * with its node's part and helps the others when that is done. So what the rows of a matrix are first written by (and
- * so the memory they are in) is where they are mostly read. On one node nobody is pinned: the system moves a thread
+ * node, and help within their node first. So what the rows of a matrix are first written by (and so the memory they
+ * are in) is where they are mostly read. On one node nobody is pinned: the system moves a thread
  * away from a busy processor better than we could. */
 #ifndef CRIA_BASE_POOL_H
 #define CRIA_BASE_POOL_H
@@ -28,8 +29,8 @@ void cria_pool_spread(const struct cria_topology *t, uint32_t n_threads, uint8_t
 cria_status cria_pool_new(cria_ctx *ctx, uint32_t n_threads, cria_pool **out, cria_error *err);
 void cria_pool_free(cria_ctx *ctx, cria_pool *pool);
 uint32_t cria_pool_threads(const cria_pool *pool);
-/* Memory nodes that the threads are spread over, and where in a loop over n items the part of a node begins (to
- * within a grain; n for node = cria_pool_nodes): for loops that put several arrays side by side and want each row to
+/* Memory nodes that the threads are spread over, and where in a loop over n items the part of a node begins (n
+ * for node = cria_pool_nodes): for loops that put several arrays side by side and want each row to
  * be met by the node that wrote it. */
 uint32_t cria_pool_nodes(const cria_pool *pool);
 size_t cria_pool_part(const cria_pool *pool, size_t n, uint32_t node);

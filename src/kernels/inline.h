@@ -21,15 +21,6 @@
 #define CRIA_UNROLL _Pragma("GCC unroll 16")
 #endif
 
-/* Asks for `bytes` bytes that will be read some chunks of codes from now. A product with one token is as fast
- * as memory; on Zen 3 it read at 65 % of the speed of a plain sequential read without this, 80–90 % with it;
- * 1, 2 and 8 KiB were worse. */
-CRIA_INLINE void cria_prefetch(const void *codes, int bytes) {
-    CRIA_UNROLL
-    for (int i = 0; i < bytes; i += 64)
-        __builtin_prefetch((const char *)((uintptr_t)codes + 4096 + (uintptr_t)i));
-}
-
 /* Memory that is asked for piece by piece while a kernel is at work on something else. */
 struct cria_ahead {
     const char *at;

@@ -54,7 +54,7 @@ typedef struct cria_act {
 
 /* Scratch that a matmul may use: bytes, 64-byte aligned, contents meaningless before and after; one per
  * worker. */
-#define CRIA_MATMUL_SCRATCH ((size_t)512 << 10)
+#define CRIA_MATMUL_SCRATCH ((size_t)544 << 10)
 
 #define CRIA_KV_BLOCK 64u /* positions per KV block */
 

@@ -14,12 +14,24 @@ enum {
     BATCH_BYTES = 192 << 10, /* activations laid out at once: a part of the second cache */
     BATCH_TOKENS = 192,      /* at most; a multiple of tiles of 4 and 6 */
     UNITS = 2 * BATCH_TOKENS * PIECE_MANY / CRIA_CHUNK, /* groups of 16 have two units to a chunk */
-    BLOCKS = 2
+    BLOCKS = 2,
+    /* How far ahead memory is asked for what will be read. */
+    AHEAD_BYTES = 2048,       /* in row blocks read from end to end, */
+    AHEAD_CODES = 1024,       /* and within the codes of larger ones: */
+    WHOLE_BLOCK_MOST = 12 << 10 /* of more than this */
 };
 _Static_assert(FEW_TOKENS * PIECE_FEW <= BATCH_TOKENS * PIECE_MANY, "few tokens need no more room than many");
 
+/* A tile as far as its tokens tell; what its row blocks tell is filled in block by block. */
+struct token_tile {
+    struct cria_tile tile;
+    float *y;   /* of its first token */
+    uint32_t n; /* tokens */
+};
+
 /* What a worker keeps in its scratch memory. */
 struct scratch {
+    struct token_tile tiles[BATCH_TOKENS / 2]; /* of a batch: those cut from many tokens have two or more */
     _Alignas(64) int8_t q[BATCH_BYTES];
     _Alignas(64) float d[UNITS / 2];
     _Alignas(64) float u[UNITS];
@@ -39,6 +51,7 @@ struct job {
     size_t ldy;
     struct scratch *scratch;
     uint32_t block0, block1;
+    bool stored; /* tiles turn scales into float32 themselves */
     /* the piece of the columns */
     uint32_t chunk0, n_chunks, n_groups, n_units;
     size_t bias_offset, codes_offset; /* within one of scratch->blocks */
@@ -77,14 +90,25 @@ static void lay_out_bytes(const int8_t *src, size_t ld, uint32_t n, uint32_t n_s
 /* Likewise, whole integers of one or two planes; dst [step][2][n][2]. */
 static void lay_out_words(const int8_t *src, size_t ld, uint32_t planes, uint32_t n, uint32_t n_steps,
                           int16_t *dst) {
-    for (size_t i = 0; i < n_steps; i++, dst += 4 * n) {
-        for (size_t t = 0; t < n; t++) {
-            const int8_t *lo = src + t * planes * ld + 4 * i, *hi = lo + ld;
-            int16_t a[4];
-            for (size_t j = 0; j < 4; j++) a[j] = (int16_t)(lo[j] + (planes == 2 ? 256 * hi[j] : 0));
-            const int16_t even[2] = {a[0], a[2]}, odd[2] = {a[1], a[3]};
-            memcpy(dst + 2 * t, even, sizeof even);
-            memcpy(dst + 2 * (n + t), odd, sizeof odd);
+    for (size_t t = 0; t < n; t++) {
+        const int8_t *lo = src + t * planes * ld, *hi = lo + ld;
+        for (size_t i = 0; i < n_steps; i += CRIA_CHUNK / 4) { /* a chunk at a time: these loops become vectors */
+            int16_t a[CRIA_CHUNK];
+            uint32_t even[CRIA_CHUNK / 4], odd[CRIA_CHUNK / 4];
+            for (size_t j = 0; j < CRIA_CHUNK; j++) a[j] = lo[4 * i + j];
+            if (planes == 2)
+                for (size_t j = 0; j < CRIA_CHUNK; j++) a[j] = (int16_t)(a[j] + 256 * hi[4 * i + j]);
+            for (size_t j = 0; j < CRIA_CHUNK / 4; j++) {
+                uint32_t ab, cd; /* inputs 4j, 4j + 1 and 4j + 2, 4j + 3 */
+                memcpy(&ab, a + 4 * j, 4);
+                memcpy(&cd, a + 4 * j + 2, 4);
+                even[j] = (ab & 0xffff) | cd << 16;
+                odd[j] = ab >> 16 | (cd & 0xffff0000);
+            }
+            for (size_t j = 0; j < CRIA_CHUNK / 4; j++) {
+                memcpy(dst + 2 * (2 * (i + j) * n + t), &even[j], 4);
+                memcpy(dst + 2 * ((2 * (i + j) + 1) * n + t), &odd[j], 4);
+            }
         }
     }
 }
@@ -135,8 +159,9 @@ static void lay_out_tile(const struct job *j, uint32_t batch, uint32_t t0, uint3
         for (uint32_t p = 0; p < x->planes; p++)
             lay_out_bytes(src + p * x->ldq, x->planes * x->ldq, n, n_steps,
                           scratch->q + (at * x->planes + (size_t)p * n) * cols);
-    lay_out_floats(x->d + t0 * x->ldd + j->chunk0, x->ldd, n, j->n_chunks, scratch->d + at * j->n_chunks);
-    if (spec->affine)
+    if (n > 1)
+        lay_out_floats(x->d + t0 * x->ldd + j->chunk0, x->ldd, n, j->n_chunks, scratch->d + at * j->n_chunks);
+    if (n > 1 && spec->affine)
         lay_out_floats(x->u + t0 * x->ldu + k / spec->group, x->ldu, n, j->n_groups,
                        scratch->u + at * j->n_groups);
     if (has_starts(j))
@@ -144,59 +169,104 @@ static void lay_out_tile(const struct job *j, uint32_t batch, uint32_t t0, uint3
 }
 
 /* The same tile, without its row blocks. */
-static struct cria_tile tokens_tile(const struct job *j, uint32_t batch, uint32_t t0, uint32_t n) {
+static void describe_tile(const struct job *j, uint32_t batch, uint32_t t0, uint32_t n, struct token_tile *out) {
     const struct scratch *scratch = j->scratch;
     const cria_act *x = j->x;
-    const size_t at = t0 - batch, cols = (size_t)j->n_chunks * CRIA_CHUNK;
-    const int8_t *in_place = x->q + (size_t)t0 * x->planes * x->ldq + (size_t)j->chunk0 * CRIA_CHUNK;
-    return (struct cria_tile){
+    const size_t at = t0 - batch, cols = (size_t)j->n_chunks * CRIA_CHUNK, k = (size_t)j->chunk0 * CRIA_CHUNK;
+    const uint32_t group = j->w->spec.group;
+    const bool in_place = n == 1, affine = j->w->spec.affine;
+    out->y = j->y + t0 * j->ldy;
+    out->n = n;
+    out->tile = (struct cria_tile){
         .n_groups = j->n_groups,
-        .units = j->w->spec.group < CRIA_CHUNK ? 1 : j->w->spec.group / CRIA_CHUNK,
+        .units = group < CRIA_CHUNK ? 1 : group / CRIA_CHUNK,
         .levels = j->plan.unpack ? NULL : j->w->spec.levels,
-        .q = n == 1 ? in_place : scratch->q + at * x->planes * cols,
-        .plane = n == 1 ? x->ldq : n * cols,
+        .q = in_place ? x->q + (size_t)t0 * x->planes * x->ldq + k : scratch->q + at * x->planes * cols,
+        .plane = in_place ? x->ldq : n * cols,
         .pairs = (const int16_t *)(const void *)scratch->q + at * cols,
-        .d = scratch->d + at * j->n_chunks,
+        .d = in_place ? x->d + t0 * x->ldd + j->chunk0 : scratch->d + at * j->n_chunks,
         .start = has_starts(j) ? scratch->start + at * j->n_units : NULL,
-        .u = scratch->u + at * j->n_groups,
-        .y = j->y + t0 * j->ldy,
+        .affine = affine,
+        .u = !affine    ? NULL
+             : in_place ? x->u + t0 * x->ldu + k / group
+                        : scratch->u + at * j->n_groups,
         .ldy = j->ldy,
         .first = j->chunk0 == 0,
+        .scales_stride = sizeof scratch->blocks[0] / sizeof(float),
+        .codes_stride = j->plan.unpack ? sizeof scratch->blocks[0] : j->w->block_bytes,
+        .chunk_bytes = j->plan.unpack ? CRIA_BYTES_CHUNK : j->w->chunk_bytes,
+        .stored_type = j->w->spec.scale_type,
     };
 }
 
 /* ---- Row blocks ---- */
 
+/* Scales of the piece's columns, as stored. */
+static const uint8_t *block_scales(const struct job *j, uint32_t block) {
+    const cria_matrix *w = j->w;
+    return w->data + block * w->block_bytes +
+           (size_t)j->chunk0 * CRIA_CHUNK / w->spec.group * (w->bias_offset / w->n_groups);
+}
+
+/* Codes of the piece's columns, as stored. */
+static const uint8_t *block_codes(const struct job *j, uint32_t block) {
+    const cria_matrix *w = j->w;
+    return w->data + block * w->block_bytes + w->codes_offset + j->chunk0 * w->chunk_bytes;
+}
+
 static void unpack_block(const struct job *j, uint32_t block, uint8_t *dst) {
     const cria_matrix *w = j->w;
     const cria_matrix_spec *s = &w->spec;
-    const uint8_t *src = w->data + block * w->block_bytes;
-    const uint8_t *scales = src + (size_t)j->chunk0 * CRIA_CHUNK / s->group * (w->bias_offset / w->n_groups);
+    const uint8_t *scales = block_scales(j, block);
     const size_t n = (size_t)j->n_groups * CRIA_ROWS;
-    j->ops->unpack_scales(s->scale_type, scales, n, s->scale_factor, (float *)(void *)dst);
-    if (s->affine)
+    if (!j->stored) j->ops->unpack_scales(s->scale_type, scales, n, s->scale_factor, (float *)(void *)dst);
+    if (!j->stored && s->affine)
         j->ops->unpack_scales(s->scale_type, scales + w->bias_offset, n, 1.0f,
                               (float *)(void *)(dst + j->bias_offset));
-    if (j->plan.unpack)
-        j->ops->unpack_chunks(w, src + w->codes_offset + j->chunk0 * w->chunk_bytes, j->n_chunks,
-                              dst + j->codes_offset);
+    if (j->plan.unpack) j->ops->unpack_chunks(w, block_codes(j, block), j->n_chunks, dst + j->codes_offset);
 }
 
-/* Row blocks b .. b+take−1, unpacked, against a tile of n tokens. */
-static void multiply_tile(const struct job *j, struct cria_tile s, uint32_t b, uint32_t take, uint32_t n) {
+/* A small row block is asked for from its first byte to its last, in the order of its addresses, which memory likes
+ * best. In a large one that would ask for scales long before they are read and for codes too late: there codes are
+ * asked for at a constant distance, and with them, line by line, the scales of the next block. */
+static struct cria_stream stream_of(const struct job *j, uint32_t b, uint32_t take) {
     const cria_matrix *w = j->w;
+    const size_t codes = j->n_chunks * w->chunk_bytes, chunk = w->chunk_bytes;
+    const uintptr_t block = (uintptr_t)(w->data + b * w->block_bytes);
+    if (take == 1 && j->n_chunks == w->n_chunks && w->block_bytes <= WHOLE_BLOCK_MOST) {
+        const size_t share = w->block_bytes / w->n_chunks;
+        const uintptr_t ahead = block + AHEAD_BYTES;
+        return (struct cria_stream){ahead, share, SIZE_MAX, 0, ahead + share - 1, share};
+    }
+    const size_t lead = (AHEAD_CODES + chunk - 1) / chunk, next = take * w->block_bytes;
+    const size_t scales = (size_t)j->n_groups * (w->bias_offset / w->n_groups) * (w->spec.affine ? 2 : 1);
+    return (struct cria_stream){.codes = (uintptr_t)block_codes(j, b) + lead * chunk,
+                                .codes_step = chunk,
+                                .turn = j->n_chunks > lead ? j->n_chunks - lead : 0,
+                                .jump = next - codes,
+                                .line = (uintptr_t)block_scales(j, b) + next,
+                                .line_step = scales / j->n_chunks};
+}
+
+/* Row blocks b .. b+take−1, unpacked, against a tile. */
+static void multiply_tile(const struct job *j, uint32_t b, uint32_t take, struct token_tile *t) {
+    const cria_matrix *w = j->w;
+    struct cria_tile *s = &t->tile;
     const uint8_t *unpacked = j->scratch->blocks[0];
     const uint32_t row = b * CRIA_ROWS, rows = w->spec.rows - row;
-    s.scales = (const float *)(const void *)unpacked;
-    s.biases = w->spec.affine ? (const float *)(const void *)(unpacked + j->bias_offset) : NULL;
-    s.scales_stride = sizeof j->scratch->blocks[0] / sizeof(float);
-    s.codes = j->plan.unpack ? unpacked + j->codes_offset
-                             : w->data + b * w->block_bytes + w->codes_offset + j->chunk0 * w->chunk_bytes;
-    s.codes_stride = j->plan.unpack ? sizeof j->scratch->blocks[0] : w->block_bytes;
-    s.chunk_bytes = j->plan.unpack ? CRIA_BYTES_CHUNK : w->chunk_bytes;
-    s.rows = rows < take * CRIA_ROWS ? rows : take * CRIA_ROWS;
-    s.y += row;
-    (take == 2 ? j->plan.two : j->plan.one)[n - 1](&s);
+    if (j->stored) {
+        const uint8_t *stored = block_scales(j, b);
+        s->stored_scales = (const uint16_t *)(const void *)stored;
+        s->stored_biases = (const uint16_t *)(const void *)(stored + w->bias_offset);
+    } else {
+        s->scales = (const float *)(const void *)unpacked;
+        s->biases = (const float *)(const void *)(unpacked + j->bias_offset);
+    }
+    s->codes = j->plan.unpack ? unpacked + j->codes_offset : block_codes(j, b);
+    s->rows = rows < take * CRIA_ROWS ? rows : take * CRIA_ROWS;
+    s->y = t->y + row;
+    s->stream = stream_of(j, b, take);
+    (take == 2 ? j->plan.two : j->plan.one)[t->n - 1](s);
 }
 
 /* ---- Loops ---- */
@@ -208,17 +278,17 @@ static uint32_t part_end(uint32_t n, uint32_t most, uint32_t i) {
 }
 
 static void batch_product(const struct job *j, uint32_t t0, uint32_t n) {
-    for (uint32_t i = 0, t = 0, end; t < n; i++, t = end) {
-        end = part_end(n, j->plan.max_tokens, i);
+    struct token_tile *tiles = j->scratch->tiles;
+    uint32_t n_tiles = 0;
+    for (uint32_t t = 0, end; t < n; t = end) {
+        end = part_end(n, j->plan.max_tokens, n_tiles);
         lay_out_tile(j, t0, t0 + t, end - t);
+        describe_tile(j, t0, t0 + t, end - t, &tiles[n_tiles++]);
     }
     for (uint32_t b = j->block0, take; b < j->block1; b += take) {
         take = j->plan.two && j->block1 - b >= 2 ? 2 : 1;
         for (uint32_t i = 0; i < take; i++) unpack_block(j, b + i, j->scratch->blocks[i]);
-        for (uint32_t i = 0, t = 0, end; t < n; i++, t = end) {
-            end = part_end(n, j->plan.max_tokens, i);
-            multiply_tile(j, tokens_tile(j, t0, t0 + t, end - t), b, take, end - t);
-        }
+        for (uint32_t i = 0; i < n_tiles; i++) multiply_tile(j, b, take, &tiles[i]);
     }
 }
 
@@ -249,6 +319,8 @@ void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w
                     .scratch = scratch,
                     .block0 = block0,
                     .block1 = block1};
+    j.stored = j.plan.stored && x->n == 1 && w->spec.scale_factor == 1.0f &&
+               (w->spec.scale_type == CRIA_SCALE_F16 || w->spec.scale_type == CRIA_SCALE_BF16);
     /* Pieces of about the same size; eight chunks are whole groups of any size, and a super-block. */
     const uint32_t most = (x->n <= FEW_TOKENS ? PIECE_FEW : PIECE_MANY) / CRIA_CHUNK;
     const uint32_t n_pieces = (w->n_chunks + most - 1) / most;

@@ -18,11 +18,21 @@
 #ifndef CRIA_KERNELS_MATMUL_Q_H
 #define CRIA_KERNELS_MATMUL_Q_H
 
+#include "kernels/inline.h"
 #include "kernels/kernels.h"
 
 enum {
     CRIA_TILE_TOKENS = 6,  /* of a tile at most */
     CRIA_BYTES_CHUNK = 512 /* a chunk of levels as bytes: laid out as 8-bit codes are */
+};
+
+/* Where a tile that reads codes from memory asks for what will be read next (cria_prefetch): a product with one token
+ * is as fast as memory, and without this it reads a good deal slower. Addresses, for they may lie beyond the matrix. */
+struct cria_stream {
+    uintptr_t codes; /* + chunk·codes_step, from chunk `turn` on + jump: as many bytes as the chunk's codes */
+    size_t codes_step, turn, jump;
+    uintptr_t line; /* + chunk·line_step: one cache line more, for the scales' share */
+    size_t line_step;
 };
 
 /* What a tile of n tokens works on. A unit is what one I_j sums: 32 inputs, or 16 where groups are that
@@ -31,8 +41,12 @@ struct cria_tile {
     const uint8_t *codes; /* packed codes, or levels as bytes */
     size_t codes_stride, chunk_bytes;
     uint32_t n_groups, units;     /* units per group; groups of 16 come in pairs, a chunk */
-    const float *scales, *biases; /* [n_groups][16], 64-byte aligned; biases NULL when symmetric */
+    bool affine;                  /* there are biases */
+    const float *scales, *biases; /* [n_groups][16], 64-byte aligned */
     size_t scales_stride;         /* of both, in floats */
+    const uint16_t *stored_scales, *stored_biases; /* [n_groups][16] of stored_type, F16 or BF16, for a single token
+                                                    * where the plan asks for them; else NULL */
+    enum cria_scale_type stored_type;
     const uint8_t *levels; /* [16], NULL when there are none or codes are unpacked already */
     const int8_t *q;       /* [plane][step][n][4 inputs], planes `plane` bytes apart; plane 0 = a or lo, 1 = hi */
     size_t plane;
@@ -46,6 +60,7 @@ struct cria_tile {
     size_t ldy;
     uint32_t rows; /* rows to write: of the blocks of the tile together */
     bool first;    /* sums start at 0, not at y */
+    struct cria_stream stream;
 };
 typedef void (*cria_tile_fn)(const struct cria_tile *s);
 
@@ -55,8 +70,21 @@ struct cria_tile_plan {
     uint32_t max_tokens;           /* of a tile */
     bool words;                    /* activations as 16-bit numbers */
     bool unpack;                   /* codes to levels as bytes first */
+    bool stored;                   /* a tile of one token takes scales of 16 bits as they are: turning them into
+                                    * float32 first was an eighth of a token's time */
     int32_t shift;                 /* what the tiles leave out of every level they multiply by */
 };
+
+/* Steps from .. from+steps−1 of a chunk are about to be read, of the row block that lies `offset` bytes beyond the
+ * tile's first. bits and steps are constants. */
+CRIA_INLINE void cria_prefetch(const struct cria_stream *s, size_t chunk, int bits, int from, int steps,
+                               size_t offset) {
+    const uintptr_t p = s->codes + offset + chunk * s->codes_step + (chunk >= s->turn ? s->jump : 0) +
+                        8 * (uintptr_t)bits * (uintptr_t)from;
+    CRIA_UNROLL
+    for (int i = 0; i < 8 * bits * steps; i += 64) __builtin_prefetch((const char *)(p + (uintptr_t)i));
+    if (from == 0) __builtin_prefetch((const char *)(s->line + offset + chunk * s->line_step));
+}
 
 /* The parts that depend on the instruction set. */
 struct cria_matmul_q_ops {

@@ -59,7 +59,7 @@ INLINE void tile(const struct cria_tile *s, int steps, int n) {
                 int32x4_t dot[MAX_TOKENS];
                 dot_words(codes + 16 * i, s->pairs + 4 * (size_t)steps * unit * (size_t)n, steps, n, dot);
                 UNROLL for (int t = 0; t < n; t++) {
-                    if (!s->biases)
+                    if (!s->affine)
                         dot[t] = vaddq_s32(dot[t], vdupq_n_s32(s->start[unit * (size_t)n + (size_t)t]));
                     sum[t][i] =
                         vfmaq_n_f32(sum[t][i], vcvtq_f32_s32(dot[t]), s->d[chunk * (size_t)n + (size_t)t]);
@@ -69,7 +69,7 @@ INLINE void tile(const struct cria_tile *s, int steps, int n) {
         UNROLL for (int t = 0; t < n; t++) {
             UNROLL for (int i = 0; i < 4; i++) {
                 acc[t][i] = vfmaq_f32(acc[t][i], vld1q_f32(s->scales + 16 * g + 4 * i), sum[t][i]);
-                if (s->biases)
+                if (s->affine)
                     acc[t][i] = vfmaq_n_f32(acc[t][i], vld1q_f32(s->biases + 16 * g + 4 * i),
                                             s->u[g * (size_t)n + (size_t)t]);
             }

@@ -41,7 +41,8 @@ INLINE void tile(const struct cria_tile *s, dots_fn *dots, int bits, bool levels
             const uint8_t *codes = s->codes + chunk * s->chunk_bytes + half * 256;
             int32_t start[MAX_VECTORS] = {0};
             int32x4_t dot[MAX_VECTORS][4];
-            if (bits != 8 || n * planes <= 2) cria_prefetch(codes, 64 * bits);
+            if (bits != 8 || n * planes <= 2)
+                cria_prefetch(&s->stream, chunk, bits, 4 * (int)half, steps, 0);
             UNROLL for (int t = 0; t < n; t++) {
                 start[planes * t] = s->start ? s->start[unit * (size_t)n + (size_t)t] : 0;
             }
@@ -60,7 +61,7 @@ INLINE void tile(const struct cria_tile *s, dots_fn *dots, int bits, bool levels
             const float32x4_t scale = vld1q_f32(s->scales + 16 * g + 4 * i);
             UNROLL for (int t = 0; t < n; t++) acc[t][i] = vfmaq_f32(acc[t][i], scale, sum[t][i]);
         }
-        if (!s->biases) continue;
+        if (!s->affine) continue;
         UNROLL for (int i = 0; i < 4; i++) {
             const float32x4_t bias = vld1q_f32(s->biases + 16 * g + 4 * i);
             UNROLL for (int t = 0; t < n; t++) {

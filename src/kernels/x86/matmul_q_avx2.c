@@ -55,11 +55,21 @@ INLINE __m256i broadcast4(const void *p) {
     return _mm256_set1_epi32(v);
 }
 
+/* Eight scales (or biases) of a group, half h; a single token's tile may have them as stored. The branch is always
+ * taken alike, and beside the codes that come from memory it costs nothing. */
+INLINE __m256 group_floats(const struct cria_tile *s, size_t group, int h, int n, const float *floats,
+                           const uint16_t *stored) {
+    const size_t i = CRIA_ROWS * group + 8 * (size_t)h;
+    if (n == 1 && s->stored_scales != NULL)
+        return s->stored_type == CRIA_SCALE_F16 ? f16_floats(stored + i) : bf16_floats(stored + i);
+    return _mm256_load_ps(floats + i);
+}
+
 /* What a unit's integer sums of token t do to the token's sums. n is the tile's number of tokens; t, n and form
  * are constants, as are all ints and bools below that are no part of s or u. */
 INLINE void finish_token(const struct cria_tile *s, const struct unit *u, enum form form, int n, int t,
                          const __m256i dot[2], struct sums *sums) {
-    const bool affine = form == FORM_ANY ? s->biases != NULL : form & FORM_AFFINE;
+    const bool affine = form == FORM_ANY ? s->affine : form & FORM_AFFINE;
     const bool alone = form & FORM_ALONE;
     const __m256 d = _mm256_broadcast_ss(s->d + u->chunk * (size_t)n + t);
     UNROLL for (int h = 0; h < 2; h++) {
@@ -76,11 +86,11 @@ INLINE void finish_token(const struct cria_tile *s, const struct unit *u, enum f
                 continue;
             }
         }
-        const float *scales = s->scales + CRIA_ROWS * u->group + 8 * h;
-        f = _mm256_fmadd_ps(_mm256_load_ps(scales), f, _mm256_load_ps(sums->acc[t] + 8 * h));
+        const __m256 scales = group_floats(s, u->group, h, n, s->scales, s->stored_scales);
+        f = _mm256_fmadd_ps(scales, f, _mm256_load_ps(sums->acc[t] + 8 * h));
         if (affine) {
-            const float *biases = s->biases + CRIA_ROWS * u->group + 8 * h;
-            f = _mm256_fmadd_ps(_mm256_load_ps(biases), _mm256_broadcast_ss(s->u + u->group * (size_t)n + t), f);
+            const __m256 biases = group_floats(s, u->group, h, n, s->biases, s->stored_biases);
+            f = _mm256_fmadd_ps(biases, _mm256_broadcast_ss(s->u + u->group * (size_t)n + t), f);
         }
         _mm256_store_ps(sums->acc[t] + 8 * h, f);
     }
@@ -98,7 +108,7 @@ INLINE void unit_bytes(const struct cria_tile *s, struct unit u, int bits, bool 
     const __m256i ones = _mm256_set1_epi16(1);
     const __m256i table = levels ? load_levels(s->levels) : ones;
     __m256i sum[MAX_TOKENS][2], dot[MAX_TOKENS][2]; /* of tokens' planes */
-    if (bits != 8) cria_prefetch(codes, 64 * bits * u.steps / 8);
+    if (bits != 8) cria_prefetch(&s->stream, u.chunk, bits, u.from, u.steps, 0);
     UNROLL for (int i = 0; i < u.steps; i++) {
         const int step = nth_step(i, u.from, u.steps);
         __m256i w[2];
@@ -134,7 +144,7 @@ INLINE void unit_words(const struct cria_tile *s, struct unit u, enum form form,
     const uint8_t *codes = s->codes + u.chunk * s->chunk_bytes;
     const int16_t *pairs = s->pairs + CRIA_CHUNK * u.chunk * (size_t)n;
     __m256i dot[WORD_TOKENS][2];
-    if (n == 1) cria_prefetch(codes, 64 * u.steps);
+    if (n == 1) cria_prefetch(&s->stream, u.chunk, 8, u.from, u.steps, 0);
     UNROLL for (int i = 0; i < u.steps; i++) {
         const int step = u.from + i;
         __m256i even[2], odd[2];
@@ -329,10 +339,11 @@ static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, ui
     /* Tiles of bytes have three vectors or more. */
     if (top > 63 || (n * planes <= 4 && !direct)) {
         const cria_tile_fn *one = halves ? halves_words : words[form_of(s)];
-        return (struct cria_tile_plan){.one = one, .max_tokens = WORD_TOKENS, .words = true, .unpack = s->bits != 8};
+        return (struct cria_tile_plan){
+            .one = one, .max_tokens = WORD_TOKENS, .words = true, .unpack = s->bits != 8, .stored = true};
     }
     if (n * planes <= 4)
-        return (struct cria_tile_plan){.one = (*direct)[planes - 1], .max_tokens = 4 / planes};
+        return (struct cria_tile_plan){.one = (*direct)[planes - 1], .max_tokens = 4 / planes, .stored = true};
     const tiles *bytes = halves      ? (top <= 31 ? &halves_depth4 : &halves_depth2)
                          : top <= 15 ? bytes_depth8[form_of(s)]
                          : top <= 31 ? bytes_depth4[form_of(s)]

@@ -100,7 +100,7 @@ INLINE void dot_words(const struct cria_tile *s, size_t chunk, size_t half, stru
 INLINE void start_dot(const struct cria_tile *s, size_t unit, int planes, int n_blocks, int n,
                       __m512i dot[][MAX_BLOCKS]) {
     UNROLL for (int t = 0; t < n; t++) {
-        const int32_t zero_part = s->biases ? 0 : s->start[unit * (size_t)n + (size_t)t];
+        const int32_t zero_part = s->affine ? 0 : s->start[unit * (size_t)n + (size_t)t];
         UNROLL for (int b = 0; b < n_blocks; b++) {
             dot[planes * t][b] = _mm512_set1_epi32(zero_part);
             if (planes == 2) dot[2 * t + 1][b] = _mm512_setzero_si512();
@@ -128,7 +128,7 @@ INLINE void tile(const struct cria_tile *s, struct dots_kind kind, int planes, i
             __m512i dot[MAX_TOKENS][MAX_BLOCKS];
             if (kind.bits != 8 || n * planes <= 2) {
                 UNROLL for (int b = 0; b < n_blocks; b++)
-                    cria_prefetch(codes_of(s, chunk, half) + (size_t)b * s->codes_stride, 64 * kind.bits);
+                    cria_prefetch(&s->stream, chunk, kind.bits, 4 * (int)half, kind.steps, (size_t)b * s->codes_stride);
             }
             start_dot(s, unit, planes, n_blocks, n, dot);
             if (kind.depth)
@@ -149,7 +149,7 @@ INLINE void tile(const struct cria_tile *s, struct dots_kind kind, int planes, i
             const __m512 scale = _mm512_loadu_ps(s->scales + (size_t)b * s->scales_stride + 16 * g);
             UNROLL for (int t = 0; t < n; t++) acc[t][b] = _mm512_fmadd_ps(scale, sum[t][b], acc[t][b]);
         }
-        if (!s->biases) continue;
+        if (!s->affine) continue;
         UNROLL for (int b = 0; b < n_blocks; b++) {
             const __m512 bias = _mm512_loadu_ps(s->biases + (size_t)b * s->scales_stride + 16 * g);
             UNROLL for (int t = 0; t < n; t++) {

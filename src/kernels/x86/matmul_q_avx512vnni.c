@@ -46,7 +46,7 @@ INLINE void finish_token(const struct cria_tile *s, const struct unit *u, int n_
         const size_t at = (size_t)b * s->scales_stride + CRIA_ROWS * u->group;
         __m512 acc = _mm512_load_ps(sums->acc[t][b]);
         acc = _mm512_fmadd_ps(_mm512_loadu_ps(s->scales + at), sums->group[t][b], acc);
-        if (s->biases)
+        if (s->affine)
             acc = _mm512_fmadd_ps(_mm512_loadu_ps(s->biases + at),
                                   _mm512_set1_ps(s->u[u->group * (size_t)n + (size_t)t]), acc);
         _mm512_store_ps(sums->acc[t][b], acc);
@@ -66,10 +66,10 @@ INLINE void unit(const struct cria_tile *s, struct unit u, int bits, bool levels
     __m512i dot[MAX_TOKENS][MAX_BLOCKS]; /* of tokens' planes */
     if (bits != 8 || n * planes <= 2) {
         UNROLL for (int b = 0; b < n_blocks; b++)
-            cria_prefetch(codes + (size_t)b * s->codes_stride, 64 * bits * u.steps / 8);
+            cria_prefetch(&s->stream, u.chunk, bits, u.from, u.steps, (size_t)b * s->codes_stride);
     }
     UNROLL for (int t = 0; t < n; t++) {
-        const int32_t start = s->biases ? 0 : s->start[u.index * (size_t)n + (size_t)t];
+        const int32_t start = s->affine ? 0 : s->start[u.index * (size_t)n + (size_t)t];
         UNROLL for (int b = 0; b < n_blocks; b++) {
             dot[planes * t][b] = _mm512_set1_epi32(start);
             if (planes == 2) dot[2 * t + 1][b] = _mm512_setzero_si512();

@@ -43,7 +43,7 @@ INLINE void dot_bytes(const struct cria_tile *s, const uint8_t *codes, const int
 /* What the sums of a unit start at. */
 INLINE void start_dot(const struct cria_tile *s, size_t unit, int planes, int n, __m256i dot[][2]) {
     UNROLL for (int t = 0; t < n; t++) {
-        const int32_t zero_part = s->biases ? 0 : s->start[unit * (size_t)n + (size_t)t];
+        const int32_t zero_part = s->affine ? 0 : s->start[unit * (size_t)n + (size_t)t];
         UNROLL for (int h = 0; h < 2; h++) {
             dot[planes * t][h] = _mm256_set1_epi32(zero_part);
             if (planes == 2) dot[2 * t + 1][h] = _mm256_setzero_si256();
@@ -85,7 +85,8 @@ INLINE void tile(const struct cria_tile *s, int bits, bool levels, int steps, in
             const size_t chunk = unit * (size_t)steps / 8, half = unit * (size_t)steps % 8 / 4;
             const uint8_t *codes = s->codes + chunk * s->chunk_bytes + half * 256;
             __m256i dot[MAX_TOKENS][2];
-            if (bits != 8 || n * planes <= 2) cria_prefetch(codes, 64 * bits);
+            if (bits != 8 || n * planes <= 2)
+                cria_prefetch(&s->stream, chunk, bits, 4 * (int)half, steps, 0);
             start_dot(s, unit, planes, n, dot);
             dot_bytes(s, codes, s->q + (32 * chunk + 16 * half) * (size_t)n, bits, levels, steps, planes, n,
                       dot);
@@ -102,7 +103,7 @@ INLINE void tile(const struct cria_tile *s, int bits, bool levels, int steps, in
             const __m256 scale = _mm256_load_ps(s->scales + 16 * g + 8 * h);
             UNROLL for (int t = 0; t < n; t++) acc[t][h] = _mm256_fmadd_ps(scale, sum[t][h], acc[t][h]);
         }
-        if (!s->biases) continue;
+        if (!s->affine) continue;
         UNROLL for (int t = 0; t < n; t++) {
             const __m256 u = _mm256_broadcast_ss(s->u + g * (size_t)n + (size_t)t);
             UNROLL for (int h = 0; h < 2; h++) {
