@@ -18,7 +18,7 @@ import reference as ref
 TIE = 1e-4
 TIES_PER_TOKEN = 1e-3
 LOGITS = 2e-4                                  # of the largest absolute logit
-LOGITS_AT_ONCE = 80 << 20                      # float32 numbers kept
+LOGITS_AT_ONCE = 100 << 20                     # float32 numbers kept
 DRAWS = [(0.3, 1), (0.8, 7), (1.5, 123456789)]  # temperature, seed
 
 
@@ -48,16 +48,25 @@ def mean_divergence(p, q):
     return float((np.exp(p) * (p - q)).sum(axis=-1).mean())
 
 
-def compare_text(engine, reference, prompts, n, temp=0.0, seed=0, tally=None):
-    """n tokens after each prompt (ids); asserts that tokens and logits agree and adds to the tally."""
+def greedy(prompts):
+    return [(p, 0.0, 0) for p in prompts]
+
+
+def sampled(prompts, draws=DRAWS):
+    return [(p, temp, seed) for temp, seed in draws for p in prompts]
+
+
+def compare_texts(engine, reference, texts, n, tally=None):
+    """n tokens of each text (prompt as ids, temperature, seed), all side by side; asserts that tokens and logits agree
+    and adds to the tally."""
     tally = tally or Tally()
     at_once = max(1, LOGITS_AT_ONCE // (n * engine.vocab))
-    if len(prompts) > at_once:
-        for i in range(0, len(prompts), at_once):
-            compare_text(engine, reference, prompts[i:i + at_once], n, temp, seed, tally)
+    if len(texts) > at_once:
+        for i in range(0, len(texts), at_once):
+            compare_texts(engine, reference, texts[i:i + at_once], n, tally)
         return tally
-    tokens, logits = cria_ctypes.generate(engine, prompts, n, temp, seed)
-    for p, prompt in enumerate(prompts):
+    tokens, logits = cria_ctypes.generate(engine, texts, n)
+    for p, (prompt, temp, seed) in enumerate(texts):
         theirs = reference.logits(prompt + tokens[p].tolist()[:-1])[len(prompt) - 1:]
         error = logits_error(logits[p], theirs)
         assert error < LOGITS, f"prompt {p}: logits are off by {error:.2e} of the largest"
@@ -76,11 +85,9 @@ def compare_text(engine, reference, prompts, n, temp=0.0, seed=0, tally=None):
     return tally
 
 
-def compare_model(model, reference, prompts, n=200, sampled=4):
+def compare_model(model, reference, prompts, n=200, n_sampled=4):
     """Greedy text of all prompts and sampled text of some, at all of DRAWS. Returns the tally."""
     engine = model.engine(kv="f32", kv_bytes=256 << 20)  # all prompts at once, where the default is one context
-    tally = compare_text(engine, reference, prompts, n)
-    for temp, seed in DRAWS:
-        compare_text(engine, reference, prompts[:sampled], n, temp, seed, tally)
+    tally = compare_texts(engine, reference, greedy(prompts) + sampled(prompts[:n_sampled]), n)
     tally.finish()
     return tally

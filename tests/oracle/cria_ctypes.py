@@ -269,15 +269,14 @@ class Sampler(Object):
         return token.value
 
 
-def generate(engine, prompts, n, temp=0.0, seed=0):
-    """n tokens after each prompt (lists of ids), all prompts side by side in one batch, each with its own sampler.
-    Returns [len(prompts)][n] ids and the logits each was drawn from, [len(prompts)][n][vocab]."""
-    ctx = engine.model.ctx
-    sequences = [engine.sequence() for _ in prompts]
-    samplers = [Sampler(ctx, temp, seed) for _ in prompts]
-    tokens = np.empty((len(prompts), n), np.int32)
-    logits = np.empty((len(prompts), n, engine.vocab), np.float32)
-    rows = [(s, t, i == len(p) - 1) for s, p in zip(sequences, prompts) for i, t in enumerate(p)]
+def generate(engine, texts, n):
+    """n tokens of each text (prompt as ids, temperature, seed), all side by side in one batch, each with its own sampler.
+    Returns [len(texts)][n] ids and the logits each was drawn from, [len(texts)][n][vocab]."""
+    sequences = [engine.sequence() for _ in texts]
+    samplers = [Sampler(engine.model.ctx, temp, seed) for _, temp, seed in texts]
+    tokens = np.empty((len(texts), n), np.int32)
+    logits = np.empty((len(texts), n, engine.vocab), np.float32)
+    rows = [(s, t, i == len(p) - 1) for s, (p, _, _) in zip(sequences, texts) for i, t in enumerate(p)]
     for step in range(n):
         logits[:, step] = engine.eval(rows)
         tokens[:, step] = [s.sample(x) for s, x in zip(samplers, logits[:, step])]

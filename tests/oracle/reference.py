@@ -73,7 +73,7 @@ class Reference:
 
     def __init__(self, config, weights, numpy_products=False):
         """numpy_products: multiply matrices with numpy's BLAS in place of MLX's (1.4 Gflop/s where numpy's does 30),
-        for models too large to wait for; test_smollm2 asserts that it makes no difference that matters."""
+        where it would be long to wait for; test_smollm2 asserts that it makes no difference that matters."""
         self.config = complete_config(config, weights)
         self.w = widen(weights, config.get("quantization"))
         # MLX multiplies by a transposed view three times slower than by its copy.
@@ -88,9 +88,11 @@ class Reference:
     def load(cls, folder, **options):
         return cls(json.loads((Path(folder) / "config.json").read_text()), load_weights(folder), **options)
 
+    def multiply(self, a, b):
+        return mx.array(np.array(a, copy=False) @ np.array(b, copy=False)) if self.numpy_products else a @ b
+
     def project(self, name, x):
-        w = self.products[name + ".weight"]
-        return mx.array(np.array(x) @ w) if self.numpy_products else x @ w
+        return self.multiply(x, self.products[name + ".weight"])
 
     def norm(self, name, x):
         return mx.fast.rms_norm(x, self.w[name + ".weight"], self.config["norm_eps"])
@@ -112,11 +114,11 @@ class Reference:
         if past:
             k, v = mx.concatenate([past[0], k], axis=2), mx.concatenate([past[1], v], axis=2)
         spread_k, spread_v = (mx.repeat(a, h // hk, axis=1) for a in (k, v))
-        scores = (q * c["head_dim"] ** -0.5) @ spread_k.transpose(0, 1, 3, 2)
+        scores = self.multiply(q * c["head_dim"] ** -0.5, spread_k.transpose(0, 1, 3, 2))
         if n > 1:  # position start + i sees positions 0 .. start + i
             unseen = mx.arange(start + n)[None, :] > mx.arange(start, start + n)[:, None]
             scores = mx.where(unseen, mx.array(-1e9, mx.float32), scores)
-        mixed = mx.softmax(scores, axis=-1) @ spread_v
+        mixed = self.multiply(mx.softmax(scores, axis=-1), spread_v)
         return self.project(f"{name}.wo", mixed.transpose(0, 2, 1, 3).reshape(batch, n, -1)), (k, v)
 
     def feed_forward(self, name, x):

@@ -24,9 +24,9 @@ def test_our_quantizer(kind, most):
     assert most / 4 < error < most and not back[3, 256:512].any()
 
 
-def reference_of(path):
+def reference_of(path, **options):
     config, weights = models.read_gguf(path)
-    return Reference(config, {k: mx.array(v) for k, v in weights.items()})
+    return Reference(config, {k: mx.array(v) for k, v in weights.items()}, **options)
 
 
 def ids(model):
@@ -44,5 +44,6 @@ def test_small(lib, tmp_path, tally, kind, tied, tokenizer):
     model = lib.open(path, activations="f32")
     assert model.info.context == 512 and model.info.format == b"gguf"
     # The context of 512 holds the longest prompt with 100 more.
-    result = compare.compare_model(model, reference_of(path), ids(model)[:20], n=100, sampled=1)
+    reference = reference_of(path, numpy_products=kind != "F32")
+    result = compare.compare_model(model, reference, ids(model)[:20], n=100, n_sampled=1)
     tally.append(f"gguf {kind}, {'tied' if tied else 'with output'}, {tokenizer} tokenizer: {result}")

@@ -47,9 +47,8 @@ def test_numpy_products_are_mlx_products(dequantized, whole, prompts):
 def test_gguf(lib, smollm2, whole, prompts, tally):
     """Greedy text of 200 tokens after 20 prompts, and sampled text."""
     engine = lib.open(smollm2, activations="f32").engine(kv="f32")
-    result = compare.compare_text(engine, whole, prompts, 200)
-    for temp, seed in DRAWS:
-        compare.compare_text(engine, whole, prompts[:1], 200, temp, seed, result)
+    texts = compare.greedy(prompts) + compare.sampled(prompts[:1], DRAWS)
+    result = compare.compare_texts(engine, whole, texts, 200)
     result.finish()
     tally.append(f"SmolLM2 Q4_1: {result}")
 
@@ -59,7 +58,8 @@ def test_float_folder(lib, tmp_path, dequantized, prompts, tally, dtype):
     config, weights = dequantized
     folder = write(tmp_path / "m", config, models.cast(weights, dtype))
     engine = lib.open(folder, activations="f32").engine(kv="f32")
-    result = compare.compare_text(engine, Reference.load(folder, numpy_products=True), prompts[:4], 100)
+    reference = Reference.load(folder, numpy_products=True)
+    result = compare.compare_texts(engine, reference, compare.greedy(prompts[:4]), 100)
     result.finish()
     tally.append(f"SmolLM2 {dtype}: {result}")
 
@@ -75,7 +75,8 @@ def test_quantized_folder(lib, tmp_path, dequantized, prompts, tally, kind):
     stored |= {k.replace("tok_embeddings", "output"): v for k, v in stored.items() if k.startswith("tok_embeddings")}
     folder = write(tmp_path / "m", config | {"n_layers": FEW_LAYERS, "quantization": quantization}, stored)
     engine = lib.open(folder, activations="f32").engine(kv="f32")
-    result = compare.compare_text(engine, Reference.load(folder, numpy_products=True), prompts[:2], 30)
+    reference = Reference.load(folder, numpy_products=True)
+    result = compare.compare_texts(engine, reference, compare.greedy(prompts[:2]), 30)
     result.finish()
     tally.append(f"SmolLM2, {FEW_LAYERS} layers, {kind}: {result}")
 
