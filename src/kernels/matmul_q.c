@@ -54,7 +54,9 @@ struct job {
     bool stored; /* tiles turn scales into float32 themselves */
     /* the piece of the columns */
     uint32_t chunk0, n_chunks, n_groups, n_units;
+    size_t scales_at, codes_at;       /* of the piece, within a row block of the matrix */
     size_t bias_offset, codes_offset; /* within one of scratch->blocks */
+    struct cria_stream streams[BLOCKS]; /* for tiles of one and of two row blocks, from the first one's beginning */
 };
 
 /* ---- Tokens ---- */
@@ -201,50 +203,35 @@ static void describe_tile(const struct job *j, uint32_t batch, uint32_t t0, uint
 
 /* ---- Row blocks ---- */
 
-/* Scales of the piece's columns, as stored. */
-static const uint8_t *block_scales(const struct job *j, uint32_t block) {
-    const cria_matrix *w = j->w;
-    return w->data + block * w->block_bytes +
-           (size_t)j->chunk0 * CRIA_CHUNK / w->spec.group * (w->bias_offset / w->n_groups);
-}
-
-/* Codes of the piece's columns, as stored. */
-static const uint8_t *block_codes(const struct job *j, uint32_t block) {
-    const cria_matrix *w = j->w;
-    return w->data + block * w->block_bytes + w->codes_offset + j->chunk0 * w->chunk_bytes;
-}
-
 static void unpack_block(const struct job *j, uint32_t block, uint8_t *dst) {
     const cria_matrix *w = j->w;
     const cria_matrix_spec *s = &w->spec;
-    const uint8_t *scales = block_scales(j, block);
+    const uint8_t *data = w->data + block * w->block_bytes, *scales = data + j->scales_at;
     const size_t n = (size_t)j->n_groups * CRIA_ROWS;
     if (!j->stored) j->ops->unpack_scales(s->scale_type, scales, n, s->scale_factor, (float *)(void *)dst);
     if (!j->stored && s->affine)
         j->ops->unpack_scales(s->scale_type, scales + w->bias_offset, n, 1.0f,
                               (float *)(void *)(dst + j->bias_offset));
-    if (j->plan.unpack) j->ops->unpack_chunks(w, block_codes(j, block), j->n_chunks, dst + j->codes_offset);
+    if (j->plan.unpack) j->ops->unpack_chunks(w, data + j->codes_at, j->n_chunks, dst + j->codes_offset);
 }
 
-/* A small row block is asked for from its first byte to its last, in the order of its addresses, which memory likes
- * best. In a large one that would ask for scales long before they are read and for codes too late: there codes are
- * asked for at a constant distance, and with them, line by line, the scales of the next block. */
-static struct cria_stream stream_of(const struct job *j, uint32_t b, uint32_t take) {
+/* What is asked of memory while `take` row blocks are read, as distances from the first one's first byte. A small row
+ * block is asked for from that byte to its last, in the order of its addresses, which memory likes best. In a large one
+ * that would ask for scales long before they are read and for codes too late: there codes are asked for at a constant
+ * distance, and with them, line by line, the scales of the next block. */
+static struct cria_stream stream_of(const struct job *j, uint32_t take) {
     const cria_matrix *w = j->w;
-    const size_t codes = j->n_chunks * w->chunk_bytes, chunk = w->chunk_bytes;
-    const uintptr_t block = (uintptr_t)(w->data + b * w->block_bytes);
     if (take == 1 && j->n_chunks == w->n_chunks && w->block_bytes <= WHOLE_BLOCK_MOST) {
         const size_t share = w->block_bytes / w->n_chunks;
-        const uintptr_t ahead = block + AHEAD_BYTES;
-        return (struct cria_stream){ahead, share, SIZE_MAX, 0, ahead + share - 1, share};
+        return (struct cria_stream){AHEAD_BYTES, share, SIZE_MAX, 0, AHEAD_BYTES + share - 1, share};
     }
-    const size_t lead = (AHEAD_CODES + chunk - 1) / chunk, next = take * w->block_bytes;
+    const size_t chunk = w->chunk_bytes, lead = (AHEAD_CODES + chunk - 1) / chunk, next = take * w->block_bytes;
     const size_t scales = (size_t)j->n_groups * (w->bias_offset / w->n_groups) * (w->spec.affine ? 2 : 1);
-    return (struct cria_stream){.codes = (uintptr_t)block_codes(j, b) + lead * chunk,
+    return (struct cria_stream){.codes = j->codes_at + lead * chunk,
                                 .codes_step = chunk,
                                 .turn = j->n_chunks > lead ? j->n_chunks - lead : 0,
-                                .jump = next - codes,
-                                .line = (uintptr_t)block_scales(j, b) + next,
+                                .jump = next - j->n_chunks * chunk,
+                                .line = j->scales_at + next,
                                 .line_step = scales / j->n_chunks};
 }
 
@@ -252,20 +239,21 @@ static struct cria_stream stream_of(const struct job *j, uint32_t b, uint32_t ta
 static void multiply_tile(const struct job *j, uint32_t b, uint32_t take, struct token_tile *t) {
     const cria_matrix *w = j->w;
     struct cria_tile *s = &t->tile;
-    const uint8_t *unpacked = j->scratch->blocks[0];
+    const uint8_t *data = w->data + b * w->block_bytes, *unpacked = j->scratch->blocks[0];
     const uint32_t row = b * CRIA_ROWS, rows = w->spec.rows - row;
     if (j->stored) {
-        const uint8_t *stored = block_scales(j, b);
-        s->stored_scales = (const uint16_t *)(const void *)stored;
-        s->stored_biases = (const uint16_t *)(const void *)(stored + w->bias_offset);
+        s->stored_scales = (const uint16_t *)(const void *)(data + j->scales_at);
+        s->stored_biases = (const uint16_t *)(const void *)(data + j->scales_at + w->bias_offset);
     } else {
         s->scales = (const float *)(const void *)unpacked;
         s->biases = (const float *)(const void *)(unpacked + j->bias_offset);
     }
-    s->codes = j->plan.unpack ? unpacked + j->codes_offset : block_codes(j, b);
+    s->codes = j->plan.unpack ? unpacked + j->codes_offset : data + j->codes_at;
     s->rows = rows < take * CRIA_ROWS ? rows : take * CRIA_ROWS;
     s->y = t->y + row;
-    s->stream = stream_of(j, b, take);
+    s->stream = j->streams[take - 1];
+    s->stream.codes += (uintptr_t)data;
+    s->stream.line += (uintptr_t)data;
     (take == 2 ? j->plan.two : j->plan.one)[t->n - 1](s);
 }
 
@@ -309,6 +297,9 @@ static void piece_product(struct job *j, uint32_t chunk0, uint32_t n_chunks) {
     j->n_units = spec->group < CRIA_CHUNK ? j->n_groups : n_chunks;
     j->bias_offset = (size_t)j->n_groups * CRIA_ROWS * sizeof(float);
     j->codes_offset = j->bias_offset * (spec->affine ? 2 : 1);
+    j->scales_at = (size_t)chunk0 * CRIA_CHUNK / spec->group * (j->w->bias_offset / j->w->n_groups);
+    j->codes_at = j->w->codes_offset + chunk0 * j->w->chunk_bytes;
+    for (uint32_t take = 1; take <= BLOCKS; take++) j->streams[take - 1] = stream_of(j, take);
     const uint32_t most = BATCH_BYTES / (n_chunks * CRIA_CHUNK * (j->plan.words ? 2 : j->x->planes));
     for (uint32_t i = 0, t = 0, end; t < j->x->n; i++, t = end) {
         end = part_end(j->x->n, most < BATCH_TOKENS ? most : BATCH_TOKENS, i);

@@ -7,7 +7,8 @@
  * from the outside in: pieces of the columns, batches of tokens, row blocks, tiles of tokens. So the levels
  * of a row block, 16 KiB of bytes, are unpacked once a batch and then stay in the first cache while all tiles
  * of the batch pass by. Few tokens: tiles unpack codes themselves, the matrix is read once. Scales are turned
- * into float32 in both cases. Between pieces the running sums rest in y.
+ * into float32 in both cases, unless a single token's tile does that itself. Between pieces the running sums
+ * rest in y.
  *
  * What a tile needs of its tokens is laid out for it once a batch, token beside token: a tile then reads one
  * stream with constant distances, which on AVX2 is a tenth faster than six streams.
