@@ -160,7 +160,8 @@ void cria_form_random(const char *name, const cria_matrix *m, uint64_t seed, uin
         fill_floats(f, deviation, data, n);
     }
     /* Packed as the first block of a matrix that begins here. */
-    const cria_source src = {f->kind, data, row_bytes, scales, biases};
+    const cria_source src = {
+        .kind = f->kind, .data = data, .row_bytes = row_bytes, .scales = scales, .biases = biases};
     cria_matrix one = *m;
     one.spec.rows = s->rows - block * CRIA_ROWS < CRIA_ROWS ? s->rows - block * CRIA_ROWS : CRIA_ROWS;
     one.n_blocks = 1;

@@ -21,6 +21,11 @@
 #define CRIA_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* Scores of positions that a sliding window has left behind: their weights become +0. */
+static inline void cria_hide(float *scores, uint32_t n) {
+    for (uint32_t p = 0; p < n; p++) scores[p] = -__builtin_inff();
+}
+
 /* Memory that is asked for piece by piece while a kernel is at work on something else. */
 struct cria_ahead {
     const char *at;

@@ -85,6 +85,7 @@ static inline size_t cria_kv_array_bytes(enum cria_kv_elem kv, uint32_t e) {
  * For query r with n = visible[r] positions (0..64; with 0 nothing changes), in this order:
  *     s_p  = fma chain over i ascending of q[r][i]·k[p][i], from +0             for p < n
  *            I8: float(Σ_i qi[r][i]·k[p][i])·(qd[r]·kd[p])                      the sum exact in int32
+ *     s_p  = softcap(s_p) where there is a cap;  s_p = −inf for p < hidden[r]
  *     m'   = max(m[r], max_p s_p) + 0   (−0 becomes +0)
  *     c    = exp(m[r] − m')             (m[r] = −inf at first: then c = 0)
  *     w_p  = exp(s_p − m')
@@ -104,6 +105,8 @@ typedef struct cria_attend {
     const float *qd;          /* I8: [n_q] */
     size_t ldq;
     const uint8_t *visible;   /* [n_q] */
+    const uint8_t *hidden;    /* [n_q], each below visible where that is not 0; NULL: zeros */
+    float cap;                /* 0: none */
     float *m, *l;             /* [n_q] */
     float *o;                 /* [n_q][ldo] */
     size_t ldo;
@@ -147,11 +150,17 @@ struct cria_kernels {
     /* y_i = (g_i / (1 + exp(−g_i)))·u_i. y may be g or u. */
     void (*silu_mul)(float *y, const float *g, const float *u, size_t n);
 
-    /* Rotates n_heads vectors of e (even) in place: pairs (2i, 2i+1) when traditional, else (i, i + e/2),
-     * i < e/2:
-     *     x0' = fma(x0, cos_i, −(x1·sin_i)),  x1' = fma(x1, cos_i, x0·sin_i) */
-    void (*rope)(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin,
-                 bool traditional);
+    /* y_i = (g_i / (1 + exp(g_i·fma(g_i·g_i, CRIA_GELU_A, CRIA_GELU_B))))·u_i: gelu in its tanh form, since
+     * (1 + tanh z)/2 = 1/(1 + exp(−2z)). y may be g or u. */
+    void (*gelu_mul)(float *y, const float *g, const float *u, size_t n);
+
+    /* x_i = cap − 2·cap/(exp(x_i·(2/cap)) + 1) = cap·tanh(x_i/cap), in place; cap > 0. */
+    void (*softcap)(float *x, float cap, size_t n);
+
+    /* Rotates the first rot (even) numbers of n_heads vectors of e in place: pairs (i, i + rot/2), i < rot/2:
+     *     x0' = fma(x0, cos_i, −(x1·sin_i)),  x1' = fma(x1, cos_i, x0·sin_i)
+     * Weights whose pairs are neighbours are brought into this order when they are packed (matrix.h). */
+    void (*rope)(float *x, uint32_t n_heads, uint32_t e, uint32_t rot, const float *cos, const float *sin);
 
     /* y_i = x_i·a */
     void (*scale)(float *y, const float *x, float a, size_t n);

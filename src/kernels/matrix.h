@@ -128,6 +128,8 @@ typedef struct cria_source {
     size_t row_bytes;
     const uint8_t *scales; /* CRIA_SOURCE_MLX: [rows][cols/group] of spec.scale_type, dense, any alignment */
     const uint8_t *biases; /* likewise, when affine */
+    uint32_t paired; /* each `paired` rows (even; divides the rows) are a head whose rotary pairs are neighbours, rows
+                      * 2i and 2i+1; packed as rows i and i + paired/2, what the rope kernel turns. 0: as they are */
 } cria_source;
 
 /* The spec that holds a source of this kind exactly at its own size. False when the combination is not known;
@@ -145,9 +147,9 @@ size_t cria_source_row_bytes(enum cria_source_kind kind, const cria_matrix_spec 
 
 /* Packs row blocks [block0, block1) of m into dst (the start of the whole matrix, m->data's future place).
  * Rows are independent: call with disjoint ranges from several threads. src must be of the kind that m's spec
- * was made for. Returns SIZE_MAX, or the index of the first row of the range with a weight, scale or bias
- * that is not finite, or scales so large that a weight is not finite for some code (the block is packed all
- * the same; the caller refuses the file). */
+ * was made for. Returns SIZE_MAX, or the index, in the source, of the first row of the range with a weight,
+ * scale or bias that is not finite, or scales so large that a weight is not finite for some code (the block is
+ * packed all the same; the caller refuses the file). */
 size_t cria_matrix_pack(const cria_matrix *m, const cria_source *src, uint8_t *dst, uint32_t block0,
                         uint32_t block1);
 

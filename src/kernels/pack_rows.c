@@ -16,15 +16,35 @@
 #include "base/half.h"
 #include "kernels/codes.h"
 
+/* ---- Rows of a block ---- */
+
+struct rows {
+    uint32_t n;             /* present: the last block may lack some */
+    uint32_t at[CRIA_ROWS]; /* of the source */
+};
+
+static struct rows rows_of(const cria_matrix *m, const cria_source *src, uint32_t block) {
+    const uint32_t row0 = block * CRIA_ROWS, left = m->spec.rows - row0, pairs = src->paired / 2;
+    struct rows rows = {.n = left < CRIA_ROWS ? left : CRIA_ROWS};
+    for (uint32_t r = 0; r < rows.n; r++) {
+        const uint32_t row = row0 + r, i = pairs ? row % src->paired : 0;
+        rows.at[r] = pairs ? row - i + (i < pairs ? 2 * i : 2 * (i - pairs) + 1) : row;
+    }
+    return rows;
+}
+
+static const uint8_t *row_at(const cria_source *src, const struct rows *rows, uint32_t r) {
+    return src->data + rows->at[r] * src->row_bytes;
+}
+
 /* ---- Floats ---- */
 
-/* Both: rows of one block into [cols][16], n_rows of them present; returns a bit per row with a value that is
+/* Both: rows of one block into [cols][16]; returns a bit per row with a value that is
  * not finite, told by its exponent field. */
-static uint32_t pack_floats32(const uint8_t *rows, size_t row_bytes, uint32_t n_rows, uint32_t cols,
-                              uint8_t *dst) {
+static uint32_t pack_floats32(const cria_source *source, const struct rows *rows, uint32_t cols, uint8_t *dst) {
     uint32_t bad_rows = 0;
-    for (uint32_t r = 0; r < n_rows; r++) {
-        const uint8_t *src = rows + r * row_bytes;
+    for (uint32_t r = 0; r < rows->n; r++) {
+        const uint8_t *src = row_at(source, rows, r);
         uint32_t bad = 0;
         for (size_t k = 0; k < cols; k++) {
             uint32_t u;
@@ -37,11 +57,11 @@ static uint32_t pack_floats32(const uint8_t *rows, size_t row_bytes, uint32_t n_
     return bad_rows;
 }
 
-static uint32_t pack_floats16(const uint8_t *rows, size_t row_bytes, uint32_t n_rows, uint32_t cols,
-                              uint16_t exponent, uint8_t *dst) {
+static uint32_t pack_floats16(const cria_source *source, const struct rows *rows, uint32_t cols, uint16_t exponent,
+                              uint8_t *dst) {
     uint32_t bad_rows = 0;
-    for (uint32_t r = 0; r < n_rows; r++) {
-        const uint8_t *src = rows + r * row_bytes;
+    for (uint32_t r = 0; r < rows->n; r++) {
+        const uint8_t *src = row_at(source, rows, r);
         uint32_t bad = 0;
         for (size_t k = 0; k < cols; k++) {
             uint16_t u;
@@ -231,15 +251,14 @@ static uint32_t nan_codes(const uint8_t *codes) {
     return bad;
 }
 
-static uint32_t pack_codes(const cria_matrix *m, const cria_source *src, const uint8_t *rows, uint32_t n_rows,
-                           uint8_t *dst) {
+static uint32_t pack_codes(const cria_matrix *m, const cria_source *src, const struct rows *rows, uint8_t *dst) {
     uint8_t codes[CRIA_ROWS][CRIA_CHUNK] = {{0}};
     uint8_t step[8][64];
     uint32_t bad = 0;
     for (size_t c = 0; c < m->n_chunks; c++) {
         if ((c + 1) * CRIA_CHUNK > m->spec.cols) memset(codes, 0, sizeof codes); /* half a chunk: group 16 */
-        for (uint32_t r = 0; r < n_rows; r++) {
-            unpack_chunk(src, &m->spec, rows + r * src->row_bytes, c, codes[r]);
+        for (uint32_t r = 0; r < rows->n; r++) {
+            unpack_chunk(src, &m->spec, row_at(src, rows, r), c, codes[r]);
             if (m->spec.kind == CRIA_MATRIX_E4M3) bad |= nan_codes(codes[r]) << r;
         }
         for (uint32_t s = 0; s < 8; s++)
@@ -290,16 +309,16 @@ static uint8_t super_second_level(enum cria_source_kind kind, const uint8_t *p, 
 
 /* Scales or biases of two levels of a block. GGUF takes the bias off, so the sign of its m turns round. Returns
  * a bit per row with a d or m that is not finite; no product with an s and a level can overflow. */
-static uint32_t pack_super_scales(const cria_matrix *m, const cria_source *src, const uint8_t *rows,
-                                  uint32_t n_rows, bool bias, uint8_t *dst) {
+static uint32_t pack_super_scales(const cria_matrix *m, const cria_source *src, const struct rows *rows, bool bias,
+                                  uint8_t *dst) {
     const struct cria_two_levels t = cria_two_levels(m->spec.scale_type);
     const size_t source_bytes = cria_super_source_bytes(src->kind);
     uint32_t bad = 0;
     memset(dst, 0, m->bias_offset);
     for (size_t i = 0; i < m->spec.cols / CRIA_SUPER; i++, dst += cria_super_bytes(t)) {
         uint8_t second[16][CRIA_ROWS] = {{0}};
-        for (uint32_t r = 0; r < n_rows; r++) {
-            const uint8_t *p = rows + r * src->row_bytes + i * source_bytes;
+        for (uint32_t r = 0; r < rows->n; r++) {
+            const uint8_t *p = row_at(src, rows, r) + i * source_bytes;
             const uint16_t d = super_first_level(src->kind, p, bias) ^ (bias ? 0x8000u : 0);
             bad |= (uint32_t)((d & 0x7c00u) == 0x7c00u) << r;
             memcpy(dst + 2 * r, &d, 2);
@@ -312,18 +331,17 @@ static uint32_t pack_super_scales(const cria_matrix *m, const cria_source *src, 
 }
 
 /* [groups][16] scales or biases of a block. */
-static void pack_scales(const cria_matrix *m, const cria_source *src, uint32_t row0, uint32_t n_rows,
-                        bool bias, uint8_t *dst) {
+static void pack_scales(const cria_matrix *m, const cria_source *src, const struct rows *rows, bool bias,
+                        uint8_t *dst) {
     const size_t size = cria_scale_bytes(m->spec.scale_type);
     const size_t n_groups = m->spec.cols / m->spec.group;
     memset(dst, 0, m->n_groups * CRIA_ROWS * size);
-    for (uint32_t r = 0; r < n_rows; r++) {
-        const size_t row = row0 + r;
+    for (uint32_t r = 0; r < rows->n; r++) {
         const uint8_t *separate = bias ? src->biases : src->scales;
         for (size_t g = 0; g < n_groups; g++) {
             const uint8_t *p = src->kind == CRIA_SOURCE_MLX
-                                   ? separate + (row * n_groups + g) * size
-                                   : gguf_scale(src, src->data + row * src->row_bytes, g, bias);
+                                   ? separate + (rows->at[r] * n_groups + g) * size
+                                   : gguf_scale(src, row_at(src, rows, r), g, bias);
             uint8_t *to = dst + (g * CRIA_ROWS + r) * size;
             if (size == 2)
                 memcpy(to, p, 2); /* nearly always; a constant size is a move */
@@ -355,45 +373,39 @@ static uint32_t check_scales(const cria_matrix *m, uint32_t n_rows, const uint8_
     return bad;
 }
 
-static uint32_t pack_float_block(const cria_matrix *m, const cria_source *src, const uint8_t *rows,
-                                 uint32_t n_rows, uint8_t *dst) {
+static uint32_t pack_float_block(const cria_matrix *m, const cria_source *src, const struct rows *rows, uint8_t *dst) {
     const uint32_t cols = m->spec.cols;
-    if (n_rows < CRIA_ROWS || cols % 2 != 0) memset(dst, 0, m->block_bytes); /* missing rows; padding */
-    if (m->spec.kind == CRIA_MATRIX_F32) return pack_floats32(rows, src->row_bytes, n_rows, cols, dst);
+    if (rows->n < CRIA_ROWS || cols % 2 != 0) memset(dst, 0, m->block_bytes); /* missing rows; padding */
+    if (m->spec.kind == CRIA_MATRIX_F32) return pack_floats32(src, rows, cols, dst);
     const uint16_t exponent = m->spec.kind == CRIA_MATRIX_F16 ? 0x7c00 : 0x7f80;
-    return pack_floats16(rows, src->row_bytes, n_rows, cols, exponent, dst);
+    return pack_floats16(src, rows, cols, exponent, dst);
 }
 
-static uint32_t pack_block(const cria_matrix *m, const cria_source *src, uint32_t block, uint8_t *dst) {
-    const uint32_t row0 = block * CRIA_ROWS;
-    const uint32_t left = m->spec.rows - row0;
-    const uint32_t n_rows = left < CRIA_ROWS ? left : CRIA_ROWS;
-    const uint8_t *rows = src->data + row0 * src->row_bytes;
-    if (m->n_chunks == 0) return pack_float_block(m, src, rows, n_rows, dst);
+static uint32_t pack_block(const cria_matrix *m, const cria_source *src, const struct rows *rows, uint8_t *dst) {
+    if (m->n_chunks == 0) return pack_float_block(m, src, rows, dst);
 
     uint32_t bad = 0;
     if (cria_super_source_bytes(src->kind) != 0) {
-        bad = pack_super_scales(m, src, rows, n_rows, false, dst);
-        if (m->spec.affine) bad |= pack_super_scales(m, src, rows, n_rows, true, dst + m->bias_offset);
+        bad = pack_super_scales(m, src, rows, false, dst);
+        if (m->spec.affine) bad |= pack_super_scales(m, src, rows, true, dst + m->bias_offset);
     } else {
-        pack_scales(m, src, row0, n_rows, false, dst);
-        if (m->spec.affine) pack_scales(m, src, row0, n_rows, true, dst + m->bias_offset);
-        bad = check_scales(m, n_rows, dst);
+        pack_scales(m, src, rows, false, dst);
+        if (m->spec.affine) pack_scales(m, src, rows, true, dst + m->bias_offset);
+        bad = check_scales(m, rows->n, dst);
     }
     const size_t scales_end = m->bias_offset * (m->spec.affine ? 2 : 1);
     memset(dst + scales_end, 0, m->codes_offset - scales_end);
-    return bad | pack_codes(m, src, rows, n_rows, dst + m->codes_offset);
+    return bad | pack_codes(m, src, rows, dst + m->codes_offset);
 }
 
 size_t cria_matrix_pack(const cria_matrix *m, const cria_source *src, uint8_t *dst, uint32_t block0,
                         uint32_t block1) {
     size_t first_bad = SIZE_MAX;
     for (uint32_t b = block0; b < block1; b++) {
-        const uint32_t bad = pack_block(m, src, b, dst + b * m->block_bytes);
-        if (bad == 0 || first_bad != SIZE_MAX) continue;
-        uint32_t r = 0;
-        while (!(bad >> r & 1)) r++;
-        first_bad = (size_t)b * CRIA_ROWS + r;
+        const struct rows rows = rows_of(m, src, b);
+        const uint32_t bad = pack_block(m, src, &rows, dst + b * m->block_bytes);
+        for (uint32_t r = 0; r < rows.n; r++)
+            if (bad >> r & 1 && rows.at[r] < first_bad) first_bad = rows.at[r];
     }
     return first_bad;
 }

@@ -34,4 +34,8 @@
 #define CRIA_EXP_LO -0x1.5d589ep+6f /* the smallest float >= −126·ln 2 */
 #define CRIA_EXP_HI 0x1.62e42ep+6f  /* the largest float whose exp is finite */
 
+/* gelu's −2·√(2/π)·0.044715 and −2·√(2/π) (kernels.h) */
+#define CRIA_GELU_A -0x1.2444f2p-4f
+#define CRIA_GELU_B -0x1.988454p+0f
+
 #endif

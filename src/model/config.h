@@ -32,7 +32,9 @@ typedef struct cria_config {
     uint32_t context;  /* trained length; 0 when the file does not say */
     float norm_eps;
     float rope_theta;
-    bool rope_traditional; /* rotate pairs (2i, 2i+1); otherwise (i, i + e/2) */
+    bool rope_traditional; /* the file has rotary pairs (2i, 2i+1), not (i, i + e/2): rows of wq and wk are
+                            * brought into the second order when they are packed, so that the order in a file
+                            * changes no bit of what the model computes */
     struct cria_mlx_quantization quantization;
 } cria_config;
 

@@ -68,8 +68,8 @@ static void rope_and_store_rows(void *arg, size_t begin, size_t end, uint32_t wo
         const float *cosine = r->s->rope_cos + t * (c->e / 2), *sine = r->s->rope_sin + t * (c->e / 2);
         float *k = r->s->k + t * c->hk * c->e;
         const float *v = r->s->v + t * c->hk * c->e;
-        kern->rope(r->s->q + t * c->h * c->e, c->h, c->e, cosine, sine, c->rope_traditional);
-        kern->rope(k, c->hk, c->e, cosine, sine, c->rope_traditional);
+        kern->rope(r->s->q + t * c->h * c->e, c->h, c->e, c->e, cosine, sine);
+        kern->rope(k, c->hk, c->e, c->e, cosine, sine);
 
         const cria_kv_pool *kv = r->b->seq[t]->pool;
         const struct cria_kv_block *block = r->b->seq[t]->blocks[r->b->pos[t] / CRIA_KV_BLOCK];

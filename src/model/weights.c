@@ -143,7 +143,8 @@ static cria_status bind_mlx_quantized(struct loader *l, const char *stem, const 
     if (!is_matrix(scales, rows, groups)) return wrong_shape(l, scales, rows, groups);
     l->n_used++;
     b->scales = scales;
-    b->source = (cria_source){CRIA_SOURCE_MLX, t->data, (size_t)words * 4, scales->data, NULL};
+    b->source = (cria_source){
+        .kind = CRIA_SOURCE_MLX, .data = t->data, .row_bytes = (size_t)words * 4, .scales = scales->data};
     l->n_source_bytes += scales->nbytes;
     if (affine) {
         const cria_tensor *biases = find(l, stem, ".biases");
@@ -210,6 +211,7 @@ static cria_status bind_matrix(struct loader *l, enum cria_slot slot, uint32_t l
     if (!cria_matrix_init(&spec, out))
         return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s: the tensor %s (%u x %u) is too large.",
                          cria_container_path(l->file), t->name, rows, cols);
+    if (l->config->rope_traditional && (slot == CRIA_SLOT_WQ || slot == CRIA_SLOT_WK)) b->source.paired = l->config->e;
     l->n_bindings++;
     l->n_source_bytes += t->nbytes;
     l->w->n_params += (uint64_t)rows * cols;

@@ -26,7 +26,7 @@ if(SIMDE_INCLUDE AND NOT CHECKKERN_NO_SIMDE AND NOT CRIA_SANITIZE AND CMAKE_SYST
     target_include_directories(checkkern_simde BEFORE PRIVATE ${here}/simde)
     target_include_directories(checkkern_simde SYSTEM PRIVATE ${SIMDE_INCLUDE})
     target_compile_options(checkkern_simde PRIVATE -mavx2 -mfma -mf16c -Wno-psabi -O1)
-    foreach(slot matmul_f matmul_q quantize rmsnorm add silu_mul rope scale attend probe_f32 probe_int8
+    foreach(slot matmul_f matmul_q quantize rmsnorm add silu_mul gelu_mul softcap rope scale attend probe_f32 probe_int8
             probe_read)
         target_compile_definitions(checkkern_simde PRIVATE cria_${slot}_avx512=cria_${slot}_avx512_simde)
     endforeach()

@@ -84,7 +84,7 @@ static void fill_super_scales(const struct packed *p) {
 static void make_source(struct packed *p, enum cria_source_kind kind, const cria_matrix_spec *spec) {
     assert_true(cria_matrix_init(spec, &p->m));
     const size_t n_scales = spec->group ? (size_t)spec->rows * (spec->cols / spec->group) : 0;
-    p->src.kind = kind;
+    p->src = (cria_source){.kind = kind};
     p->src.row_bytes = cria_source_row_bytes(kind, spec);
     p->rows = random_bytes(p->src.row_bytes * spec->rows);
     p->scales = random_bytes(n_scales * 4);
@@ -613,8 +613,38 @@ static void refuses_impossible_specs(void **state) {
     assert_false(cria_matrix_spec_mlx_fp("mxfp8", 4, 48, &s));
 }
 
+/* Heads with neighbouring rotary pairs come out in halves, whatever the format, and from any block. */
+static void paired_rows(void **state) {
+    (void)state;
+    static const enum cria_source_kind kinds[] = {CRIA_SOURCE_F32,  CRIA_SOURCE_BF16, CRIA_SOURCE_MLX,
+                                                  CRIA_SOURCE_Q4_0, CRIA_SOURCE_Q8_0, CRIA_SOURCE_Q4_K};
+    enum { HEAD = 6, HEADS = 7, COLS = 256 }; /* 42 rows: blocks begin inside heads, the last is not whole */
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        cria_matrix_spec spec;
+        assert_true(kinds[k] == CRIA_SOURCE_MLX
+                        ? cria_matrix_spec_mlx_affine(HEAD * HEADS, COLS, 4, 64, CRIA_SCALE_F16, &spec)
+                        : cria_matrix_spec_for(kinds[k], HEAD * HEADS, COLS, &spec));
+        struct packed p;
+        make_source(&p, kinds[k], &spec);
+        if (kinds[k] == CRIA_SOURCE_F32 || kinds[k] == CRIA_SOURCE_BF16)
+            for (size_t i = 0; i < p.src.row_bytes * spec.rows; i++) p.rows[1 + i] &= 0x3f; /* finite */
+        float as_is[HEAD * HEADS][COLS], out[COLS];
+        assert_int_equal(pack_all(&p), SIZE_MAX);
+        for (uint32_t r = 0; r < spec.rows; r++) cria_matrix_row(&p.m, r, as_is[r]);
+        p.src.paired = HEAD;
+        assert_int_equal(pack_all(&p), SIZE_MAX);
+        for (uint32_t r = 0; r < spec.rows; r++) {
+            const uint32_t i = r % HEAD, from = r - i + (i < HEAD / 2 ? 2 * i : 2 * (i - HEAD / 2) + 1);
+            cria_matrix_row(&p.m, r, out);
+            assert_memory_equal(out, as_is[from], sizeof out);
+        }
+        free_source(&p);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(paired_rows),
         cmocka_unit_test(packs_mlx_affine),
         cmocka_unit_test(packs_mlx_fp),
         cmocka_unit_test(packs_gguf_blocks),

@@ -55,6 +55,36 @@ void cria_silu_mul_neon(float *y, const float *g, const float *u, size_t n) {
     memcpy(y + i, last[0], (n - i) * sizeof *y);
 }
 
+static inline float32x4_t gelu_mul(float32x4_t g, float32x4_t u) {
+    const float32x4_t t = vfmaq_f32(vdupq_n_f32(CRIA_GELU_B), vmulq_f32(g, g), vdupq_n_f32(CRIA_GELU_A));
+    const float32x4_t e = neon_exp(vmulq_f32(g, t));
+    return vmulq_f32(vdivq_f32(g, vaddq_f32(vdupq_n_f32(1.0f), e)), u);
+}
+
+void cria_gelu_mul_neon(float *y, const float *g, const float *u, size_t n) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) vst1q_f32(y + i, gelu_mul(vld1q_f32(g + i), vld1q_f32(u + i)));
+    float last[2][4] = {{0}};
+    memcpy(last[0], g + i, (n - i) * sizeof *g);
+    memcpy(last[1], u + i, (n - i) * sizeof *u);
+    vst1q_f32(last[0], gelu_mul(vld1q_f32(last[0]), vld1q_f32(last[1])));
+    memcpy(y + i, last[0], (n - i) * sizeof *y);
+}
+
+static inline float32x4_t softcap(float32x4_t x, float cap) {
+    const float32x4_t e = neon_exp(vmulq_f32(x, vdupq_n_f32(2.0f / cap)));
+    return vsubq_f32(vdupq_n_f32(cap), vdivq_f32(vdupq_n_f32(2.0f * cap), vaddq_f32(e, vdupq_n_f32(1.0f))));
+}
+
+void cria_softcap_neon(float *x, float cap, size_t n) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) vst1q_f32(x + i, softcap(vld1q_f32(x + i), cap));
+    float last[4] = {0};
+    memcpy(last, x + i, (n - i) * sizeof *x);
+    vst1q_f32(last, softcap(vld1q_f32(last), cap));
+    memcpy(x + i, last, (n - i) * sizeof *x);
+}
+
 /* The pair of vectors (x0, x1) turned. */
 static inline float32x4x2_t turn(float32x4x2_t x, const float *cos, const float *sin) {
     const float32x4_t c = vld1q_f32(cos), s = vld1q_f32(sin);
@@ -63,28 +93,21 @@ static inline float32x4x2_t turn(float32x4x2_t x, const float *cos, const float 
     return y;
 }
 
-/* One head, in pairs (2i, 2i + 1) or halves (i, i + half). */
-static void rope_head(float *x, uint32_t half, const float *cos, const float *sin, bool traditional) {
+/* One head: (i, i + half). */
+static void rope_head(float *x, uint32_t half, const float *cos, const float *sin) {
     uint32_t i = 0;
     for (; i + 4 <= half; i += 4) {
-        if (traditional) {
-            vst2q_f32(x + 2 * i, turn(vld2q_f32(x + 2 * i), cos + i, sin + i));
-        } else {
-            const float32x4x2_t v = {{vld1q_f32(x + i), vld1q_f32(x + half + i)}},
-                                t = turn(v, cos + i, sin + i);
-            vst1q_f32(x + i, t.val[0]);
-            vst1q_f32(x + half + i, t.val[1]);
-        }
+        const float32x4x2_t v = {{vld1q_f32(x + i), vld1q_f32(x + half + i)}}, t = turn(v, cos + i, sin + i);
+        vst1q_f32(x + i, t.val[0]);
+        vst1q_f32(x + half + i, t.val[1]);
     }
     for (; i < half; i++) {
-        float *a = traditional ? x + 2 * i : x + i, *b = traditional ? a + 1 : a + half;
-        const float x0 = *a, x1 = *b;
-        *a = fmaf(x0, cos[i], -(x1 * sin[i]));
-        *b = fmaf(x1, cos[i], x0 * sin[i]);
+        const float x0 = x[i], x1 = x[half + i];
+        x[i] = fmaf(x0, cos[i], -(x1 * sin[i]));
+        x[half + i] = fmaf(x1, cos[i], x0 * sin[i]);
     }
 }
 
-void cria_rope_neon(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin,
-                    bool traditional) {
-    for (uint32_t h = 0; h < n_heads; h++) rope_head(x + (size_t)h * e, e / 2, cos, sin, traditional);
+void cria_rope_neon(float *x, uint32_t n_heads, uint32_t e, uint32_t rot, const float *cos, const float *sin) {
+    for (uint32_t h = 0; h < n_heads; h++) rope_head(x + (size_t)h * e, rot / 2, cos, sin);
 }

@@ -87,7 +87,8 @@ static struct block make(struct check *c, uint32_t n_q, uint32_t e, enum cria_kv
     int16_t *qi = kv == CRIA_KV_ELEM_I8 ? check_buf(c, n_q * ldq * 2, 4) : NULL;
     float *qd = kv == CRIA_KV_ELEM_I8 ? check_buf(c, n_q * 4, 4) : NULL;
     for (uint32_t r = 0; r < n_q && qi; r++) c->ref->quantize_query(qi + r * ldq, qd + r, q + r * ldq, e);
-    uint8_t *visible = check_buf(c, n_q, 1);
+    uint8_t *visible = check_buf(c, n_q, 1), *hidden = check_below(c, 3) ? NULL : check_buf(c, n_q, 1);
+    const float cap = check_below(c, 4) ? 0.0f : check_float(c, 1, 60);
     b.m = check_pair(c, n_q * 4, 4);
     b.l = check_pair(c, n_q * 4, 4);
     b.o = check_pair(c, n_q * ldo * 4, 4);
@@ -104,11 +105,18 @@ static struct block make(struct check *c, uint32_t n_q, uint32_t e, enum cria_kv
     memcpy(b.l.got, b.l.want, n_q * 4);
     memcpy(b.o.got, b.o.want, n_q * ldo * 4);
     b.want = (cria_attend){.n_q = n_q, .e = e, .kv = kv, .k = k, .v = v, .q = q, .qi = qi, .qd = qd, .ldq = ldq,
-                           .visible = visible, .ldo = ldo};
+                           .visible = visible, .hidden = hidden, .cap = cap, .ldo = ldo};
     b.got = b.want;
     b.want.m = b.m.want, b.want.l = b.l.want, b.want.o = b.o.want;
     b.got.m = b.m.got, b.got.l = b.l.got, b.got.o = b.o.got;
     return b;
+}
+
+static void set_hidden(struct check *c, const struct block *b) {
+    for (uint32_t r = 0; b->want.hidden && r < b->want.n_q; r++) {
+        const uint32_t n = b->want.visible[r];
+        ((uint8_t *)(uintptr_t)b->want.hidden)[r] = (uint8_t)(n > 1 && check_rand(c) & 1 ? check_below(c, n) : 0);
+    }
 }
 
 /* Counts of visible positions: all alike, a causal staircase of `heads` rows each, or any. */
@@ -123,6 +131,7 @@ static void set_visible(struct check *c, const struct block *b) {
         visible[r] = (uint8_t)n;
         if (n > most) most = n;
     }
+    set_hidden(c, b);
     const uint32_t e = b->want.e;
     const enum cria_kv_elem kv = b->want.kv;
     for (uint32_t p = most; p < CRIA_KV_BLOCK; p++) {
@@ -198,6 +207,7 @@ static void run_attend_counts(struct check *c) {
         check_case(c, "e %u, one query, %s, visible %u", e, kv_names[kv], n);
         const struct block b = make(c, 1, e, kv, false);
         *(uint8_t *)(uintptr_t)b.want.visible = (uint8_t)n;
+        set_hidden(c, &b);
         compare(c, &b);
     }
 }
@@ -221,6 +231,7 @@ static void run_attend_weights(struct check *c) {
                 v[p * CRIA_KV_BLOCK + i] = p > 0 && i == p ? 0x1p60f : 0.0f;
         }
         *(uint8_t *)(uintptr_t)b.want.visible = CRIA_KV_BLOCK;
+        set_hidden(c, &b);
         *(float *)b.m.want = *(float *)b.m.got = -INFINITY;
         compare(c, &b);
     }
@@ -237,6 +248,7 @@ static void run_attend_largest(struct check *c) {
         int16_t *qi = (int16_t *)(uintptr_t)b.want.qi;
         for (size_t j = 0; j < 2 * b.want.ldq; j++) qi[j] = (int16_t)CRIA_ATTEND_MAX;
         memset((uint8_t *)(uintptr_t)b.want.visible, CRIA_KV_BLOCK, 2);
+        set_hidden(c, &b);
         compare(c, &b);
     }
 }
@@ -320,6 +332,7 @@ static void bench_attend(struct check *c) {
             check_case(c, "bench");
             const struct block b = make(c, n_q, 64, kv, false);
             memset((uint8_t *)(uintptr_t)b.want.visible, 64, n_q);
+            set_hidden(c, &b);
             snprintf(label, sizeof label, "attend e 64, queries %u, %s", n_q, kv_names[kv]);
             CHECK_BENCH(c, label, 4.0 * 64 * 64 * n_q, "flop", K->attend(&b.want));
         }

@@ -85,6 +85,34 @@ static void run_silu_mul(struct check *c) {
     }
 }
 
+static void run_gelu_mul(struct check *c) {
+    for (int i = 0; i < check_cases(c, CASES); i++) {
+        const size_t n = some_size(c);
+        const uint32_t alias = check_below(c, 3);
+        check_case(c, "n %zu, y is %s", n, alias == 0 ? "apart" : alias == 1 ? "g" : "u");
+        float *g = some_floats(c, n);
+        const float *u = some_floats(c, n);
+        const struct check_pair y = some_pair(c, n);
+        if (check_below(c, 2) == 0) /* where it is neither 0 nor g, and the ends of exp */
+            for (size_t j = 0; j < n; j++) g[j] = check_float(c, -12, 12);
+        c->ref->gelu_mul(y.want, alias == 1 ? y.want : g, alias == 2 ? y.want : u, n);
+        CHECK_CALL(c, c->k->gelu_mul(y.got, alias == 1 ? y.got : g, alias == 2 ? y.got : u, n));
+        check_same_f32(c, "y", y, n);
+    }
+}
+
+static void run_softcap(struct check *c) {
+    for (int i = 0; i < check_cases(c, CASES); i++) {
+        const size_t n = some_size(c);
+        const float cap = check_below(c, 4) ? check_float(c, 1, 60) : 50.0f;
+        check_case(c, "n %zu, cap %g", n, (double)cap);
+        const struct check_pair x = some_pair(c, n);
+        c->ref->softcap(x.want, cap, n);
+        CHECK_CALL(c, c->k->softcap(x.got, cap, n));
+        check_same_f32(c, "x", x, n);
+    }
+}
+
 /* silu of every exponent and many mantissas, NaN and infinities too, and of all floats near the two ends of
  * exp (g is negated first): exp's whole range in each table. */
 static void run_exp_range(struct check *c) {
@@ -108,13 +136,13 @@ static void run_exp_range(struct check *c) {
 static void run_rope(struct check *c) {
     for (int i = 0; i < check_cases(c, CASES); i++) {
         const uint32_t e = 2 + 2 * check_below(c, 80), heads = check_below(c, 4);
-        const bool traditional = check_rand(c) & 1;
+        const uint32_t rot = check_rand(c) & 1 ? e : 2 + 2 * check_below(c, e / 2);
         const size_t n = (size_t)e * heads;
-        check_case(c, "e %u, heads %u, traditional %d", e, heads, traditional);
-        const float *cosine = some_floats(c, e / 2), *sine = some_floats(c, e / 2);
+        check_case(c, "e %u, heads %u, rotated %u", e, heads, rot);
+        const float *cosine = some_floats(c, rot / 2), *sine = some_floats(c, rot / 2);
         const struct check_pair x = some_pair(c, n);
-        c->ref->rope(x.want, heads, e, cosine, sine, traditional);
-        CHECK_CALL(c, c->k->rope(x.got, heads, e, cosine, sine, traditional));
+        c->ref->rope(x.want, heads, e, rot, cosine, sine);
+        CHECK_CALL(c, c->k->rope(x.got, heads, e, rot, cosine, sine));
         check_same_f32(c, "x", x, n);
     }
 }
@@ -158,6 +186,30 @@ static void self_silu_mul(struct check *c) {
     if (cria_expf(-INFINITY) != 0 || cria_expf(INFINITY) != INFINITY || !isnan(cria_expf(NAN)) ||
         cria_expf(0) != 1)
         check_fail(c, "exp(-inf), exp(inf), exp(NaN) or exp(0)");
+}
+
+static void self_gelu_mul(struct check *c) {
+    const float one = 1;
+    for (int i = 0; i < check_cases(c, 20000); i++) {
+        const float x = check_float(c, -9, 9);
+        float y;
+        c->ref->gelu_mul(&y, &x, &one, 1);
+        const double z = sqrt(2 / 3.14159265358979323846) * ((double)x + 0.044715 * pow((double)x, 3));
+        const double exact = (double)x / (1 + exp(-2 * z)); /* x·(1 + tanh z)/2 without its cancellation */
+        check_case(c, "gelu(%a)", (double)x);
+        if (fabs((double)y - exact) > fabs(exact) * 1e-5) check_fail(c, "%g, not %g", (double)y, exact);
+    }
+}
+
+static void self_softcap(struct check *c) {
+    for (int i = 0; i < check_cases(c, 20000); i++) {
+        const float x = check_float(c, -200, 200), cap = check_float(c, 10, 60);
+        float y = x;
+        c->ref->softcap(&y, cap, 1);
+        const double exact = (double)cap * tanh((double)x / (double)cap);
+        check_case(c, "softcap(%a, %a)", (double)x, (double)cap);
+        if (fabs((double)y - exact) > (double)cap * 3e-7) check_fail(c, "%g, not %g", (double)y, exact);
+    }
 }
 
 static void self_rmsnorm(struct check *c) {
@@ -212,8 +264,7 @@ static void bench_rope(struct check *c) {
         cosine[i] = 0.6f;
         sine[i] = 0.8f;
     }
-    CHECK_BENCH(c, "rope 32 x 64, halves", BENCH_D, "element", K->rope(x, 32, 64, cosine, sine, false));
-    CHECK_BENCH(c, "rope 32 x 64, pairs", BENCH_D, "element", K->rope(x, 32, 64, cosine, sine, true));
+    CHECK_BENCH(c, "rope 32 x 64", BENCH_D, "element", K->rope(x, 32, 64, 64, cosine, sine));
 }
 static void bench_kv_store(struct check *c) {
     float *k = bench_floats(c, 64), *v = bench_floats(c, 64);
@@ -228,6 +279,8 @@ const struct check_test check_elem[] = {
     {"scale", SLOT(scale), run_scale, bench_scale, NULL},
     {"rmsnorm", SLOT(rmsnorm), run_rmsnorm, bench_rmsnorm, self_rmsnorm},
     {"silu_mul", SLOT(silu_mul), run_silu_mul, bench_silu_mul, self_silu_mul},
+    {"gelu_mul", SLOT(gelu_mul), run_gelu_mul, NULL, self_gelu_mul},
+    {"softcap", SLOT(softcap), run_softcap, NULL, self_softcap},
     {"exp_range", SLOT(silu_mul), run_exp_range, NULL, NULL},
     {"rope", SLOT(rope), run_rope, bench_rope, NULL},
     {"kv_store", SLOT(kv_store), run_kv_store, bench_kv_store, NULL},

@@ -74,6 +74,8 @@ void cria_attend_ref(const cria_attend *a) {
         if (n == 0) continue;
         float w[CRIA_KV_BLOCK], c; /* scores, then weights */
         for (uint32_t p = 0; p < n; p++) w[p] = (i8 ? score_i8 : score)(a, r, p);
+        if (a->cap != 0) cria_softcap_ref(w, a->cap, n);
+        for (uint32_t p = 0; a->hidden && p < a->hidden[r]; p++) w[p] = -INFINITY;
         soften(w, n, &a->m[r], &a->l[r], &c);
         (i8 ? mix_i8 : mix)(a, a->o + r * a->ldo, w, n, c);
     }

@@ -38,13 +38,22 @@ void cria_silu_mul_ref(float *y, const float *g, const float *u, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = g[i] / (1.0f + cria_expf(-g[i])) * u[i];
 }
 
-void cria_rope_ref(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin,
-                   bool traditional) {
-    const uint32_t half = e / 2, step = traditional ? 2 : 1, apart = traditional ? 1 : half;
+void cria_gelu_mul_ref(float *y, const float *g, const float *u, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        y[i] = g[i] / (1.0f + cria_expf(g[i] * fmaf(g[i] * g[i], CRIA_GELU_A, CRIA_GELU_B))) * u[i];
+}
+
+void cria_softcap_ref(float *x, float cap, size_t n) {
+    const float a = 2.0f / cap, twice = 2.0f * cap;
+    for (size_t i = 0; i < n; i++) x[i] = cap - twice / (cria_expf(x[i] * a) + 1.0f);
+}
+
+void cria_rope_ref(float *x, uint32_t n_heads, uint32_t e, uint32_t rot, const float *cos, const float *sin) {
+    const uint32_t half = rot / 2;
     for (uint32_t h = 0; h < n_heads; h++) {
         float *head = x + (size_t)h * e;
         for (uint32_t i = 0; i < half; i++) {
-            float *a = head + i * step, *b = a + apart;
+            float *a = head + i, *b = a + half;
             const float x0 = *a, x1 = *b;
             *a = fmaf(x0, cos[i], -(x1 * sin[i]));
             *b = fmaf(x1, cos[i], x0 * sin[i]);

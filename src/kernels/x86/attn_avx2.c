@@ -285,8 +285,12 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, struct cria_ahe
         if (n > most) most = n;
     }
     scores(a, row, most, w, ahead, rows, kv);
-    for (int r = 0; r < rows; r++)
-        max[r] = maximum(w[r], a->visible[row + (uint32_t)r], a->m[row + (uint32_t)r]);
+    for (int r = 0; r < rows; r++) {
+        const uint32_t at = row + (uint32_t)r;
+        if (a->cap != 0) cria_softcap_avx2(w[r], a->cap, a->visible[at]);
+        if (a->hidden) cria_hide(w[r], a->hidden[at]);
+        max[r] = maximum(w[r], a->visible[at], a->m[at]);
+    }
     for (int r = 0; r < rows; r++) {
         const uint32_t at = row + (uint32_t)r, n = a->visible[at];
         const float sum = weights(w[r], n, max[r]);

@@ -55,8 +55,39 @@ void cria_silu_mul_avx2(float *y, const float *g, const float *u, size_t n) {
                         silu_mul(_mm256_maskload_ps(g + i, tail), _mm256_maskload_ps(u + i, tail)));
 }
 
-/* One head in halves: (i, i + half). */
-static void rope_halves(float *x, uint32_t half, const float *cos, const float *sin) {
+static inline __m256 gelu_mul(__m256 g, __m256 u) {
+    const __m256 t =
+        _mm256_fmadd_ps(_mm256_mul_ps(g, g), _mm256_set1_ps(CRIA_GELU_A), _mm256_set1_ps(CRIA_GELU_B));
+    const __m256 e = avx2_exp(_mm256_mul_ps(g, t));
+    return _mm256_mul_ps(_mm256_div_ps(g, _mm256_add_ps(_mm256_set1_ps(1.0f), e)), u);
+}
+
+void cria_gelu_mul_avx2(float *y, const float *g, const float *u, size_t n) {
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(y + i, gelu_mul(_mm256_loadu_ps(g + i), _mm256_loadu_ps(u + i)));
+    if (i == n) return;
+    const __m256i tail = avx2_mask(n - i);
+    _mm256_maskstore_ps(y + i, tail,
+                        gelu_mul(_mm256_maskload_ps(g + i, tail), _mm256_maskload_ps(u + i, tail)));
+}
+
+static inline __m256 softcap(__m256 x, float cap) {
+    const __m256 e = avx2_exp(_mm256_mul_ps(x, _mm256_set1_ps(2.0f / cap)));
+    return _mm256_sub_ps(_mm256_set1_ps(cap),
+                         _mm256_div_ps(_mm256_set1_ps(2.0f * cap), _mm256_add_ps(e, _mm256_set1_ps(1.0f))));
+}
+
+void cria_softcap_avx2(float *x, float cap, size_t n) {
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(x + i, softcap(_mm256_loadu_ps(x + i), cap));
+    if (i == n) return;
+    const __m256i tail = avx2_mask(n - i);
+    _mm256_maskstore_ps(x + i, tail, softcap(_mm256_maskload_ps(x + i, tail), cap));
+}
+
+/* One head: (i, i + half). */
+static void rope_head(float *x, uint32_t half, const float *cos, const float *sin) {
     uint32_t i = 0;
     for (; i + 8 <= half; i += 8) {
         const __m256 c = _mm256_loadu_ps(cos + i), s = _mm256_loadu_ps(sin + i);
@@ -71,25 +102,6 @@ static void rope_halves(float *x, uint32_t half, const float *cos, const float *
     }
 }
 
-/* One head in pairs: (2i, 2i + 1), four pairs in a register. */
-static void rope_pairs(float *x, uint32_t half, const float *cos, const float *sin) {
-    const __m256i twice = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
-    uint32_t i = 0;
-    for (; i + 4 <= half; i += 4) {
-        const __m256 c = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(cos + i)), twice);
-        const __m256 s = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(sin + i)), twice);
-        const __m256 v = _mm256_loadu_ps(x + 2 * i), swapped = _mm256_permute_ps(v, 0xb1);
-        _mm256_storeu_ps(x + 2 * i, _mm256_fmaddsub_ps(v, c, _mm256_mul_ps(swapped, s)));
-    }
-    for (; i < half; i++) {
-        const float x0 = x[2 * i], x1 = x[2 * i + 1];
-        x[2 * i] = fmaf(x0, cos[i], -(x1 * sin[i]));
-        x[2 * i + 1] = fmaf(x1, cos[i], x0 * sin[i]);
-    }
-}
-
-void cria_rope_avx2(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin,
-                    bool traditional) {
-    for (uint32_t h = 0; h < n_heads; h++)
-        (traditional ? rope_pairs : rope_halves)(x + (size_t)h * e, e / 2, cos, sin);
+void cria_rope_avx2(float *x, uint32_t n_heads, uint32_t e, uint32_t rot, const float *cos, const float *sin) {
+    for (uint32_t h = 0; h < n_heads; h++) rope_head(x + (size_t)h * e, rot / 2, cos, sin);
 }

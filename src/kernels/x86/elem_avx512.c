@@ -49,11 +49,33 @@ void cria_silu_mul_avx512(float *y, const float *g, const float *u, size_t n) {
     }
 }
 
+void cria_gelu_mul_avx512(float *y, const float *g, const float *u, size_t n) {
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 k = lanes(i, n);
+        const __m512 vg = _mm512_maskz_loadu_ps(k, g + i), vu = _mm512_maskz_loadu_ps(k, u + i);
+        const __m512 t =
+            _mm512_fmadd_ps(_mm512_mul_ps(vg, vg), _mm512_set1_ps(CRIA_GELU_A), _mm512_set1_ps(CRIA_GELU_B));
+        const __m512 e = avx512_exp(_mm512_mul_ps(vg, t));
+        const __m512 gelu = _mm512_div_ps(vg, _mm512_add_ps(_mm512_set1_ps(1.0f), e));
+        _mm512_mask_storeu_ps(y + i, k, _mm512_mul_ps(gelu, vu));
+    }
+}
+
+void cria_softcap_avx512(float *x, float cap, size_t n) {
+    const __m512 a = _mm512_set1_ps(2.0f / cap), twice = _mm512_set1_ps(2.0f * cap);
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 k = lanes(i, n);
+        const __m512 e = avx512_exp(_mm512_mul_ps(_mm512_maskz_loadu_ps(k, x + i), a));
+        const __m512 q = _mm512_div_ps(twice, _mm512_add_ps(e, _mm512_set1_ps(1.0f)));
+        _mm512_mask_storeu_ps(x + i, k, _mm512_sub_ps(_mm512_set1_ps(cap), q));
+    }
+}
+
 /* −(a·b) is taken as a·(−b), the same bits. */
 static inline __m512 negate(__m512 v) { return _mm512_xor_ps(v, _mm512_set1_ps(-0.0f)); }
 
-/* One head in halves: (i, i + half). */
-static void rope_halves(float *x, uint32_t half, const float *cos, const float *sin) {
+/* One head: (i, i + half). */
+static void rope_head(float *x, uint32_t half, const float *cos, const float *sin) {
     for (uint32_t i = 0; i < half; i += 16) {
         const __mmask16 k = lanes(i, half);
         const __m512 c = _mm512_maskz_loadu_ps(k, cos + i), s = _mm512_maskz_loadu_ps(k, sin + i);
@@ -63,24 +85,6 @@ static void rope_halves(float *x, uint32_t half, const float *cos, const float *
     }
 }
 
-/* One head in pairs: (2i, 2i + 1), eight pairs in a register. */
-static void rope_pairs(float *x, uint32_t half, const float *cos, const float *sin) {
-    const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
-    const __m512i minus = _mm512_setr_epi32(INT32_MIN, 0, INT32_MIN, 0, INT32_MIN, 0, INT32_MIN, 0, INT32_MIN,
-                                            0, INT32_MIN, 0, INT32_MIN, 0, INT32_MIN, 0);
-    for (uint32_t i = 0; i < half; i += 8) {
-        const __mmask16 k = lanes(2 * i, 2 * half),
-                        k8 = half - i < 8 ? avx512_mask(half - i) : (__mmask16)0xff;
-        const __m512 c = _mm512_permutexvar_ps(twice, _mm512_maskz_loadu_ps(k8, cos + i));
-        const __m512 s = _mm512_permutexvar_ps(twice, _mm512_maskz_loadu_ps(k8, sin + i));
-        const __m512 v = _mm512_maskz_loadu_ps(k, x + 2 * i), swapped = _mm512_shuffle_ps(v, v, 0xb1);
-        const __m512 signed_s = _mm512_xor_ps(s, _mm512_castsi512_ps(minus));
-        _mm512_mask_storeu_ps(x + 2 * i, k, _mm512_fmadd_ps(v, c, _mm512_mul_ps(swapped, signed_s)));
-    }
-}
-
-void cria_rope_avx512(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin,
-                      bool traditional) {
-    for (uint32_t h = 0; h < n_heads; h++)
-        (traditional ? rope_pairs : rope_halves)(x + (size_t)h * e, e / 2, cos, sin);
+void cria_rope_avx512(float *x, uint32_t n_heads, uint32_t e, uint32_t rot, const float *cos, const float *sin) {
+    for (uint32_t h = 0; h < n_heads; h++) rope_head(x + (size_t)h * e, rot / 2, cos, sin);
 }

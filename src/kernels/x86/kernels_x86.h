@@ -16,8 +16,9 @@ void cria_quantize_avx2(const cria_act *a, uint32_t t, const float *x);
 void cria_rmsnorm_avx2(float *y, const float *x, const float *w, float eps, size_t n);
 void cria_add_avx2(float *y, const float *x, size_t n);
 void cria_silu_mul_avx2(float *y, const float *g, const float *u, size_t n);
-void cria_rope_avx2(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin,
-                    bool traditional);
+void cria_gelu_mul_avx2(float *y, const float *g, const float *u, size_t n);
+void cria_softcap_avx2(float *x, float cap, size_t n);
+void cria_rope_avx2(float *x, uint32_t n_heads, uint32_t e, uint32_t rot, const float *cos, const float *sin);
 void cria_scale_avx2(float *y, const float *x, float a, size_t n);
 void cria_kv_store_avx2(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
                         const float *k, const float *v);
@@ -38,8 +39,9 @@ void cria_quantize_avx512(const cria_act *a, uint32_t t, const float *x);
 void cria_rmsnorm_avx512(float *y, const float *x, const float *w, float eps, size_t n);
 void cria_add_avx512(float *y, const float *x, size_t n);
 void cria_silu_mul_avx512(float *y, const float *g, const float *u, size_t n);
-void cria_rope_avx512(float *x, uint32_t n_heads, uint32_t e, const float *cos, const float *sin,
-                      bool traditional);
+void cria_gelu_mul_avx512(float *y, const float *g, const float *u, size_t n);
+void cria_softcap_avx512(float *x, float cap, size_t n);
+void cria_rope_avx512(float *x, uint32_t n_heads, uint32_t e, uint32_t rot, const float *cos, const float *sin);
 void cria_scale_avx512(float *y, const float *x, float a, size_t n);
 void cria_attend_avx512(const cria_attend *a);
 void cria_attend_avx512vnni(const cria_attend *a);
