@@ -44,6 +44,11 @@ static inline uint16_t cria_f32_to_f16(float f) {
 }
 
 static inline float cria_bf16_to_f32(uint16_t h) { return cria_f32_from_bits((uint32_t)h << 16); }
+static inline uint16_t cria_f32_to_bf16(float f) {
+    const uint32_t u = cria_f32_to_bits(f);
+    if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(u >> 16 | 0x40u); /* NaN: quiet */
+    return (uint16_t)((u + 0x7fffu + (u >> 16 & 1u)) >> 16); /* may carry up to infinity */
+}
 
 /* 2^(e−127); e = 0 gives the subnormal 2^−127, 255 gives NaN. */
 static inline float cria_e8m0_to_f32(uint8_t e) {
@@ -56,6 +61,17 @@ static inline float cria_e4m3_to_f32(uint8_t b) {
     const uint32_t mag = b & 0x7fu;
     if (mag == 0x7fu) return cria_f32_from_bits(sign | 0x7fc00000u);
     return cria_f32_from_bits(sign | cria_f32_to_bits(cria_f32_from_bits(mag << 20) * 0x1p120f));
+}
+/* What is 448 or more, and NaN, becomes 448: there is no infinity to become. */
+static inline uint8_t cria_f32_to_e4m3(float f) {
+    const uint32_t u = cria_f32_to_bits(f), mag = u & 0x7fffffffu;
+    const uint8_t sign = (uint8_t)(u >> 24 & 0x80u);
+    if (mag >= 0x43e00000u) return (uint8_t)(sign | 0x7e);
+    if (mag < 0x3c800000u) { /* below 2^-6: subnormal; the float add rounds at bit 2^-9, to even */
+        const float r = cria_f32_from_bits(mag) + 0x1p14f;
+        return (uint8_t)(sign | (cria_f32_to_bits(r) - 0x46800000u));
+    }
+    return (uint8_t)(sign | (mag + 0x7ffffu + (mag >> 20 & 1u) - (120u << 23)) >> 20);
 }
 
 #endif
