@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opens a container from memory and uses all of it: what fuzz_npz.c and fuzz_gguf.c share. */
+/* Opens a container from memory and uses all of it: what fuzz_npz.c, fuzz_safetensors.c and fuzz_gguf.c share. */
 #ifndef CRIA_FUZZ_WALK_CONTAINER_H
 #define CRIA_FUZZ_WALK_CONTAINER_H
 

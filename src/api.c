@@ -110,9 +110,10 @@ void cria_model_free(cria_model *model) { cria_model_unref(model); }
 void cria_model_get_info(const cria_model *model, cria_model_info *out) {
     const cria_config *c = &model->config;
     *out = (cria_model_info){
-        .format = model->tokenizer == NULL                ? "random"
-                  : model->kind == CRIA_CONTAINER_GGUF ? "gguf"
-                                                       : "npz",
+        .format = model->tokenizer == NULL                      ? "random"
+                  : model->kind == CRIA_CONTAINER_GGUF        ? "gguf"
+                  : model->kind == CRIA_CONTAINER_SAFETENSORS ? "safetensors"
+                                                              : "npz",
         .architecture = "llama",
         .dim = c->d,
         .n_layers = c->n_layers,

@@ -236,7 +236,7 @@ CRIA_API cria_status cria_model_random(cria_ctx *ctx, const cria_random_opts *op
 CRIA_API const char *cria_quantization_name(size_t i);
 
 typedef struct cria_model_info {
-    const char *format;       /* "npz", "gguf" or "random" */
+    const char *format;       /* "npz", "safetensors", "gguf" or "random" */
     const char *architecture; /* "llama" */
     uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden_dim, vocab_size;
     uint32_t context;         /* trained length in tokens; 0 when the model does not say */

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 
 static const struct cria_dtype_info table[CRIA_DTYPE_COUNT] = {
-#define CRIA_DTYPE_ROW(name, text, items, bytes, gguf) [CRIA_DTYPE_##name] = {text, items, bytes, gguf},
+#define CRIA_DTYPE_ROW(name, text, items, bytes, gguf) [CRIA_DTYPE_##name] = {#name, text, items, bytes, gguf},
     CRIA_DTYPE_TABLE(CRIA_DTYPE_ROW)
 #undef CRIA_DTYPE_ROW
 };

@@ -5,12 +5,17 @@
 
 #include "cria/cria.h"
 
-/* name, text, items per block, bytes per block, GGUF type number (-1: none) */
+/* name (safetensors' own where a block is one item), text, items per block, bytes per block, GGUF type number (-1:
+ * none). Not all can be weights: some are known so that a file which has them can be opened. */
 #define CRIA_DTYPE_TABLE(X)                                                                       \
     X(F32, "float32", 1, 4, 0)                                                                    \
     X(F16, "float16", 1, 2, 1)                                                                    \
     X(BF16, "bfloat16", 1, 2, 30)                                                                 \
     X(F64, "float64", 1, 8, 28)                                                                   \
+    X(F8_E4M3, "float8_e4m3", 1, 1, -1)                                                           \
+    X(F8_E5M2, "float8_e5m2", 1, 1, -1)                                                           \
+    X(F8_E8M0, "float8_e8m0", 1, 1, -1)                                                           \
+    X(BOOL, "bool", 1, 1, -1)                                                                     \
     X(U8, "uint8", 1, 1, -1)                                                                      \
     X(I8, "int8", 1, 1, 24)                                                                       \
     X(U16, "uint16", 1, 2, -1)                                                                    \
@@ -38,7 +43,7 @@ typedef enum cria_dtype {
 } cria_dtype;
 
 struct cria_dtype_info {
-    const char *text;
+    const char *name, *text;
     uint32_t items, bytes; /* per block */
     int gguf;
 };

@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-    JSON_MAX_BYTES = 64 << 20,
+    JSON_MAX_BYTES = 100000000, /* as the safetensors library allows a header */
     JSON_MAX_DEPTH = 64,
     JSON_MAX_VALUES = 4 << 20 /* a tokenizer.json with 256k pieces has about 1.5 million */
 };
@@ -94,6 +94,19 @@ bool cria_json_member(const cria_json *v, size_t i, const char **key, const cria
     while (i-- > 0) it = json_object_iter_next(object, it);
     *key = json_object_iter_key(it);
     *value = as_value(json_object_iter_value(it));
+    return true;
+}
+
+/* jansson's iterators: see cria_json_member. */
+cria_json_iter cria_json_begin(const cria_json *v) {
+    return (cria_json_iter){v, json_object_iter((json_t *)(uintptr_t)v)}; /* NULL for other types */
+}
+
+bool cria_json_next(cria_json_iter *it, const char **key, const cria_json **value) {
+    if (it->at == NULL) return false;
+    *key = json_object_iter_key(it->at);
+    *value = as_value(json_object_iter_value(it->at));
+    it->at = json_object_iter_next((json_t *)(uintptr_t)it->object, it->at);
     return true;
 }
 

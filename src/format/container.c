@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opening, owning and looking up; the bytes are read by npz.c and gguf.c. */
+/* Opening, owning and looking up; the bytes are read by npz.c, safetensors.c and gguf.c. */
 #include "base/mem.h"
 #include "base/status.h"
 #include "base/utf8.h"
+#include "format/folder.h"
 #include "format/order.h"
 #include "format/parse.h"
 #include <string.h>
@@ -78,9 +79,9 @@ static int compare_tensor_names(const void *items, uint32_t a, uint32_t b) {
     return strcmp(t[a].name, t[b].name);
 }
 
-static const struct cria_source *source_of(const cria_container *c, size_t tensor) {
+const struct cria_source *cria_container_source(const cria_container *c, const cria_tensor *t) {
     size_t i = c->n_sources;
-    while (i > 1 && c->sources[i - 1].first_tensor > tensor) i--;
+    while (i > 1 && c->sources[i - 1].first_tensor > (size_t)(t - c->tensors)) i--;
     return &c->sources[i - 1];
 }
 
@@ -96,8 +97,8 @@ static cria_status index_tensors(cria_container *c, cria_error *err) {
             return cria_fail(
                 err, CRIA_EFORMAT, a > b ? a : b,
                 "%s: tensor \"%.*s\" is there twice (the other one is in %s); remove one of them.",
-                source_of(c, a > b ? a : b)->path, cria_name_shown(name, strlen(name)), name,
-                source_of(c, a > b ? b : a)->path);
+                cria_container_source(c, &c->tensors[a > b ? a : b])->path, cria_name_shown(name, strlen(name)), name,
+                cria_container_source(c, &c->tensors[a > b ? b : a])->path);
     }
     return CRIA_OK;
 }
@@ -137,26 +138,30 @@ static cria_status sniff(const struct cria_source *src, enum cria_container_kind
             err, CRIA_EUNSUPPORTED, 0,
             "%s: is a single .npy array; weights come in an .npz archive of named arrays (np.savez).",
             src->path);
-    if (src->len > 8 && src->data[8] == '{')
-        return cria_fail(
-            err, CRIA_EUNSUPPORTED, 0,
-            "%s: looks like a safetensors file, which this version cannot read; convert it to .npz or .gguf.",
-            src->path);
+    if (src->len > 8 && src->data[8] == '{') {
+        *kind = CRIA_CONTAINER_SAFETENSORS; /* a header after its length */
+        return CRIA_OK;
+    }
     return cria_fail(err, CRIA_EFORMAT, 0,
-                     "%s: is neither an .npz archive nor a .gguf file by its first bytes (length %zu).",
+                     "%s: is neither an .npz archive nor a .safetensors or .gguf file by its first bytes (length %zu).",
                      src->path, src->len);
 }
 
 static cria_status read_source(cria_container *c, struct cria_source *src, cria_error *err) {
+    static const struct {
+        const char *name;
+        cria_status (*read)(cria_container *c, const struct cria_source *src, cria_error *err);
+    } kinds[] = {[CRIA_CONTAINER_NPZ] = {".npz", cria_npz_read},
+                 [CRIA_CONTAINER_SAFETENSORS] = {".safetensors", cria_safetensors_read},
+                 [CRIA_CONTAINER_GGUF] = {".gguf", cria_gguf_read}};
     enum cria_container_kind kind = CRIA_CONTAINER_NPZ;
-    cria_status st = sniff(src, &kind, err);
+    const cria_status st = sniff(src, &kind, err);
     if (st != CRIA_OK) return st;
-    if (c->n_sources > 1 && kind != CRIA_CONTAINER_NPZ)
-        return cria_fail(err, CRIA_EFORMAT, 0,
-                         "%s: is a .gguf file among the .npz shards of %s; open it by itself.", src->path,
-                         c->path);
+    if (src != c->sources && kind != c->kind)
+        return cria_fail(err, CRIA_EFORMAT, 0, "%s: is a %s file among the %s shards of %s; open it by itself.",
+                         src->path, kinds[kind].name, kinds[c->kind].name, c->path);
     c->kind = kind;
-    return kind == CRIA_CONTAINER_NPZ ? cria_npz_read(c, src, err) : cria_gguf_read(c, src, err);
+    return kinds[kind].read(c, src, err);
 }
 
 static cria_status map_source(cria_container *c, struct cria_source *src, const char *path, cria_error *err) {
@@ -184,9 +189,11 @@ static cria_status new_container(cria_ctx *ctx, const char *path, size_t n_sourc
     return CRIA_OK;
 }
 
-/* Gives c to *out when all went well, else closes it. */
-static cria_status finish(cria_container *c, cria_status st, cria_container **out, cria_error *err) {
+/* Gives c to *out when all went well, else closes it. set: what chose the files; NULL when they were named. */
+static cria_status finish(cria_container *c, cria_status st, const struct cria_file_set *set, cria_container **out,
+                          cria_error *err) {
     if (st == CRIA_OK) st = index_tensors(c, err);
+    if (st == CRIA_OK && set != NULL) st = cria_file_set_check(set, c, err);
     if (st == CRIA_OK)
         *out = c;
     else
@@ -200,46 +207,24 @@ static cria_status open_file(cria_ctx *ctx, const char *path, cria_container **o
     if (st != CRIA_OK) return st;
     st = map_source(c, &c->sources[0], c->path, err);
     if (st == CRIA_OK) st = read_source(c, &c->sources[0], err);
-    return finish(c, st, out, err);
-}
-
-static cria_status open_shards(cria_ctx *ctx, const char *folder, char *const *names, size_t n,
-                               cria_container **out, cria_error *err) {
-    cria_container *c = NULL; /* the compiler cannot know that cria_fail never returns CRIA_OK */
-    cria_status st = new_container(ctx, folder, n, &c, err);
-    for (size_t i = 0; i < n && st == CRIA_OK; i++) {
-        char *joined = cria_path_join(ctx, folder, names[i]);
-        const char *path = joined != NULL ? cria_container_string(c, joined, strlen(joined)) : NULL;
-        cria_free(ctx, joined);
-        st = path == NULL ? cria_fail_nomem(err, "a path", strlen(names[i]))
-                          : map_source(c, &c->sources[i], path, err);
-        if (st == CRIA_OK) st = read_source(c, &c->sources[i], err);
-        if (st != CRIA_OK) cria_container_close(c);
-    }
-    return st == CRIA_OK ? finish(c, st, out, err) : st;
+    return finish(c, st, NULL, out, err);
 }
 
 static cria_status open_folder(cria_ctx *ctx, const char *folder, cria_container **out, cria_error *err) {
-    char *single = cria_path_join(ctx, folder, "weights.npz");
-    if (single == NULL) return cria_fail_nomem(err, "a path", strlen(folder));
-    const bool found = cria_path_kind(single) == CRIA_PATH_FILE;
-    cria_status st = found ? open_file(ctx, single, out, err) : CRIA_OK;
-    cria_free(ctx, single);
-    if (found) return st;
-
-    char **names = NULL;
-    size_t n = 0;
-    st = cria_folder_list(ctx, folder, "weights.", ".npz", &names, &n, err);
-    if (st != CRIA_OK) return st;
-    if (n == 0)
-        st = cria_fail(
-            err, CRIA_EIO, CRIA_NOWHERE,
-            "%s: holds neither weights.npz nor weights.*.npz; name the folder of a converted MLX model or a "
-            ".gguf file.",
-            folder);
-    else
-        st = open_shards(ctx, folder, names, n, out, err);
-    cria_free(ctx, names);
+    struct cria_file_set set = {NULL, 0, NULL};
+    cria_container *c = NULL;
+    cria_status st = cria_file_set_find(ctx, folder, &set, err);
+    if (st == CRIA_OK) st = new_container(ctx, folder, set.n, &c, err);
+    for (size_t i = 0; i < set.n && st == CRIA_OK; i++) {
+        char *joined = cria_path_join(ctx, folder, set.names[i]);
+        const char *path = joined != NULL ? cria_container_string(c, joined, strlen(joined)) : NULL;
+        cria_free(ctx, joined);
+        st = path == NULL ? cria_fail_nomem(err, "a path", strlen(set.names[i]))
+                          : map_source(c, &c->sources[i], path, err);
+        if (st == CRIA_OK) st = read_source(c, &c->sources[i], err);
+    }
+    st = finish(c, st, &set, out, err);
+    cria_file_set_fini(ctx, &set);
     return st;
 }
 
@@ -257,7 +242,7 @@ cria_status cria_container_open_memory(cria_ctx *ctx, const void *data, size_t l
     c->sources[0].data = data;
     c->sources[0].len = len;
     st = read_source(c, &c->sources[0], err);
-    return finish(c, st, out, err);
+    return finish(c, st, NULL, out, err);
 }
 
 void cria_container_close(cria_container *c) {

@@ -7,9 +7,17 @@
  * Owns the mappings and the inflated members; tensors borrow from it. Immutable once open: any thread may
  * read it.
  *
- * Formats: a folder with weights.npz or weights.*.npz (npz.c), one .npz file, one .gguf file (gguf.c). A file
- * is told by its first bytes, never by its name. When a folder has weights.npz, weights.*.npz are not looked
- * at (as the MLX example).
+ * Formats: .npz (npz.c), safetensors (safetensors.c) and .gguf (gguf.c), told by a file's first bytes, never by its
+ * name. One file, or a folder. Of a folder the first of these that there is is read, and nothing else in it is looked
+ * at (folder.c):
+ *   1. weights.npz                                 as the MLX example writes it
+ *   2. weights.*.npz                               all of them
+ *   3. model.safetensors.index.json                the files that its weight_map names
+ *   4. model.safetensors
+ *   5. model*-NUMBER-of-COUNT.safetensors          all, 1 to COUNT
+ *   6. model*.safetensors, or weight*.safetensors  all of them, as mlx-lm does
+ *   7. *.gguf                                      the only one, or all parts, 1 to COUNT, of one model
+ * Shards are read in the order of their numbers, or of their names.
  */
 #ifndef CRIA_FORMAT_CONTAINER_H
 #define CRIA_FORMAT_CONTAINER_H
@@ -18,7 +26,7 @@
 
 typedef struct cria_container cria_container;
 
-enum cria_container_kind { CRIA_CONTAINER_NPZ, CRIA_CONTAINER_GGUF };
+enum cria_container_kind { CRIA_CONTAINER_NPZ, CRIA_CONTAINER_SAFETENSORS, CRIA_CONTAINER_GGUF };
 
 /* ctx must outlive the container. The files must not change while it is open. */
 cria_status cria_container_open(cria_ctx *ctx, const char *path, cria_container **out, cria_error *err);
@@ -48,7 +56,7 @@ typedef struct cria_identity {
 /* Reads what it hashes. Only CRIA_ENOMEM. */
 cria_status cria_container_identify(const cria_container *c, cria_identity *out, cria_error *err);
 
-/* ---- metadata (GGUF; an npz has none) ---- */
+/* ---- metadata (GGUF; safetensors' __metadata__, of several shards the first one's; an npz has none) ---- */
 
 enum cria_meta_type {
     CRIA_META_UINT,  /* any unsigned integer */

@@ -378,6 +378,11 @@ static cria_status read_tensors(struct gguf *g) {
 
 cria_status cria_gguf_read(cria_container *c, const struct cria_source *src, cria_error *err) {
     struct gguf g = {.c = c, .src = src, .r = cria_reader_init(src->data, src->len), .err = err};
+    if (c->n_sources > 1)
+        return cria_fail(err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
+                         "%s: is one of %zu parts of a split GGUF model; join them first with llama-gguf-split "
+                         "--merge.",
+                         src->path, c->n_sources);
     cria_status st = read_header(&g);
     if (st == CRIA_OK) st = read_metas(&g);
     if (st == CRIA_OK) st = apply_metas(&g);

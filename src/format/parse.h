@@ -38,7 +38,11 @@ struct cria_container {
 
 /* The parsers. */
 cria_status cria_npz_read(cria_container *c, const struct cria_source *src, cria_error *err);
+cria_status cria_safetensors_read(cria_container *c, const struct cria_source *src, cria_error *err);
 cria_status cria_gguf_read(cria_container *c, const struct cria_source *src, cria_error *err);
+
+/* The file that a tensor of c is from. */
+const struct cria_source *cria_container_source(const cria_container *c, const cria_tensor *t);
 
 /* Memory that lives as long as the container; 64-byte aligned. NULL: out of memory. */
 void *cria_container_alloc(cria_container *c, size_t bytes);

@@ -204,7 +204,7 @@ static cria_status bind_matrix(struct loader *l, enum cria_slot slot, uint32_t l
     *b = (struct binding){.tensor = t, .matrix = out};
     cria_matrix_spec spec;
     const cria_tensor *scales =
-        cria_container_kind(l->file) == CRIA_CONTAINER_NPZ ? find(l, stem, ".scales") : NULL;
+        cria_container_kind(l->file) != CRIA_CONTAINER_GGUF ? find(l, stem, ".scales") : NULL;
     cria_status st = scales != NULL ? bind_mlx_quantized(l, stem, t, scales, rows, cols, b, &spec)
                                     : bind_plain(l, t, rows, cols, b, &spec);
     if (st) return st;

@@ -54,4 +54,9 @@ static inline void scratch_text(const struct scratch *s, const char *name, const
     scratch_write(s, name, text, strlen(text));
 }
 
+static inline void scratch_delete(const struct scratch *s, const char *name) {
+    char path[512];
+    assert_int_equal(remove(scratch_path(s, name, path)), 0);
+}
+
 #endif
