@@ -161,12 +161,26 @@ NPZ_WRITERS = {"mlx": write_npz_mlx, "mlx_compressed": write_npz_mlx_compressed,
                "stream": write_npz_stream, "odd": write_npz_odd}
 
 
+def write_safetensors(folder, weights, shards=1):
+    """As mlx-lm writes a folder: model.safetensors or numbered shards, and the index of either."""
+    names, where = list(weights), {}
+    for i in range(shards):
+        name = "model.safetensors" if shards == 1 else f"model-{i + 1:05d}-of-{shards:05d}.safetensors"
+        mx.save_safetensors(str(folder / name), {k: weights[k] for k in names[i::shards]}, metadata={"format": "mlx"})
+        where |= {k: name for k in names[i::shards]}
+    index = {"metadata": {"total_size": sum(w.nbytes for w in weights.values())}, "weight_map": where}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=4))
+
+
 def write_folder(folder, config, weights, tokenizer, writer="mlx", shards=1):
-    """weights: mlx arrays. tokenizer: bytes of a tokenizer.model. Returns the folder."""
+    """weights: mlx arrays. writer: "safetensors", or one of NPZ_WRITERS. tokenizer: bytes of a tokenizer.model. Returns
+    the folder."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     names = list(weights)
-    for i in range(shards):
+    if writer == "safetensors":
+        write_safetensors(folder, weights, shards)
+    for i in range(shards if writer in NPZ_WRITERS else 0):
         name = "weights.npz" if shards == 1 else f"weights.{i:02d}.npz"
         NPZ_WRITERS[writer](folder / name, {k: weights[k] for k in names[i::shards]})
     (folder / "config.json").write_text(json.dumps(config, indent=4))

@@ -53,13 +53,16 @@ def must_fail(asan, path):
 
 
 def store(folder, kind):
-    """The good MLX folder: plain float32, or quantized with float16 scales."""
+    """The good MLX folder: plain float32, or quantized with float16 scales; as weights.npz, or " st": one
+    model.safetensors, " st3": three shards with an index."""
     weights, config = models.random_weights(SHAPE), SHAPE.config()
+    kind, _, how = kind.partition(" ")
+    how = {"": {}, "st": {"writer": "safetensors"}, "st3": {"writer": "safetensors", "shards": 3}}[how]
     if kind == "f32":
         weights = models.cast(weights, "f32")
     else:
         weights, config["quantization"] = models.quantize(weights, kind)
-    return models.write_folder(folder, config, weights, models.spm_model(SHAPE.vocab))
+    return models.write_folder(folder, config, weights, models.spm_model(SHAPE.vocab), **how)
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +84,8 @@ def good(tmp_path_factory):
     return get
 
 
-@pytest.mark.parametrize("kind", ["f32", "q4g64", "q3g32", "mxfp4", "nvfp4", "mxfp8", "F32/llama", "Q4_1/gpt2",
+@pytest.mark.parametrize("kind", ["f32", "q4g64", "q3g32", "mxfp4", "nvfp4", "mxfp8", "f32 st", "q4g64 st", "f32 st3",
+                                  "F32/llama", "Q4_1/gpt2",
                                   "Q8_0/llama", "Q4_1/gpt2 aligned", "K/gpt2"])
 def test_the_good_models_run(asan, good, kind):
     """Otherwise every case below would pass for the wrong reason."""
@@ -93,6 +97,8 @@ def test_the_good_models_run(asan, good, kind):
 
 @pytest.mark.parametrize("cut", range(CUTS))
 @pytest.mark.parametrize("kind,name", [("q4g64", "weights.npz"), ("q4g64", "config.json"), ("q4g64", "tokenizer.model"),
+                                       ("q4g64 st", "model.safetensors"), ("f32 st3", "model.safetensors.index.json"),
+                                       ("f32 st3", "model-00002-of-00003.safetensors"),
                                        ("Q4_1/gpt2", "m.gguf"), ("Q8_0/llama", "m.gguf"),
                                        ("K/gpt2", "m.gguf")])
 def test_truncated(asan, good, tmp_path, kind, name, cut):
@@ -464,6 +470,134 @@ npy_case("only the magic", b"\x93NUMPY", b"")
 npy_case("nothing", b"", b"")
 npy_case("data one byte short", npy_dict("(64,)"), bytes(255))
 npy_case("data one byte long", npy_dict("(64,)"), bytes(257))
+
+
+# ---- safetensors ----
+
+def header_case(name, change, kind="f32 st", file="model.safetensors"):
+    """change: a function of the header's dictionary; the tensors' bytes stay as they are."""
+    @folder_case(kind, name=f"safetensors: {name}")
+    def _(folder):
+        data = (folder / file).read_bytes()
+        end = 8 + struct.unpack_from("<Q", data)[0]
+        header = json.loads(data[8:end])
+        change(header)
+        text = json.dumps(header).encode()
+        (folder / file).write_bytes(struct.pack("<Q", len(text)) + text + data[end:])
+
+
+def header_text_case(name, text):
+    """text: the whole header, in front of the bytes of the good file's tensors."""
+    @folder_case("f32 st", name=f"safetensors: {name}")
+    def _(folder):
+        path = folder / "model.safetensors"
+        data = path.read_bytes()
+        path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + struct.unpack_from("<Q", data)[0]:])
+
+
+def move(name, part, value):
+    """Puts a value into the description of a tensor; a function gets the old one."""
+    def change(header):
+        header[name][part] = value(header[name][part]) if callable(value) else value
+    return change
+
+
+N = "layers.0.attention.wq.weight"  # 64 × 64
+for _value in (0, 1, 7, 9, 1 << 20, 100000000, 100000001, 1 << 32, 1 << 62, (1 << 63), (1 << 64) - 8, (1 << 64) - 1):
+    bytes_case(f"header of {_value} bytes", patch(lambda d: 0, "Q", _value), "model.safetensors", "f32 st")
+for _value in ("F64", "F16", "BF16", "I32", "U32", "U8", "F8_E4M3", "F4", "Q4_0", "float32", "", 32, None, ["F32"]):
+    header_case(f"dtype {_value!r}", move(N, "dtype", _value))
+for _value in ([64], [63, 64], [64, 65], [4096], [64, 64, 1], [1, 1, 1, 64, 64], [-64, -64], [64.0, 64], ["64", "64"],
+               [1 << 62, 64], [1 << 63, 2], [1 << 32, 1 << 32], [1 << 32, 1 << 32, 0], [0, 64], [], 4096, "64", None, {},
+               [1] * 1000 + [64, 64]):
+    header_case(f"shape {str(_value)[:40]}", move(N, "shape", _value))
+for _what, _value in {"one later": lambda o: [o[0] + 1, o[1] + 1], "one earlier": lambda o: [o[0] - 1, o[1] - 1],
+                      "one longer": lambda o: [o[0], o[1] + 1], "one shorter": lambda o: [o[0], o[1] - 1],
+                      "turned round": lambda o: o[::-1], "empty": lambda o: [o[0], o[0]], "at 0": lambda o: [0, o[1] - o[0]],
+                      "far away": [1 << 62, (1 << 62) + 16384], "negative": [-16384, 0], "reals": [0.0, 16384.0],
+                      "exponent": [1e3, 2e3], "strings": ["0", "16384"], "three": [0, 1, 2], "one": [0], "none": [],
+                      "no array": 5, "null": None}.items():
+    header_case(f"place {_what}", move(N, "data_offsets", _value))
+for _part in ("dtype", "shape", "data_offsets"):
+    header_case(f"{_part} missing", lambda h, p=_part: h[N].pop(p))
+header_case("a field more", lambda h: h[N].update({"scale": 2}))
+header_case("a tensor without bytes", lambda h: h.update(
+    {"extra.weight": {"dtype": "F32", "shape": [0], "data_offsets": [5, 5]}}))
+header_case("an int64 buffer that is of no use", lambda h: h.update(
+    {"position_ids": {"dtype": "I64", "shape": [0], "data_offsets": [0, 0]}}))
+header_case("a tensor missing", lambda h: h.pop(N))
+header_case("two tensors in one place", lambda h: h.update({"again": h[N]}))
+header_case("an empty name", lambda h: h.update({"": h.pop(N)}))
+header_case("a strange name", lambda h: h.update({"evil\x1b[31m\n": h.pop(N)}))
+header_case("a tensor that is a number", lambda h: h.update({N: 5}))
+header_case("metadata a number", lambda h: h.update({"__metadata__": 5}))
+header_case("metadata of numbers", lambda h: h.update({"__metadata__": {"format": 5}}))
+header_case("nothing", dict.clear)
+header_text_case("header not closed", b'{"a":{"dtype":"F32"')
+header_text_case("header an array", b"[]")
+header_text_case("header of spaces", b" " * 64)
+header_text_case("header deep", b'{"a":' + b"[" * 100000)
+header_text_case("header not UTF-8", b'{"\xff":1}')
+header_text_case("header with a NUL", b'{"a\\u0000":1}')
+header_text_case("header with a key twice", b'{"__metadata__":{},"__metadata__":{}}')
+header_text_case("header of many values", b"{" + b'"a":' + b"[" + b"0," * (5 << 20) + b"0]}")
+bytes_case("a byte behind", lambda d: d + b"x", "model.safetensors", "f32 st")
+bytes_case("a byte short", lambda d: d[:-1], "model.safetensors", "f32 st")
+bytes_case("a byte short", lambda d: d[:-1], "model-00002-of-00003.safetensors", "f32 st3")
+for _value in (np.nan, np.inf):
+    bytes_case(f"ends with {_value}", patch(lambda d: len(d) - 4, "f", _value), "model.safetensors", "f32 st")
+
+
+def index_case(name, change):
+    """change: a function of the index's dictionary, or its whole text."""
+    @folder_case("f32 st3", name=f"index: {name}")
+    def _(folder):
+        path = folder / "model.safetensors.index.json"
+        index = json.loads(path.read_text())
+        if isinstance(change, bytes):
+            path.write_bytes(change)
+            return
+        change(index)
+        path.write_text(json.dumps(index))
+
+
+for _value in ("../model.safetensors", "/etc/passwd", "/etc/model.safetensors", "..", ".", "", "config.json", "a/b.safetensors",
+               "model-00001-of-00003.safetensors/", "C:\\model.safetensors", "model-00009-of-00003.safetensors", "a\n.safetensors",
+               "x" * 300 + ".safetensors", 7, None, [], {}, "model-00002-of-00003.safetensors"):
+    index_case(f"file {str(_value)[:40]!r}", lambda i, v=_value: i["weight_map"].update({"tok_embeddings.weight": v}))
+index_case("a tensor that is not there", lambda i: i["weight_map"].update({"x": "model-00001-of-00003.safetensors"}))
+index_case("no map", lambda i: i.pop("weight_map"))
+index_case("an empty map", lambda i: i["weight_map"].clear())
+index_case("map an array", lambda i: i.update({"weight_map": list(i["weight_map"])}))
+index_case("one shard of three", lambda i: i.update({"weight_map": {"norm.weight": i["weight_map"]["norm.weight"]}}))
+index_case("empty", b"")
+index_case("no JSON", b"model-00001-of-00003.safetensors")
+index_case("deep", b"[" * 100000)
+for _i in range(1, 4):
+    @folder_case("f32 st3", name=f"safetensors: shard {_i} missing")
+    def _(folder, i=_i):
+        (folder / f"model-{i:05d}-of-00003.safetensors").unlink()
+
+    @folder_case("f32 st3", name=f"safetensors: shard {_i} missing, no index")
+    def _(folder, i=_i):
+        (folder / "model.safetensors.index.json").unlink()
+        (folder / f"model-{i:05d}-of-00003.safetensors").unlink()
+
+    @folder_case("f32 st3", name=f"safetensors: shard {_i} is another one")
+    def _(folder, i=_i):
+        shutil.copy(folder / f"model-{i % 3 + 1:05d}-of-00003.safetensors", folder / f"model-{i:05d}-of-00003.safetensors")
+
+
+@folder_case("f32 st3")
+def safetensors_shards_of_two_countings(folder):
+    (folder / "model.safetensors.index.json").unlink()
+    shutil.copy(folder / "model-00001-of-00003.safetensors", folder / "model-00001-of-00002.safetensors")
+
+
+@folder_case("f32 st3")
+def safetensors_an_npz_among_the_shards(folder):
+    models.write_npz_mlx(folder / "a.npz", {"norm.weight": mx.ones((64,))})
+    (folder / "a.npz").rename(folder / "model-00002-of-00003.safetensors")
 
 
 # ---- tokenizers ----

@@ -114,8 +114,8 @@ def test_quantized_output_says_the_vocabulary(lib, tmp_path):
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3, 11])
-@pytest.mark.parametrize("writer", models.NPZ_WRITERS)
-def test_ways_of_writing_npz(lib, tmp_path, writer, shards):
+@pytest.mark.parametrize("writer", [*models.NPZ_WRITERS, "safetensors"])
+def test_ways_of_writing(lib, tmp_path, writer, shards):
     """The bytes of the logits do not depend on how the same weights are stored."""
     shape = SHAPES["base"]
     float_type = "f16" if writer == "numpy_compressed" else "bf16"
