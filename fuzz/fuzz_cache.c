@@ -14,7 +14,9 @@
 enum { D = 32, F = 256, V = 20, HEADS = 2, KV_HEADS = 1, HEAD = 16, FILE_MAX = 49152, BUDGET = 1 << 20 };
 
 static const cria_config config = {.d = D, .n_layers = 1, .h = HEADS, .hk = KV_HEADS, .e = HEAD, .f = F, .V = V,
-                                   .norm_eps = 1e-5f, .rope_theta = 10000.0f, .rope_traditional = true};
+                                   .norm_eps = 1e-5f, .rotary = HEAD, .rope = {{.theta = 10000.0f, .amplitude = 1}},
+                                   .rope_traditional = true, .family = "llama", .pre_norm = true,
+                                   .naming = CRIA_NAMING_GGUF, .prefix = "", .tied = true};
 
 static const struct {
     const char *name;
@@ -72,7 +74,7 @@ static void read_weights(const cria_weights *w) {
     float row[F];
     const struct cria_layer *y = w->layers;
     const cria_matrix *const all[] = {&w->tok_embeddings, &w->output, &y->wq, &y->wk, &y->wv, &y->wo,
-                                      &y->w1, &y->w2, &y->w3};
+                                      &y->ffn.w1, &y->ffn.w2, &y->ffn.w3};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         for (uint32_t r = 0; r < all[i]->spec.rows; r++) cria_matrix_row(all[i], r, row);
     memcpy(row, w->norm, D * sizeof *row);

@@ -43,7 +43,7 @@ static void check(const cria_config *c) {
     GUARD_CHECK(c->n_layers >= 1 && c->n_layers <= CRIA_LAYERS_MAX);
     GUARD_CHECK(c->h >= 1 && c->h <= CRIA_HEADS_MAX && c->hk >= 1 && c->h % c->hk == 0);
     GUARD_CHECK(c->e >= 2 && c->e % 2 == 0 && c->e <= CRIA_HEAD_DIM_MAX);
-    GUARD_CHECK(c->norm_eps >= 0 && c->norm_eps <= 1 && c->rope_theta >= 1 && c->rope_theta <= 1e18f);
+    GUARD_CHECK(c->norm_eps >= 0 && c->norm_eps <= 1 && c->rope[0].theta >= 1 && c->rope[0].theta <= 1e18f);
     GUARD_CHECK(memchr(c->quantization.mode, 0, sizeof c->quantization.mode) != NULL);
 }
 
@@ -60,7 +60,7 @@ static void read_config(cria_ctx *ctx, const uint8_t *data, size_t len) {
         return;
     }
     st = is_gguf ? cria_config_from_gguf(c, &config, &err)
-                 : cria_config_from_mlx((const char *)data, len, "input", c, &config, &err);
+                 : cria_config_from_json((const char *)data, len, "input", c, &config, &err);
     if (st == CRIA_OK)
         check(&config);
     else

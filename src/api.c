@@ -114,7 +114,7 @@ void cria_model_get_info(const cria_model *model, cria_model_info *out) {
                   : model->kind == CRIA_CONTAINER_GGUF        ? "gguf"
                   : model->kind == CRIA_CONTAINER_SAFETENSORS ? "safetensors"
                                                               : "npz",
-        .architecture = "llama",
+        .architecture = c->family,
         .dim = c->d,
         .n_layers = c->n_layers,
         .n_heads = c->h,
@@ -124,7 +124,7 @@ void cria_model_get_info(const cria_model *model, cria_model_info *out) {
         .vocab_size = c->V,
         .context = c->context,
         .norm_eps = c->norm_eps,
-        .rope_theta = c->rope_theta,
+        .rope_theta = c->rope[0].theta,
         .rope_traditional = c->rope_traditional,
         .n_params = model->weights.n_params,
         .weight_bytes = model->weights.n_bytes,

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "text/tokenizer.h"
 
+#include <math.h>
 #include <string.h>
 
 /* config.json and tokenizer.model lie beside the weights: in the folder itself, or where the .npz is. */
@@ -28,7 +29,7 @@ static cria_status read_mlx_config(const char *path, const cria_container *file,
     cria_mapfile map;
     cria_status st = cria_mapfile_open(path, &map, err);
     if (st) return st;
-    st = cria_config_from_mlx((const char *)map.data, map.len, path, file, out, err);
+    st = cria_config_from_json((const char *)map.data, map.len, path, file, out, err);
     cria_mapfile_close(&map);
     return st;
 }
@@ -95,17 +96,18 @@ cria_status cria_model_load(cria_ctx *ctx, const char *path, const cria_model_op
 
 /* The head dimension is d/h, as in files that do not name it. */
 static cria_status random_config(const cria_random_opts *o, cria_config *out, cria_error *err) {
-    const cria_config c = {.d = o->dim,
-                           .n_layers = o->n_layers,
-                           .h = o->n_heads,
-                           .hk = o->n_kv_heads,
-                           .e = o->n_heads ? o->dim / o->n_heads : 0,
-                           .f = o->hidden_dim,
-                           .V = o->vocab_size,
-                           .context = o->context,
-                           .norm_eps = 1e-5f,
-                           .rope_theta = o->rope_theta,
-                           .rope_traditional = true};
+    cria_config c = cria_config_plain();
+    c.d = o->dim;
+    c.n_layers = o->n_layers;
+    c.h = o->n_heads;
+    c.hk = o->n_kv_heads;
+    c.e = c.rotary = o->n_heads ? o->dim / o->n_heads : 0;
+    c.f = o->hidden_dim;
+    c.V = o->vocab_size;
+    c.context = o->context;
+    c.norm_eps = 1e-5f;
+    c.attention_scale = c.e ? 1.0f / sqrtf((float)c.e) : 1.0f;
+    c.rope[0].theta = o->rope_theta;
     cria_error why;
     if (cria_config_check("A random model", &c, &why) != CRIA_OK)
         return cria_fail(err, CRIA_EINVAL, why.where, "%s", why.msg);

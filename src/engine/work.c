@@ -17,6 +17,17 @@ static void add_product(cria_work *work, const cria_engine *e, const cria_matrix
     work->read_bytes += cria_matrix_bytes(w);
 }
 
+static void add_ffn(cria_work *work, const cria_engine *e, const struct cria_ffn *ffn, uint64_t rows) {
+    add_product(work, e, &ffn->w1, CRIA_ROLE_OTHER, rows);
+    add_product(work, e, &ffn->w3, CRIA_ROLE_OTHER, rows);
+    add_product(work, e, &ffn->w2, CRIA_ROLE_OTHER, rows);
+}
+
+/* As if all rows chose the same experts, which is the least that has to be read. */
+static void add_experts(cria_work *work, const cria_engine *e, const struct cria_layer *l, uint64_t rows) {
+    for (uint32_t i = 0; i < e->model->config.n_experts_used; i++) add_ffn(work, e, &l->experts[i], rows);
+}
+
 /* All layers for a batch of this many rows, without attention over earlier positions. */
 static void add_layers(cria_work *work, const cria_engine *e, uint64_t rows) {
     const cria_config *c = &e->model->config;
@@ -26,9 +37,12 @@ static void add_layers(cria_work *work, const cria_engine *e, uint64_t rows) {
         add_product(work, e, &l->wk, CRIA_ROLE_QKV, rows);
         add_product(work, e, &l->wv, CRIA_ROLE_QKV, rows);
         add_product(work, e, &l->wo, CRIA_ROLE_OTHER, rows);
-        add_product(work, e, &l->w1, CRIA_ROLE_OTHER, rows);
-        add_product(work, e, &l->w3, CRIA_ROLE_OTHER, rows);
-        add_product(work, e, &l->w2, CRIA_ROLE_OTHER, rows);
+        if (c->layer[i] & CRIA_LAYER_EXPERTS) {
+            add_product(work, e, &l->router, CRIA_ROLE_QKV, rows);
+            add_experts(work, e, l, rows);
+        } else {
+            add_ffn(work, e, &l->ffn, rows);
+        }
         work->read_bytes += 2 * (uint64_t)c->d * sizeof(float);
     }
 }
@@ -37,9 +51,13 @@ static void add_layers(cria_work *work, const cria_engine *e, uint64_t rows) {
  * own, and those before `from` are read once. */
 static void add_attention(cria_work *work, const cria_engine *e, uint64_t from, uint64_t to) {
     const cria_config *c = &e->model->config;
-    const uint64_t seen = (to - from) * (from + to + 1) / 2; /* Σ p + 1 */
-    work->f32_multiply_adds += 2 * seen * c->h * c->e * c->n_layers;
-    work->read_bytes += from * e->kv.block_bytes / CRIA_KV_BLOCK;
+    const uint64_t all = (to - from) * (from + to + 1) / 2; /* Σ p + 1 */
+    for (uint32_t i = 0; i < c->n_layers; i++) {
+        const uint64_t window = c->layer[i] & CRIA_LAYER_WINDOW ? c->window : UINT64_MAX;
+        const uint64_t most = window < to ? (to - from) * window : all; /* at least nearly so many */
+        work->f32_multiply_adds += 2 * (most < all ? most : all) * c->h * c->e;
+        work->read_bytes += (from < window ? from : window) * (e->kv.block_bytes / c->n_layers) / CRIA_KV_BLOCK;
+    }
 }
 
 cria_work cria_engine_work(const cria_engine *e, uint64_t sequences, uint64_t depth, uint64_t tokens) {

@@ -132,6 +132,13 @@ typedef struct cria_source {
                       * 2i and 2i+1; packed as rows i and i + paired/2, what the rope kernel turns. 0: as they are */
 } cria_source;
 
+/* Which row of the source row `row` of the matrix is. */
+static inline uint32_t cria_source_row(const cria_source *src, uint32_t row) {
+    if (src->paired == 0) return row;
+    const uint32_t half = src->paired / 2, i = row % src->paired;
+    return row - i + (i < half ? 2 * i : 2 * (i - half) + 1);
+}
+
 /* The spec that holds a source of this kind exactly at its own size. False when the combination is not known;
  * MLX has functions of its own, its sources do not tell by themselves. */
 bool cria_matrix_spec_for(enum cria_source_kind kind, uint32_t rows, uint32_t cols, cria_matrix_spec *out);

@@ -24,12 +24,9 @@ struct rows {
 };
 
 static struct rows rows_of(const cria_matrix *m, const cria_source *src, uint32_t block) {
-    const uint32_t row0 = block * CRIA_ROWS, left = m->spec.rows - row0, pairs = src->paired / 2;
+    const uint32_t row0 = block * CRIA_ROWS, left = m->spec.rows - row0;
     struct rows rows = {.n = left < CRIA_ROWS ? left : CRIA_ROWS};
-    for (uint32_t r = 0; r < rows.n; r++) {
-        const uint32_t row = row0 + r, i = pairs ? row % src->paired : 0;
-        rows.at[r] = pairs ? row - i + (i < pairs ? 2 * i : 2 * (i - pairs) + 1) : row;
-    }
+    for (uint32_t r = 0; r < rows.n; r++) rows.at[r] = cria_source_row(src, row0 + r);
     return rows;
 }
 

@@ -24,7 +24,7 @@ static size_t item_queries(const cria_config *c) { return (size_t)tile_rows(c) *
 
 size_t cria_attention_scratch_bytes(const cria_config *c) {
     const size_t n = item_queries(c);
-    const size_t bytes = n * c->e * (2 * sizeof(float) + sizeof(int16_t)) + 3 * n * sizeof(float) + n;
+    const size_t bytes = n * c->e * (2 * sizeof(float) + sizeof(int16_t)) + 3 * n * sizeof(float) + 2 * n;
     return (bytes + 63) / 64 * 64;
 }
 
@@ -34,6 +34,14 @@ struct attention {
     const cria_batch *b;
     uint32_t layer;
 };
+
+/* The first position that a position sees. */
+static uint32_t first_seen(uint32_t pos, uint32_t window) { return pos >= window ? pos - window + 1 : 0; }
+
+/* How many positions of the block at `base` lie before `pos`. */
+static uint32_t within_block(uint32_t pos, uint32_t base) {
+    return pos <= base ? 0 : pos - base < CRIA_KV_BLOCK ? pos - base : CRIA_KV_BLOCK;
+}
 
 /* Rows [t0, t1) of one sequence against KV head `head`. */
 static void attend_tile(const struct attention *a, uint32_t t0, uint32_t t1, uint32_t head,
@@ -48,8 +56,9 @@ static void attend_tile(const struct attention *a, uint32_t t0, uint32_t t1, uin
     float *q = (float *)(void *)scratch, *o = q + (size_t)n_q * c->e, *m = o + (size_t)n_q * c->e,
           *l = m + n_q, *qd = l + n_q;
     int16_t *qi = (int16_t *)(void *)(qd + n_q);
-    uint8_t *visible = (uint8_t *)(qi + (size_t)n_q * c->e);
-    const float scale = 1.0f / sqrtf((float)c->e);
+    uint8_t *visible = (uint8_t *)(qi + (size_t)n_q * c->e), *hidden = visible + n_q;
+    const float scale = c->attention_scale;
+    const uint32_t window = c->layer[a->layer] & CRIA_LAYER_WINDOW ? c->window : UINT32_MAX;
     for (uint32_t t = t0; t < t1; t++)
         kern->scale(q + (size_t)(t - t0) * shared * c->e, a->s->q + t * width + (size_t)head * shared * c->e,
                     scale, (size_t)shared * c->e);
@@ -59,14 +68,13 @@ static void attend_tile(const struct attention *a, uint32_t t0, uint32_t t1, uin
     memset(l, 0, n_q * sizeof *l);
     for (uint32_t i = 0; i < n_q; i++) m[i] = -INFINITY;
 
-    const uint32_t last = a->b->pos[t1 - 1];
-    for (uint32_t base = 0; base <= last; base += CRIA_KV_BLOCK) {
+    const uint32_t last = a->b->pos[t1 - 1], first = first_seen(a->b->pos[t0], window) / CRIA_KV_BLOCK * CRIA_KV_BLOCK;
+    for (uint32_t base = first; base <= last; base += CRIA_KV_BLOCK) {
         for (uint32_t t = t0; t < t1; t++) {
-            const uint32_t pos = a->b->pos[t];
-            const uint32_t seen = pos < base                    ? 0
-                                  : pos - base >= CRIA_KV_BLOCK ? CRIA_KV_BLOCK
-                                                                : pos - base + 1;
-            memset(visible + (size_t)(t - t0) * shared, (int)seen, shared);
+            const uint32_t pos = a->b->pos[t], before = within_block(first_seen(pos, window), base),
+                           seen = within_block(pos + 1, base);
+            memset(visible + (size_t)(t - t0) * shared, before < seen ? (int)seen : 0, shared);
+            memset(hidden + (size_t)(t - t0) * shared, (int)before, shared);
         }
         const uint8_t *keys = cria_kv_at(kv, seq->blocks[base / CRIA_KV_BLOCK], a->layer, head);
         const uint8_t *next =
@@ -82,6 +90,8 @@ static void attend_tile(const struct attention *a, uint32_t t0, uint32_t t1, uin
                                     .qd = qd,
                                     .ldq = c->e,
                                     .visible = visible,
+                                    .hidden = window == UINT32_MAX ? NULL : hidden,
+                                    .cap = c->score_cap,
                                     .m = m,
                                     .l = l,
                                     .o = o,

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The forward pass of a Llama, in the words of MODEL.md:
+ * The forward pass, in the words of MODEL.md:
  *
  *     x = embed(token)
  *     for each layer:  x += attention(rmsnorm(x));  x += swiglu(rmsnorm(x))
  *     logits = rmsnorm(x)·outputᵀ
  *
- * Knows nothing of weight formats or processors: products are in product.c, attention over the KV blocks in
- * attention.c, arithmetic in the kernel table. Every step is one parallel loop over rows or row blocks.
+ * and what the switches of cria_config put between: biases, norms of queries, keys and outputs, factors, caps, experts.
+ * Knows nothing of families, weight formats or processors: products are in product.c, attention over the KV blocks in
+ * attention.c, mixtures of experts in experts.c, arithmetic in the kernel table. Every step is one parallel loop over
+ * rows or row blocks.
  */
 #include "model/forward.h"
 
@@ -24,8 +26,8 @@ struct rows {
     const cria_batch *b;
     uint32_t layer;
     const float *x;    /* input [n][d] */
-    const float *norm; /* [d] */
-    float *y;
+    const float *norm, *bias; /* [d] */
+    float *y;          /* output */
 };
 
 static void for_rows(const struct rows *r, uint32_t n, cria_pool_fn *fn) {
@@ -35,19 +37,27 @@ static void for_rows(const struct rows *r, uint32_t n, cria_pool_fn *fn) {
 
 /* ---- rows ---- */
 
-/* x = the embedding of the token, and the rotation of its position: angle_i = pos·inv_freq_i. */
+/* The rotation of a position: angle_i = pos·inv_freq_i. */
+static void rotation(const struct rows *r, size_t t, uint32_t which) {
+    const size_t half = r->c->rotary / 2;
+    const float amplitude = r->w->amplitude[which];
+    for (size_t i = 0; i < half; i++) {
+        double sine, cosine;
+        cria_sincos_f64((double)r->b->pos[t] * r->w->inv_freq[which][i], &sine, &cosine);
+        r->s->rope_sin[which][t * half + i] = (float)sine * amplitude;
+        r->s->rope_cos[which][t * half + i] = (float)cosine * amplitude;
+    }
+}
+
+/* x = the embedding of the token, and the rotations of its position. */
 static void embed_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
     const struct rows *r = arg;
-    const size_t half = r->c->e / 2;
     (void)worker;
     for (size_t t = begin; t < end; t++) {
-        cria_matrix_row(&r->w->tok_embeddings, (uint32_t)r->b->token[t], r->s->x + t * r->c->d);
-        for (size_t i = 0; i < half; i++) {
-            double sine, cosine;
-            cria_sincos_f64((double)r->b->pos[t] * r->w->inv_freq[i], &sine, &cosine);
-            r->s->rope_sin[t * half + i] = (float)sine;
-            r->s->rope_cos[t * half + i] = (float)cosine;
-        }
+        float *x = r->s->x + t * r->c->d;
+        cria_matrix_row(&r->w->tok_embeddings, (uint32_t)r->b->token[t], x);
+        if (r->c->embedding_scale != 1.0f) r->s->kernels->scale(x, x, r->c->embedding_scale, r->c->d);
+        for (uint32_t which = 0; which < r->s->n_ropes; which++) rotation(r, t, which);
     }
 }
 
@@ -58,18 +68,33 @@ static void norm_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
         r->s->kernels->rmsnorm(r->y + t * r->c->d, r->x + t * r->c->d, r->norm, r->c->norm_eps, r->c->d);
 }
 
+/* Biases and norms of one row's queries or keys: x is [heads][e]. */
+static void finish_heads(const struct rows *r, float *x, uint32_t heads, const float *bias, const float *norm) {
+    const cria_config *c = r->c;
+    const size_t all = (size_t)heads * c->e, e = c->qk_norm == CRIA_QK_NORM_HEAD ? c->e : all;
+    if (bias) r->s->kernels->add(x, bias, all);
+    for (size_t i = 0; norm && i < all; i += e) r->s->kernels->rmsnorm(x + i, x + i, norm, c->norm_eps, e);
+}
+
 /* Rotates queries and keys, and puts keys and values where attention finds them. */
 static void rope_and_store_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
     const struct rows *r = arg;
     const cria_config *c = r->c;
     const struct cria_kernels *kern = r->s->kernels;
+    const struct cria_layer *l = &r->w->layers[r->layer];
+    const uint32_t which = c->layer[r->layer] & CRIA_LAYER_LOCAL_ROPE ? 1 : 0;
+    const size_t half = c->rotary / 2;
     (void)worker;
     for (size_t t = begin; t < end; t++) {
-        const float *cosine = r->s->rope_cos + t * (c->e / 2), *sine = r->s->rope_sin + t * (c->e / 2);
-        float *k = r->s->k + t * c->hk * c->e;
-        const float *v = r->s->v + t * c->hk * c->e;
-        kern->rope(r->s->q + t * c->h * c->e, c->h, c->e, c->e, cosine, sine);
-        kern->rope(k, c->hk, c->e, c->e, cosine, sine);
+        const float *cosine = r->s->rope_cos[which] + t * half, *sine = r->s->rope_sin[which] + t * half;
+        float *q = r->s->q + t * c->h * c->e, *k = r->s->k + t * c->hk * c->e, *v = r->s->v + t * c->hk * c->e;
+        finish_heads(r, q, c->h, l->bq, l->q_norm);
+        finish_heads(r, k, c->hk, l->bk, l->k_norm);
+        if (l->bv) kern->add(v, l->bv, (size_t)c->hk * c->e);
+        if (!(c->layer[r->layer] & CRIA_LAYER_NO_ROPE)) {
+            kern->rope(q, c->h, c->e, c->rotary, cosine, sine);
+            kern->rope(k, c->hk, c->e, c->rotary, cosine, sine);
+        }
 
         const cria_kv_pool *kv = r->b->seq[t]->pool;
         const struct cria_kv_block *block = r->b->seq[t]->blocks[r->b->pos[t] / CRIA_KV_BLOCK];
@@ -81,17 +106,32 @@ static void rope_and_store_rows(void *arg, size_t begin, size_t end, uint32_t wo
     }
 }
 
+/* x += what a block gives out (in y): its bias, its norm and the factor first, where the model has them. */
 static void add_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
     const struct rows *r = arg;
+    const struct cria_kernels *kern = r->s->kernels;
+    const size_t d = r->c->d, n = (end - begin) * d;
+    float *y = r->y + begin * d;
     (void)worker;
-    r->s->kernels->add(r->s->x + begin * r->c->d, r->x + begin * r->c->d, (end - begin) * r->c->d);
+    for (size_t i = 0; i < n && (r->bias || r->norm); i += d) {
+        if (r->bias) kern->add(y + i, r->bias, d);
+        if (r->norm) kern->rmsnorm(y + i, y + i, r->norm, r->c->norm_eps, d);
+    }
+    if (r->c->residual_scale != 1.0f) kern->scale(y, y, r->c->residual_scale, n);
+    kern->add(r->s->x + begin * d, y, n);
 }
 
-static void silu_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
+static void gate_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
     const struct rows *r = arg;
-    const size_t f = r->c->f;
+    const struct cria_layer *l = &r->w->layers[r->layer];
+    const size_t f = r->c->f, n = (end - begin) * f;
+    float *gate = r->s->gate + begin * f, *up = r->s->up + begin * f;
     (void)worker;
-    r->s->kernels->silu_mul(r->s->gate + begin * f, r->s->gate + begin * f, r->s->up + begin * f, (end - begin) * f);
+    for (size_t i = 0; i < n && l->b1; i += f) {
+        r->s->kernels->add(gate + i, l->b1, f);
+        r->s->kernels->add(up + i, l->b3, f);
+    }
+    (r->c->gelu ? r->s->kernels->gelu_mul : r->s->kernels->silu_mul)(gate, gate, up, n);
 }
 
 /* ---- steps ---- */
@@ -104,35 +144,61 @@ static void rmsnorm(const struct rows *r, uint32_t n, const float *x, const floa
     for_rows(&step, n, norm_rows);
 }
 
-static void add_to_residual(const struct rows *r, uint32_t n, const float *x) {
+static void add_to_residual(const struct rows *r, uint32_t n, float *y, const float *bias, const float *norm) {
     struct rows step = *r;
-    step.x = x;
+    step.y = y;
+    step.bias = bias;
+    step.norm = norm;
     for_rows(&step, n, add_rows);
+}
+
+/* What a block takes in: x, normed in most models. */
+static const float *block_input(const struct rows *r, uint32_t n, const float *norm) {
+    if (norm == NULL) return r->s->x;
+    rmsnorm(r, n, r->s->x, norm, r->s->normed);
+    return r->s->normed;
 }
 
 static void attention_block(const struct rows *r, uint32_t n) {
     struct cria_scratch *s = r->s;
     const cria_config *c = r->c;
     const struct cria_layer *l = &r->w->layers[r->layer];
-    rmsnorm(r, n, s->x, l->attention_norm, s->normed);
-    cria_products(s, CRIA_ROLE_QKV, s->normed, n, c->d,
+    const float *x = block_input(r, n, l->attention_norm);
+    cria_products(s, CRIA_ROLE_QKV, x, n, c->d,
                   (struct cria_product[]){{&l->wq, s->q}, {&l->wk, s->k}, {&l->wv, s->v}}, 3);
     for_rows(r, n, rope_and_store_rows);
     cria_attention(s, c, r->b, r->layer);
     cria_products(s, CRIA_ROLE_OTHER, s->mixed, n, c->h * c->e, &(struct cria_product){&l->wo, s->normed}, 1);
-    add_to_residual(r, n, s->normed);
+    add_to_residual(r, n, s->normed, l->bo, l->post_attention_norm);
 }
 
 static void feed_forward_block(const struct rows *r, uint32_t n) {
     struct cria_scratch *s = r->s;
     const cria_config *c = r->c;
     const struct cria_layer *l = &r->w->layers[r->layer];
-    rmsnorm(r, n, s->x, l->ffn_norm, s->normed);
-    cria_products(s, CRIA_ROLE_OTHER, s->normed, n, c->d,
-                  (struct cria_product[]){{&l->w1, s->gate}, {&l->w3, s->up}}, 2);
-    for_rows(r, n, silu_rows);
-    cria_products(s, CRIA_ROLE_OTHER, s->gate, n, c->f, &(struct cria_product){&l->w2, s->normed}, 1);
-    add_to_residual(r, n, s->normed);
+    const float *x = block_input(r, n, l->ffn_norm);
+    if (l->experts) {
+        cria_experts(s, c, l, x, n, s->mixed_experts);
+        add_to_residual(r, n, s->mixed_experts, NULL, l->post_ffn_norm);
+        return;
+    }
+    cria_products(s, CRIA_ROLE_OTHER, x, n, c->d,
+                  (struct cria_product[]){{&l->ffn.w1, s->gate}, {&l->ffn.w3, s->up}}, 2);
+    for_rows(r, n, gate_rows);
+    cria_products(s, CRIA_ROLE_OTHER, s->gate, n, c->f, &(struct cria_product){&l->ffn.w2, s->normed}, 1);
+    add_to_residual(r, n, s->normed, l->b2, l->post_ffn_norm);
+}
+
+/* What is done to logits, a row at a time. */
+static void finish_logits(void *arg, size_t begin, size_t end, uint32_t worker) {
+    const struct rows *r = arg;
+    const cria_config *c = r->c;
+    (void)worker;
+    for (size_t t = begin; t < end; t++) {
+        float *logits = r->y + t * c->V;
+        if (c->logit_scale != 1.0f) r->s->kernels->scale(logits, logits, c->logit_scale, c->V);
+        if (c->logit_cap != 0.0f) r->s->kernels->softcap(logits, c->logit_cap, c->V);
+    }
 }
 
 /* Only rows that want logits meet the output matrix, the largest of all. */
@@ -146,9 +212,12 @@ static void logits_block(const struct rows *r, uint32_t n) {
         s->kernels->rmsnorm(s->normed + (size_t)wanted * c->d, x, r->w->norm, c->norm_eps, c->d);
         wanted++;
     }
-    if (wanted > 0)
-        cria_products(s, CRIA_ROLE_OUTPUT, s->normed, wanted, c->d,
-                      &(struct cria_product){&r->w->output, r->b->logits}, 1);
+    if (wanted == 0) return;
+    cria_products(s, CRIA_ROLE_OUTPUT, s->normed, wanted, c->d, &(struct cria_product){&r->w->output, r->b->logits}, 1);
+    if (c->logit_scale == 1.0f && c->logit_cap == 0.0f) return;
+    struct rows step = *r;
+    step.y = r->b->logits;
+    for_rows(&step, wanted, finish_logits);
 }
 
 void cria_forward(const cria_config *config, const cria_weights *weights, const cria_batch *batch, cria_scratch *s) {

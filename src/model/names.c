@@ -5,40 +5,92 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct {
-    const char *mlx, *gguf; /* %u: the layer; NULL: none */
-} names[CRIA_SLOT_COUNT] = {
-    [CRIA_SLOT_TOK_EMBEDDINGS] = {"tok_embeddings", "token_embd"},
-    [CRIA_SLOT_NORM] = {"norm", "output_norm"},
-    [CRIA_SLOT_OUTPUT] = {"output", "output"},
-    [CRIA_SLOT_ROPE_FACTORS] = {NULL, "rope_freqs"},
-    [CRIA_SLOT_ATTENTION_NORM] = {"layers.%u.attention_norm", "blk.%u.attn_norm"},
-    [CRIA_SLOT_WQ] = {"layers.%u.attention.wq", "blk.%u.attn_q"},
-    [CRIA_SLOT_WK] = {"layers.%u.attention.wk", "blk.%u.attn_k"},
-    [CRIA_SLOT_WV] = {"layers.%u.attention.wv", "blk.%u.attn_v"},
-    [CRIA_SLOT_WO] = {"layers.%u.attention.wo", "blk.%u.attn_output"},
-    [CRIA_SLOT_FFN_NORM] = {"layers.%u.ffn_norm", "blk.%u.ffn_norm"},
-    [CRIA_SLOT_W1] = {"layers.%u.feed_forward.w1", "blk.%u.ffn_gate"},
-    [CRIA_SLOT_W2] = {"layers.%u.feed_forward.w2", "blk.%u.ffn_down"},
-    [CRIA_SLOT_W3] = {"layers.%u.feed_forward.w3", "blk.%u.ffn_up"},
+/* Of a slot in each naming; "%" is the layer, "#" the expert; NULL: none. */
+struct names {
+    const char *meta, *hf, *gguf;
 };
 
-bool cria_slot_name(enum cria_container_kind kind, enum cria_slot slot, uint32_t layer, char out[CRIA_NAME_MAX]) {
-    const char *pattern = kind == CRIA_CONTAINER_GGUF ? names[slot].gguf : names[slot].mlx;
+static const struct names usual[CRIA_SLOT_COUNT] = {
+    [CRIA_SLOT_TOK_EMBEDDINGS] = {"tok_embeddings", "model.embed_tokens", "token_embd"},
+    [CRIA_SLOT_NORM] = {"norm", "model.norm", "output_norm"},
+    [CRIA_SLOT_OUTPUT] = {"output", "lm_head", "output"},
+    [CRIA_SLOT_ATTENTION_NORM] = {"layers.%.attention_norm", "model.layers.%.input_layernorm", "blk.%.attn_norm"},
+    [CRIA_SLOT_WQ] = {"layers.%.attention.wq", "model.layers.%.self_attn.q_proj", "blk.%.attn_q"},
+    [CRIA_SLOT_WK] = {"layers.%.attention.wk", "model.layers.%.self_attn.k_proj", "blk.%.attn_k"},
+    [CRIA_SLOT_WV] = {"layers.%.attention.wv", "model.layers.%.self_attn.v_proj", "blk.%.attn_v"},
+    [CRIA_SLOT_WQKV] = {NULL, "model.layers.%.self_attn.qkv_proj", "blk.%.attn_qkv"},
+    [CRIA_SLOT_Q_NORM] = {NULL, "model.layers.%.self_attn.q_norm", "blk.%.attn_q_norm"},
+    [CRIA_SLOT_K_NORM] = {NULL, "model.layers.%.self_attn.k_norm", "blk.%.attn_k_norm"},
+    [CRIA_SLOT_WO] = {"layers.%.attention.wo", "model.layers.%.self_attn.o_proj", "blk.%.attn_output"},
+    [CRIA_SLOT_POST_ATTENTION_NORM] = {NULL, "model.layers.%.post_attention_layernorm", "blk.%.post_attention_norm"},
+    [CRIA_SLOT_FFN_NORM] = {"layers.%.ffn_norm", "model.layers.%.post_attention_layernorm", "blk.%.ffn_norm"},
+    [CRIA_SLOT_W1] = {"layers.%.feed_forward.w1", "model.layers.%.mlp.gate_proj", "blk.%.ffn_gate"},
+    [CRIA_SLOT_W2] = {"layers.%.feed_forward.w2", "model.layers.%.mlp.down_proj", "blk.%.ffn_down"},
+    [CRIA_SLOT_W3] = {"layers.%.feed_forward.w3", "model.layers.%.mlp.up_proj", "blk.%.ffn_up"},
+    [CRIA_SLOT_W13] = {NULL, "model.layers.%.mlp.gate_up_proj", "blk.%.ffn_up"},
+    [CRIA_SLOT_POST_FFN_NORM] = {NULL, "model.layers.%.post_feedforward_layernorm", "blk.%.post_ffw_norm"},
+    [CRIA_SLOT_ROUTER] = {NULL, "model.layers.%.mlp.gate", "blk.%.ffn_gate_inp"},
+    [CRIA_SLOT_EXPERTS_W1] = {NULL, "model.layers.%.mlp.switch_mlp.gate_proj", "blk.%.ffn_gate_exps"},
+    [CRIA_SLOT_EXPERTS_W2] = {NULL, "model.layers.%.mlp.switch_mlp.down_proj", "blk.%.ffn_down_exps"},
+    [CRIA_SLOT_EXPERTS_W3] = {NULL, "model.layers.%.mlp.switch_mlp.up_proj", "blk.%.ffn_up_exps"},
+    [CRIA_SLOT_EXPERT_W1] = {NULL, "model.layers.%.mlp.experts.#.gate_proj", "blk.%.ffn_gate.#"},
+    [CRIA_SLOT_EXPERT_W2] = {NULL, "model.layers.%.mlp.experts.#.down_proj", "blk.%.ffn_down.#"},
+    [CRIA_SLOT_EXPERT_W3] = {NULL, "model.layers.%.mlp.experts.#.up_proj", "blk.%.ffn_up.#"},
+};
+
+/* What single families call otherwise in Hugging Face's naming. */
+static const struct {
+    const char *family;
+    enum cria_slot slot;
+    const char *hf;
+} own[] = {
+    {"gemma2", CRIA_SLOT_FFN_NORM, "model.layers.%.pre_feedforward_layernorm"},
+    {"gemma3", CRIA_SLOT_FFN_NORM, "model.layers.%.pre_feedforward_layernorm"},
+    {"mixtral", CRIA_SLOT_ROUTER, "model.layers.%.block_sparse_moe.gate"},
+    {"mixtral", CRIA_SLOT_EXPERTS_W1, "model.layers.%.block_sparse_moe.switch_mlp.gate_proj"},
+    {"mixtral", CRIA_SLOT_EXPERTS_W2, "model.layers.%.block_sparse_moe.switch_mlp.down_proj"},
+    {"mixtral", CRIA_SLOT_EXPERTS_W3, "model.layers.%.block_sparse_moe.switch_mlp.up_proj"},
+    {"mixtral", CRIA_SLOT_EXPERT_W1, "model.layers.%.block_sparse_moe.experts.#.w1"},
+    {"mixtral", CRIA_SLOT_EXPERT_W2, "model.layers.%.block_sparse_moe.experts.#.w2"},
+    {"mixtral", CRIA_SLOT_EXPERT_W3, "model.layers.%.block_sparse_moe.experts.#.w3"},
+};
+
+static const char *pattern_of(const cria_config *c, enum cria_slot slot) {
+    if (c->naming == CRIA_NAMING_META) return usual[slot].meta;
+    if (c->naming == CRIA_NAMING_GGUF) return usual[slot].gguf;
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (own[i].slot == slot && strcmp(own[i].family, c->family) == 0) return own[i].hf;
+    return usual[slot].hf;
+}
+
+bool cria_slot_name(const cria_config *c, enum cria_slot slot, uint32_t layer, uint32_t expert,
+                    char out[CRIA_NAME_MAX]) {
+    const char *pattern = pattern_of(c, slot);
     if (pattern == NULL) return false;
-    const char *hole = strstr(pattern, "%u");
-    if (hole == NULL)
-        snprintf(out, CRIA_NAME_MAX, "%s", pattern);
-    else
-        snprintf(out, CRIA_NAME_MAX, "%.*s%u%s", (int)(hole - pattern), pattern, layer, hole + 2);
+    size_t at = (size_t)snprintf(out, CRIA_NAME_MAX, "%s", c->prefix); /* with two numbers far below the room */
+    for (const char *p = pattern; *p; p++) {
+        if (*p == '%' || *p == '#')
+            at += (size_t)snprintf(out + at, CRIA_NAME_MAX - at, "%u", *p == '%' ? layer : expert);
+        else
+            out[at++] = *p;
+    }
+    out[at] = '\0';
     return true;
 }
+
+static bool starts_with(const char *s, const char *start) { return strncmp(s, start, strlen(start)) == 0; }
 
 static bool ends_with(const char *s, const char *end) {
     const size_t n = strlen(s), m = strlen(end);
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
-bool cria_name_is_derived(const char *name) {
+bool cria_name_is_derived(const cria_config *c, const char *name) {
+    if (c->naming == CRIA_NAMING_GGUF)
+        return strcmp(name, "rope_freqs.weight") == 0 || strcmp(name, "rope_factors_long.weight") == 0 ||
+               strcmp(name, "rope_factors_short.weight") == 0;
+    if (!starts_with(name, c->prefix)) return true;
+    if (c->naming == CRIA_NAMING_HF && c->tied && starts_with(name + strlen(c->prefix), "lm_head."))
+        return true; /* the embedding once more */
     return strcmp(name, "rope.freqs") == 0 || ends_with(name, ".rotary_emb.inv_freq");
 }

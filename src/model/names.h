@@ -1,39 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which tensor is which weight: the names of the MLX example (Meta's) and of GGUF as one table. */
+/* Which tensor is which weight: the names of the MLX example (Meta's), of Hugging Face and of GGUF as one table. */
 #ifndef CRIA_MODEL_NAMES_H
 #define CRIA_MODEL_NAMES_H
 
-#include "format/container.h"
+#include "model/config.h"
 
 enum cria_slot {
     /* once per model */
     CRIA_SLOT_TOK_EMBEDDINGS,
     CRIA_SLOT_NORM,
     CRIA_SLOT_OUTPUT,
-    CRIA_SLOT_ROPE_FACTORS,
     /* once per layer */
     CRIA_SLOT_ATTENTION_NORM,
     CRIA_SLOT_WQ,
     CRIA_SLOT_WK,
     CRIA_SLOT_WV,
+    CRIA_SLOT_WQKV, /* the three in one, rows behind each other */
+    CRIA_SLOT_Q_NORM,
+    CRIA_SLOT_K_NORM,
     CRIA_SLOT_WO,
+    CRIA_SLOT_POST_ATTENTION_NORM,
     CRIA_SLOT_FFN_NORM,
-    CRIA_SLOT_W1, /* gate */
-    CRIA_SLOT_W2, /* down */
-    CRIA_SLOT_W3, /* up */
+    CRIA_SLOT_W1,  /* gate */
+    CRIA_SLOT_W2,  /* down */
+    CRIA_SLOT_W3,  /* up */
+    CRIA_SLOT_W13, /* gate and up in one */
+    CRIA_SLOT_POST_FFN_NORM,
+    CRIA_SLOT_ROUTER,
+    /* of all experts, [experts][rows][columns] */
+    CRIA_SLOT_EXPERTS_W1,
+    CRIA_SLOT_EXPERTS_W2,
+    CRIA_SLOT_EXPERTS_W3,
+    /* once per expert of a layer */
+    CRIA_SLOT_EXPERT_W1,
+    CRIA_SLOT_EXPERT_W2,
+    CRIA_SLOT_EXPERT_W3,
     CRIA_SLOT_COUNT
 };
 #define CRIA_SLOT_FIRST_OF_LAYER CRIA_SLOT_ATTENTION_NORM
 
-#define CRIA_NAME_MAX 96u
+#define CRIA_NAME_MAX 128u
 
-/* Writes the tensor's name without its ".weight" into out: "layers.3.attention.wq", "blk.3.attn_q". layer is
- * ignored for slots of the whole model. False where the container's naming has no such weight. */
-bool cria_slot_name(enum cria_container_kind kind, enum cria_slot slot, uint32_t layer,
+/* Writes the tensor's name without its ".weight" into out: "layers.3.attention.wq", "blk.3.attn_q",
+ * "model.layers.3.self_attn.q_proj". layer and expert are ignored where a slot has none. False where the naming of the
+ * model's file has no such weight. */
+bool cria_slot_name(const cria_config *c, enum cria_slot slot, uint32_t layer, uint32_t expert,
                     char out[CRIA_NAME_MAX]);
 
-/* True for tensors that files carry but the model computes itself (Meta's rope.freqs, Hugging Face's
- * inv_freq). */
-bool cria_name_is_derived(const char *name);
+/* True for tensors that files carry but that are no weights of this model: what it computes itself (Meta's rope.freqs,
+ * Hugging Face's inv_freq), what the configuration has read (GGUF's rope_freqs), and what of a model that also sees is
+ * not about text. */
+bool cria_name_is_derived(const cria_config *c, const char *name);
 
 #endif

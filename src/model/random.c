@@ -55,9 +55,9 @@ static cria_status place_all(struct maker *k) {
         if (!st) st = place_matrix(k, kv, c->d, &y->wk);
         if (!st) st = place_matrix(k, kv, c->d, &y->wv);
         if (!st) st = place_matrix(k, c->d, q, &y->wo);
-        if (!st) st = place_matrix(k, c->f, c->d, &y->w1);
-        if (!st) st = place_matrix(k, c->d, c->f, &y->w2);
-        if (!st) st = place_matrix(k, c->f, c->d, &y->w3);
+        if (!st) st = place_matrix(k, c->f, c->d, &y->ffn.w1);
+        if (!st) st = place_matrix(k, c->d, c->f, &y->ffn.w2);
+        if (!st) st = place_matrix(k, c->f, c->d, &y->ffn.w3);
     }
     if (!st) st = place_matrix(k, c->V, c->d, &k->w->output);
     if (!st && !cria_add_ok(k->total, c->d * sizeof(float), &k->total)) /* one vector of ones for all norms */
@@ -110,13 +110,12 @@ static void fill_all(const struct maker *k) {
     for (uint32_t i = 0; i < k->c->d; i++) ones[i] = 1.0f;
     for (uint32_t i = 0; i < k->c->n_layers; i++) {
         struct cria_layer *y = &w->layers[i];
-        cria_matrix *const matrices[] = {&y->wq, &y->wk, &y->wv, &y->wo, &y->w1, &y->w2, &y->w3};
+        cria_matrix *const matrices[] = {&y->wq, &y->wk, &y->wv, &y->wo, &y->ffn.w1, &y->ffn.w2, &y->ffn.w3};
         for (size_t j = 0; j < sizeof matrices / sizeof *matrices; j++) fill_matrix(k, matrices[j], index++);
         y->attention_norm = y->ffn_norm = ones;
     }
     fill_matrix(k, &w->output, index);
     w->norm = ones;
-    for (uint32_t i = 0; i < k->c->e / 2; i++) w->inv_freq[i] = cria_inv_freq(k->c, i);
 }
 
 /* ---- make ---- */
@@ -124,11 +123,8 @@ static void fill_all(const struct maker *k) {
 static cria_status make(struct maker *k) {
     const cria_config *c = k->c;
     cria_weights *w = k->w;
-    w->layers = cria_calloc(k->ctx, c->n_layers, sizeof *w->layers);
-    w->inv_freq = cria_malloc_array(k->ctx, c->e / 2, sizeof *w->inv_freq);
-    if (w->layers == NULL || w->inv_freq == NULL)
-        return cria_fail_nomem(k->err, "the list of layers", c->n_layers * sizeof *w->layers);
-    cria_status st = place_all(k);
+    cria_status st = cria_weights_init(w, c, k->err);
+    if (!st) st = place_all(k);
     if (st) return st;
     const uint32_t widest = c->d > c->f ? c->d : c->f, q = c->h * c->e;
     k->scratch_bytes = cria_form_scratch_bytes(widest > q ? widest : q);

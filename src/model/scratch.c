@@ -34,16 +34,32 @@ static void lay_out(struct arena *a, struct cria_scratch *s, const cria_config *
     const size_t qw = (size_t)c->h * c->e, kvw = (size_t)c->hk * c->e;
     size_t widest = c->d > c->f ? c->d : c->f;
     if (qw > widest) widest = qw;
+    const size_t f = c->n_experts && c->f_expert > c->f ? c->f_expert : c->f;
+    if (f > widest) widest = f;
     s->x = take(a, rows, c->d, f4);
     s->normed = take(a, rows, c->d, f4);
     s->q = take(a, rows, qw, f4);
     s->k = take(a, rows, kvw, f4);
     s->v = take(a, rows, kvw, f4);
     s->mixed = take(a, rows, qw, f4);
-    s->gate = take(a, rows, c->f, f4);
-    s->up = take(a, rows, c->f, f4);
-    s->rope_cos = take(a, rows, c->e / 2, f4);
-    s->rope_sin = take(a, rows, c->e / 2, f4);
+    s->gate = take(a, rows, f, f4);
+    s->up = take(a, rows, f, f4);
+    s->n_ropes = 1;
+    for (uint32_t i = 0; i < c->n_layers; i++)
+        if (c->layer[i] & CRIA_LAYER_LOCAL_ROPE) s->n_ropes = 2;
+    for (uint32_t i = 0; i < s->n_ropes; i++) {
+        s->rope_cos[i] = take(a, rows, c->rotary / 2, f4);
+        s->rope_sin[i] = take(a, rows, c->rotary / 2, f4);
+    }
+    if (c->n_experts) {
+        s->mixed_experts = take(a, rows, c->d, f4);
+        s->router = take(a, rows, c->n_experts, f4);
+        s->chosen = take(a, rows, c->n_experts_used, sizeof(uint32_t));
+        s->chosen_weight = take(a, rows, c->n_experts_used, f4);
+        s->gathered = take(a, rows, c->d, f4);
+        s->gathered_row = take(a, rows, 1, sizeof(uint32_t));
+        s->gathered_weight = take(a, rows, 1, f4);
+    }
     s->act.q = take(a, rows * 2, round_up(widest, 64), 1);
     s->act.d = take(a, rows, round_up((widest + 31) / 32, 16), f4);
     s->act.sum = take(a, rows, round_up((widest + 31) / 32, 16), sizeof(int32_t));

@@ -18,7 +18,16 @@ struct cria_scratch {
     float *k, *v;      /* [hk·e] */
     float *mixed;      /* [h·e]  attention's output */
     float *gate, *up;  /* [f] */
-    float *rope_cos, *rope_sin; /* [e/2] */
+    float *rope_cos[2], *rope_sin[2]; /* [rotary/2], for each rope that the model has */
+    uint32_t n_ropes;
+    /* Where there are experts (experts.c): */
+    float *mixed_experts;     /* [d] */
+    float *router;            /* [n_experts] logits, then probabilities */
+    uint32_t *chosen;         /* [n_experts_used] in ascending order */
+    float *chosen_weight;     /* [n_experts_used] */
+    float *gathered;          /* [d] rows of one expert side by side; its outputs */
+    uint32_t *gathered_row;   /* their row in the batch, and … */
+    float *gathered_weight;   /* … their weight */
     cria_act act;      /* quantized inputs of one product, up to max(d, h·e, f) wide */
     uint32_t *tiles;   /* [max_rows + 1] attention.c */
     /* per worker */
@@ -43,6 +52,12 @@ void cria_products(struct cria_scratch *s, enum cria_role role, const float *x, 
 
 /* 0: the product is one of floats. Otherwise how many int8 products it is made of. */
 uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations, enum cria_role role);
+
+/* ---- experts.c: y[t] = Σ over the experts e that the router chooses for x[t] of weight_e·ffn_e(x[t]) ---- */
+
+/* x and y are [n][d], dense, and apart. Uses gate, up. */
+void cria_experts(struct cria_scratch *s, const cria_config *c, const struct cria_layer *l, const float *x, uint32_t n,
+                  float *y);
 
 /* ---- attention.c ---- */
 

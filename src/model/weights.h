@@ -10,14 +10,25 @@
 #include "kernels/matrix.h"
 #include "model/config.h"
 
+/* A feed-forward network; f is f_expert for experts. */
+struct cria_ffn {
+    cria_matrix w1, w3; /* [f][d]: gate, up */
+    cria_matrix w2;     /* [d][f]: down */
+};
+
+/* Vectors and matrices that the configuration has no use for are NULL or zero. */
 struct cria_layer {
-    const float *attention_norm; /* [d] */
-    cria_matrix wq;              /* [h·e][d] */
-    cria_matrix wk, wv;          /* [hk·e][d] */
-    cria_matrix wo;              /* [d][h·e] */
-    const float *ffn_norm;       /* [d] */
-    cria_matrix w1, w3;          /* [f][d]: gate, up */
-    cria_matrix w2;              /* [d][f]: down */
+    const float *attention_norm, *post_attention_norm; /* [d] */
+    cria_matrix wq;                                    /* [h·e][d] */
+    cria_matrix wk, wv;                                /* [hk·e][d] */
+    cria_matrix wo;                                    /* [d][h·e] */
+    const float *bq, *bk, *bv, *bo;                    /* as many as rows */
+    const float *q_norm, *k_norm; /* [e], or [h·e] and [hk·e] */
+    const float *ffn_norm, *post_ffn_norm;             /* [d] */
+    struct cria_ffn ffn;
+    const float *b1, *b2, *b3;
+    cria_matrix router;        /* [n_experts][d] */
+    struct cria_ffn *experts;  /* [n_experts] */
 };
 
 typedef struct cria_weights {
@@ -25,8 +36,10 @@ typedef struct cria_weights {
     cria_matrix tok_embeddings; /* [V][d] */
     cria_matrix output;         /* [V][d]; the same data as tok_embeddings when tied */
     const float *norm;          /* [d] */
-    double *inv_freq;           /* [e/2] rotary frequencies in radians per position */
+    double *inv_freq[2];        /* [rotary/2] frequencies in radians per position, for rope[0] and rope[1] */
+    float amplitude[2];         /* of cosines and sines */
     struct cria_layer *layers;  /* [L] */
+    struct cria_ffn *experts;   /* of all layers; NULL: none */
     uint8_t *memory;            /* what the matrices and norms point to … */
     cria_mapfile map;           /* … or the cache's entry that they point into */
     uint64_t n_params, n_bytes; /* logical weights; bytes of them packed */
@@ -41,7 +54,7 @@ cria_status cria_weights_random(cria_ctx *ctx, const cria_config *config, const 
                                 cria_weights *out, cria_error *err);
 void cria_weights_free(cria_weights *w); /* a zeroed one is legal */
 
-/* theta^(−2i/e): the rotary frequency of pair i, in radians per position. */
-double cria_inv_freq(const cria_config *c, uint32_t i);
+/* Allocates layers, experts and the tables of frequencies, and fills the last. For the two above. */
+cria_status cria_weights_init(cria_weights *w, const cria_config *config, cria_error *err);
 
 #endif
