@@ -29,11 +29,14 @@
     X(Q5_0, "Q5_0", 32, 22, 6)                                                                    \
     X(Q5_1, "Q5_1", 32, 24, 7)                                                                    \
     X(Q8_0, "Q8_0", 32, 34, 8)                                                                    \
+    X(IQ4_NL, "IQ4_NL", 32, 18, 20)                                                               \
+    X(MXFP4, "MXFP4", 32, 17, 39)                                                                 \
     X(Q2_K, "Q2_K", 256, 84, 10)                                                                  \
     X(Q3_K, "Q3_K", 256, 110, 11)                                                                 \
     X(Q4_K, "Q4_K", 256, 144, 12)                                                                 \
     X(Q5_K, "Q5_K", 256, 176, 13)                                                                 \
-    X(Q6_K, "Q6_K", 256, 210, 14)
+    X(Q6_K, "Q6_K", 256, 210, 14)                                                                 \
+    X(IQ4_XS, "IQ4_XS", 256, 136, 23)
 
 typedef enum cria_dtype {
 #define CRIA_DTYPE_ENUM(name, text, items, bytes, gguf) CRIA_DTYPE_##name,

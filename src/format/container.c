@@ -201,6 +201,34 @@ static cria_status finish(cria_container *c, cria_status st, const struct cria_f
     return st;
 }
 
+/* Reads the files of a set. folder: of their names. path: as given to open. */
+static cria_status open_set(cria_ctx *ctx, const char *path, const char *folder, const struct cria_file_set *set,
+                            cria_container **out, cria_error *err) {
+    cria_container *c = NULL; /* the compiler cannot know that cria_fail never returns CRIA_OK */
+    cria_status st = new_container(ctx, path, set->n, &c, err);
+    for (size_t i = 0; i < set->n && st == CRIA_OK; i++) {
+        char *joined = cria_path_join(ctx, folder, set->names[i]);
+        const char *file = joined != NULL ? cria_container_string(c, joined, strlen(joined)) : NULL;
+        cria_free(ctx, joined);
+        st = file == NULL ? cria_fail_nomem(err, "a path", strlen(set->names[i]))
+                          : map_source(c, &c->sources[i], file, err);
+        if (st == CRIA_OK) st = read_source(c, &c->sources[i], err);
+    }
+    return finish(c, st, set, out, err);
+}
+
+/* *out is one file that says it is one of several: takes all of them instead. */
+static cria_status open_parts(cria_ctx *ctx, cria_container **out, cria_error *err) {
+    cria_container *one = *out;
+    struct cria_file_set set = {NULL, 0, NULL};
+    *out = NULL;
+    cria_status st = cria_file_set_parts(ctx, one->sources[0].path, (size_t)one->n_parts, &set, err);
+    if (st == CRIA_OK) st = open_set(ctx, one->path, "", &set, out, err);
+    cria_file_set_fini(ctx, &set);
+    cria_container_close(one);
+    return st;
+}
+
 static cria_status open_file(cria_ctx *ctx, const char *path, cria_container **out, cria_error *err) {
     cria_container *c = NULL; /* the compiler cannot know that cria_fail never returns CRIA_OK */
     cria_status st = new_container(ctx, path, 1, &c, err);
@@ -212,25 +240,20 @@ static cria_status open_file(cria_ctx *ctx, const char *path, cria_container **o
 
 static cria_status open_folder(cria_ctx *ctx, const char *folder, cria_container **out, cria_error *err) {
     struct cria_file_set set = {NULL, 0, NULL};
-    cria_container *c = NULL;
     cria_status st = cria_file_set_find(ctx, folder, &set, err);
-    if (st == CRIA_OK) st = new_container(ctx, folder, set.n, &c, err);
-    for (size_t i = 0; i < set.n && st == CRIA_OK; i++) {
-        char *joined = cria_path_join(ctx, folder, set.names[i]);
-        const char *path = joined != NULL ? cria_container_string(c, joined, strlen(joined)) : NULL;
-        cria_free(ctx, joined);
-        st = path == NULL ? cria_fail_nomem(err, "a path", strlen(set.names[i]))
-                          : map_source(c, &c->sources[i], path, err);
-        if (st == CRIA_OK) st = read_source(c, &c->sources[i], err);
-    }
-    st = finish(c, st, &set, out, err);
+    if (st == CRIA_OK) st = open_set(ctx, folder, folder, &set, out, err);
     cria_file_set_fini(ctx, &set);
     return st;
 }
 
 cria_status cria_container_open(cria_ctx *ctx, const char *path, cria_container **out, cria_error *err) {
-    if (cria_path_kind(path) == CRIA_PATH_FOLDER) return open_folder(ctx, path, out, err);
-    return open_file(ctx, path, out, err); /* what is missing or no regular file is the mapping's error */
+    cria_container *c = NULL;
+    /* What is missing or no regular file is the mapping's error. */
+    cria_status st = cria_path_kind(path) == CRIA_PATH_FOLDER ? open_folder(ctx, path, &c, err)
+                                                              : open_file(ctx, path, &c, err);
+    if (st == CRIA_OK && c->n_parts > c->n_sources) st = open_parts(ctx, &c, err);
+    if (st == CRIA_OK) *out = c;
+    return st;
 }
 
 cria_status cria_container_open_memory(cria_ctx *ctx, const void *data, size_t len, const char *name,
@@ -242,6 +265,10 @@ cria_status cria_container_open_memory(cria_ctx *ctx, const void *data, size_t l
     c->sources[0].data = data;
     c->sources[0].len = len;
     st = read_source(c, &c->sources[0], err);
+    if (st == CRIA_OK && c->n_parts > 1)
+        st = cria_fail(err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
+                       "%s: is one of %llu parts of a split GGUF model; open it by its path, among the other files.",
+                       c->path, (unsigned long long)c->n_parts);
     return finish(c, st, NULL, out, err);
 }
 
@@ -254,8 +281,7 @@ void cria_container_close(cria_container *c) {
         c->blocks = b->next;
         cria_free(ctx, b);
     }
-    cria_free(ctx, c->by_key);
-    cria_free(ctx, c->metas);
+    cria_metas_fini(ctx, &c->metas);
     cria_free(ctx, c->by_name);
     cria_free(ctx, c->tensors);
     cria_free(ctx, c->sources);

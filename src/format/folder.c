@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "format/parse.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -125,6 +126,33 @@ static bool keep_numbered(struct cria_file_set *set, const char *suffix) {
         }
     if (n != 0) set->n = n;
     return n != 0;
+}
+
+cria_status cria_file_set_parts(cria_ctx *ctx, const char *path, size_t n, struct cria_file_set *out, cria_error *err) {
+    struct numbering k;
+    if (!parse_numbering(path, GGUF, &k) || k.of != n)
+        return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE,
+                         "%s: is one of %zu parts of a split GGUF model, but its name does not end in "
+                         "-00001-of-%05zu.gguf or so; give all parts their own names back.",
+                         path, n, n);
+    const size_t len = strlen(path), each = sizeof(char *) + len + 1;
+    size_t bytes;
+    char **names = cria_mul_ok(n, each, &bytes) ? cria_malloc(ctx, bytes) : NULL;
+    if (names == NULL) return cria_fail_nomem(err, "a list of files", n * each);
+    char *s = (char *)(names + n);
+    cria_status st = CRIA_OK;
+    for (size_t i = 0; i < n && st == CRIA_OK; i++, s += len + 1) {
+        snprintf(s, len + 1, "%.*s%0*zu%s", (int)k.stem + 1, path, (int)k.digits, i + 1, path + k.stem + 1 + k.digits);
+        names[i] = s;
+        if (cria_path_kind(s) != CRIA_PATH_FILE)
+            st = cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "%s: is one of %zu parts, but %s is missing; get it, too.",
+                           path, n, s);
+    }
+    if (st == CRIA_OK)
+        *out = (struct cria_file_set){names, n, NULL};
+    else
+        cria_free(ctx, names);
+    return st;
 }
 
 /* ---- the index --------------------------------------------------------------------------- */

@@ -2,8 +2,11 @@
 /*
  * GGUF versions 2 and 3, little-endian: header, metadata, tensor infos, padding, tensor data.
  *
- * Source: the GGUF specification of ggml (docs/gguf.md). Stricter than ggml: keys and names are unique UTF-8,
- * tensors do not overlap, bools are 0 or 1. Less strict: tensors may lie in any order and with gaps.
+ * A model may be split into several files, each with tensors of its own; the metadata is that of the first.
+ *
+ * Source: the GGUF specification of ggml (docs/gguf.md); for parts, llama.cpp's llama-model-loader.cpp. Stricter than
+ * ggml: keys and names are unique UTF-8, tensors do not overlap, bools are 0 or 1. Less strict: tensors may lie in any
+ * order and with gaps.
  *
  * Counts are believed only as far as the bytes left allow: a metadata pair takes at least MIN_PAIR bytes and
  * a tensor info MIN_INFO, so no more memory is taken than a small multiple of the file.
@@ -24,13 +27,15 @@ enum {
      * purpose, and the bound keeps the padding from ever overflowing a sum. */
     DEFAULT_ALIGNMENT = 32,
     MIN_ALIGNMENT = 8,
-    MAX_ALIGNMENT = 65536
+    MAX_ALIGNMENT = 65536,
+    MAX_PARTS = 65535 /* split.count has 16 bits */
 };
 
 /* One file being read. */
 struct gguf {
     cria_container *c;
     const struct cria_source *src;
+    struct cria_metas *metas; /* the container's, or, of the later parts of a split model, for the time of reading */
     cria_reader r;
     uint64_t n_tensors, n_metas;
     size_t alignment;
@@ -203,25 +208,57 @@ static cria_status read_meta(struct gguf *g, cria_meta *m) {
 }
 
 static cria_status read_metas(struct gguf *g) {
-    cria_container *c = g->c;
+    struct cria_metas *m = g->metas;
     cria_status st = check_count(g, g->n_metas, MIN_PAIR, "metadata pairs");
     if (st != CRIA_OK) return st;
     const size_t n = (size_t)g->n_metas;
-    c->metas = cria_calloc(c->ctx, n, sizeof *c->metas);
-    if (c->metas == NULL) return cria_fail_nomem(g->err, "the metadata", n * sizeof *c->metas);
-    while (c->n_metas < n) {
-        st = read_meta(g, &c->metas[c->n_metas]);
+    m->at = cria_calloc(g->c->ctx, n, sizeof *m->at);
+    if (m->at == NULL) return cria_fail_nomem(g->err, "the metadata", n * sizeof *m->at);
+    while (m->n < n) {
+        st = read_meta(g, &m->at[m->n]);
         if (st != CRIA_OK) return st;
-        c->n_metas++;
+        m->n++;
     }
-    return cria_meta_index(c, g->src, g->err);
+    return cria_metas_index(g->c->ctx, m, g->src->path, g->err);
+}
+
+/* Is the file the part of a split model that it is read as? (As llama.cpp asks, with the keys of its gguf-split.) The
+ * first one says how many there are: a file that was opened by itself is then opened again, with the others. */
+static cria_status check_split(struct gguf *g) {
+    cria_container *c = g->c;
+    const uint64_t i = (uint64_t)(g->src - c->sources);
+    uint64_t no = 0, count = 1, all = 0;
+    if (!cria_metas_u64(g->metas, "split.count", &count) || count < 2) {
+        if (c->n_sources == 1) return CRIA_OK;
+        return cria_fail(g->err, CRIA_EFORMAT, CRIA_NOWHERE,
+                         "%s: is read as part %llu of %zu of a split model, but is none (it has no split.count); open "
+                         "it by itself.",
+                         g->src->path, (unsigned long long)i + 1, c->n_sources);
+    }
+    if (!cria_metas_u64(g->metas, "split.no", &no) || !cria_metas_u64(g->metas, "split.tensors.count", &all) ||
+        count > MAX_PARTS || no >= count)
+        return cria_fail(g->err, CRIA_EFORMAT, CRIA_NOWHERE,
+                         "%s: is a part of a split model, but split.no, split.count (%llu) or split.tensors.count is "
+                         "missing or out of range; the file is damaged.",
+                         g->src->path, (unsigned long long)count);
+    if (i == 0) {
+        c->n_parts = count;
+        c->n_tensors_in_all = all;
+    }
+    if (c->n_sources > 1 && (count != c->n_sources || no != i || all != c->n_tensors_in_all))
+        return cria_fail(g->err, CRIA_EFORMAT, CRIA_NOWHERE,
+                         "%s: says that it is part %llu of %llu with %llu tensors in all, but is named as part %llu of "
+                         "%zu with %llu; the parts are not of one model, or their names were changed.",
+                         g->src->path, (unsigned long long)no + 1, (unsigned long long)count, (unsigned long long)all,
+                         (unsigned long long)i + 1, c->n_sources, (unsigned long long)c->n_tensors_in_all);
+    return CRIA_OK;
 }
 
 /* What the metadata says about the container itself. */
 static cria_status apply_metas(struct gguf *g) {
-    uint64_t alignment = DEFAULT_ALIGNMENT, splits = 1;
-    if (cria_meta_find(g->c, "general.alignment") != NULL &&
-        !cria_meta_u64(g->c, "general.alignment", &alignment))
+    uint64_t alignment = DEFAULT_ALIGNMENT;
+    if (cria_metas_find(g->metas, "general.alignment") != NULL &&
+        !cria_metas_u64(g->metas, "general.alignment", &alignment))
         alignment = 0;
     if (alignment < MIN_ALIGNMENT || alignment > MAX_ALIGNMENT || (alignment & (alignment - 1)) != 0)
         return cria_fail(
@@ -229,12 +266,7 @@ static cria_status apply_metas(struct gguf *g) {
             "%s: general.alignment is %llu, but must be a power of two from %d to %d; the file is damaged.",
             g->src->path, (unsigned long long)alignment, MIN_ALIGNMENT, MAX_ALIGNMENT);
     g->alignment = (size_t)alignment;
-    if (cria_meta_u64(g->c, "split.count", &splits) && splits > 1)
-        return cria_fail(
-            g->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
-            "%s: is one of %llu parts of a split GGUF model; join them first with llama-gguf-split --merge.",
-            g->src->path, (unsigned long long)splits);
-    return CRIA_OK;
+    return check_split(g);
 }
 
 /* ---- tensors ----------------------------------------------------------------------------- */
@@ -376,16 +408,28 @@ static cria_status read_tensors(struct gguf *g) {
     return st;
 }
 
+/* All parts together have as many tensors as each part says. */
+static cria_status check_whole(const struct gguf *g) {
+    const cria_container *c = g->c;
+    if (c->n_sources == 1 || g->src != &c->sources[c->n_sources - 1] || c->n_tensors == c->n_tensors_in_all)
+        return CRIA_OK;
+    return cria_fail(g->err, CRIA_EFORMAT, CRIA_NOWHERE,
+                     "%s: its %zu parts have %zu tensors, but say that they have %llu; get them again.", c->path,
+                     c->n_sources, c->n_tensors, (unsigned long long)c->n_tensors_in_all);
+}
+
 cria_status cria_gguf_read(cria_container *c, const struct cria_source *src, cria_error *err) {
-    struct gguf g = {.c = c, .src = src, .r = cria_reader_init(src->data, src->len), .err = err};
-    if (c->n_sources > 1)
-        return cria_fail(err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
-                         "%s: is one of %zu parts of a split GGUF model; join them first with llama-gguf-split "
-                         "--merge.",
-                         src->path, c->n_sources);
+    struct cria_metas own = {NULL, 0, NULL};
+    struct gguf g = {.c = c,
+                     .src = src,
+                     .metas = src == c->sources ? &c->metas : &own,
+                     .r = cria_reader_init(src->data, src->len),
+                     .err = err};
     cria_status st = read_header(&g);
     if (st == CRIA_OK) st = read_metas(&g);
     if (st == CRIA_OK) st = apply_metas(&g);
     if (st == CRIA_OK) st = read_tensors(&g);
+    if (st == CRIA_OK) st = check_whole(&g);
+    cria_metas_fini(c->ctx, &own);
     return st;
 }

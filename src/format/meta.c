@@ -18,30 +18,36 @@ static int compare_keys(const void *items, uint32_t a, uint32_t b) {
     return compare_strings(m[a].key, m[b].key);
 }
 
-cria_status cria_meta_index(cria_container *c, const struct cria_source *src, cria_error *err) {
-    const size_t n = c->n_metas;
-    c->by_key = cria_malloc_array(c->ctx, n, sizeof *c->by_key);
-    if (c->by_key == NULL) return cria_fail_nomem(err, "the index of metadata", n * sizeof *c->by_key);
-    cria_order_sort(c->by_key, n, compare_keys, c->metas);
-    for (size_t i = 1; i < n; i++) {
-        const cria_str key = c->metas[c->by_key[i]].key;
-        if (compare_strings(c->metas[c->by_key[i - 1]].key, key) == 0)
-            return cria_fail(err, CRIA_EFORMAT, c->by_key[i],
-                             "%s: the metadata key \"%.*s\" is there twice; the file is damaged.", src->path,
+cria_status cria_metas_index(cria_ctx *ctx, struct cria_metas *m, const char *path, cria_error *err) {
+    m->by_key = cria_malloc_array(ctx, m->n, sizeof *m->by_key);
+    if (m->by_key == NULL) return cria_fail_nomem(err, "the index of metadata", m->n * sizeof *m->by_key);
+    cria_order_sort(m->by_key, m->n, compare_keys, m->at);
+    for (size_t i = 1; i < m->n; i++) {
+        const cria_str key = m->at[m->by_key[i]].key;
+        if (compare_strings(m->at[m->by_key[i - 1]].key, key) == 0)
+            return cria_fail(err, CRIA_EFORMAT, m->by_key[i],
+                             "%s: the metadata key \"%.*s\" is there twice; the file is damaged.", path,
                              cria_name_shown(key.data, key.len), key.data);
     }
     return CRIA_OK;
 }
 
-size_t cria_meta_count(const cria_container *c) { return c->n_metas; }
-const cria_meta *cria_meta_at(const cria_container *c, size_t i) { return &c->metas[i]; }
+void cria_metas_fini(cria_ctx *ctx, struct cria_metas *m) {
+    cria_free(ctx, m->by_key);
+    cria_free(ctx, m->at);
+    *m = (struct cria_metas){NULL, 0, NULL};
+}
 
-const cria_meta *cria_meta_find(const cria_container *c, const char *key) {
+size_t cria_meta_count(const cria_container *c) { return c->metas.n; }
+const cria_meta *cria_meta_at(const cria_container *c, size_t i) { return &c->metas.at[i]; }
+const cria_meta *cria_meta_find(const cria_container *c, const char *key) { return cria_metas_find(&c->metas, key); }
+
+const cria_meta *cria_metas_find(const struct cria_metas *metas, const char *key) {
     const cria_str wanted = {key, strlen(key)};
-    size_t lo = 0, hi = c->n_metas;
+    size_t lo = 0, hi = metas->n;
     while (lo < hi) {
         const size_t mid = lo + (hi - lo) / 2;
-        const cria_meta *m = &c->metas[c->by_key[mid]];
+        const cria_meta *m = &metas->at[metas->by_key[mid]];
         const int order = compare_strings(wanted, m->key);
         if (order == 0) return m;
         if (order < 0)
@@ -53,7 +59,11 @@ const cria_meta *cria_meta_find(const cria_container *c, const char *key) {
 }
 
 bool cria_meta_u64(const cria_container *c, const char *key, uint64_t *out) {
-    const cria_meta *m = cria_meta_find(c, key);
+    return cria_metas_u64(&c->metas, key, out);
+}
+
+bool cria_metas_u64(const struct cria_metas *metas, const char *key, uint64_t *out) {
+    const cria_meta *m = cria_metas_find(metas, key);
     if (m == NULL) return false;
     if (m->type == CRIA_META_UINT)
         *out = m->v.u;

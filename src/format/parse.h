@@ -19,6 +19,12 @@ struct cria_source {
 
 struct cria_block; /* container.c */
 
+struct cria_metas {
+    cria_meta *at;
+    size_t n;
+    uint32_t *by_key; /* numbers of metas, sorted by key */
+};
+
 struct cria_container {
     cria_ctx *ctx;
     enum cria_container_kind kind;
@@ -28,9 +34,8 @@ struct cria_container {
     cria_tensor *tensors;
     size_t n_tensors, cap_tensors;
     uint32_t *by_name; /* numbers of tensors, sorted by name */
-    cria_meta *metas;
-    size_t n_metas;
-    uint32_t *by_key; /* numbers of metas, sorted by key */
+    struct cria_metas metas;
+    uint64_t n_parts, n_tensors_in_all; /* says the first file of a split GGUF model; else 0 */
     struct cria_block *blocks;
     uint8_t *room; /* rest of the newest block for strings */
     size_t n_room;
@@ -52,8 +57,11 @@ const char *cria_container_string(cria_container *c, const char *s, size_t len);
  * file. */
 cria_status cria_container_reserve(cria_container *c, size_t n, cria_error *err);
 
-/* Sorts the keys of c->metas into c->by_key; a key that is there twice is CRIA_EFORMAT. */
-cria_status cria_meta_index(cria_container *c, const struct cria_source *src, cria_error *err);
+/* Sorts the keys into m->by_key; a key that is there twice is CRIA_EFORMAT. */
+cria_status cria_metas_index(cria_ctx *ctx, struct cria_metas *m, const char *path, cria_error *err);
+const cria_meta *cria_metas_find(const struct cria_metas *m, const char *key);
+bool cria_metas_u64(const struct cria_metas *m, const char *key, uint64_t *out); /* as cria_meta_u64 */
+void cria_metas_fini(cria_ctx *ctx, struct cria_metas *m);
 
 /* Names from files: not empty, UTF-8, no NUL (one would hide what follows it). */
 bool cria_name_ok(const char *s, size_t len);

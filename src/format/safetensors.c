@@ -44,8 +44,8 @@ static cria_status read_metadata(const struct safetensors *s, const cria_json *v
         return cria_fail(s->err, CRIA_EFORMAT, 8, "%s: " METADATA " is %s, but must be an object of strings.",
                          s->src->path, cria_json_type_name(v));
     if (keep && n != 0) {
-        c->metas = cria_calloc(c->ctx, n, sizeof *c->metas);
-        if (c->metas == NULL) return cria_fail_nomem(s->err, "the metadata", n * sizeof *c->metas);
+        c->metas.at = cria_calloc(c->ctx, n, sizeof *c->metas.at);
+        if (c->metas.at == NULL) return cria_fail_nomem(s->err, "the metadata", n * sizeof *c->metas.at);
     }
     const char *key;
     const cria_json *value;
@@ -59,13 +59,13 @@ static cria_status read_metadata(const struct safetensors *s, const cria_json *v
                              s->src->path, cria_name_shown(key, strlen(key)), key,
                              cria_json_type_name(value));
         if (!keep) continue;
-        cria_meta *m = &c->metas[c->n_metas];
+        cria_meta *m = &c->metas.at[c->metas.n];
         m->type = CRIA_META_STRING;
         if (!keep_string(c, key, strlen(key), &m->key) || !keep_string(c, text, len, &m->v.s))
             return cria_fail_nomem(s->err, "the metadata", strlen(key) + len);
-        c->n_metas++;
+        c->metas.n++;
     }
-    return keep && n != 0 ? cria_meta_index(c, s->src, s->err) : CRIA_OK;
+    return keep && n != 0 ? cria_metas_index(c->ctx, &c->metas, s->src->path, s->err) : CRIA_OK;
 }
 
 /* ---- tensors ----------------------------------------------------------------------------- */
@@ -212,16 +212,16 @@ cria_status cria_safetensors_read(cria_container *c, const struct cria_source *s
     cria_reader r = cria_reader_init(src->data, src->len);
     uint64_t len = 0;
     const uint8_t *header;
-    if (!cria_read_u64(&r, &len) || cria_reader_left(&r) < len)
-        return cria_fail(
-            err, CRIA_EFORMAT, 0,
-            "%s: its header should have %llu bytes, but only %zu follow; the file is cut off or damaged, "
-            "get it again.",
-            src->path, (unsigned long long)len, cria_reader_left(&r));
-    if (len > MAX_HEADER)
+    if (!cria_read_u64(&r, &len) || len > MAX_HEADER)
         return cria_fail(err, CRIA_EFORMAT, 0,
-                         "%s: its header has %llu bytes; safetensors allows at most %u.", src->path,
-                         (unsigned long long)len, MAX_HEADER);
+                         "%s: its header should have %llu bytes, but safetensors allows at most %u; the file is "
+                         "damaged.",
+                         src->path, (unsigned long long)len, MAX_HEADER);
+    if (len > cria_reader_left(&r))
+        return cria_fail(err, CRIA_EFORMAT, 0,
+                         "%s: its header should have %llu bytes, but only %zu follow; the file is cut off or "
+                         "damaged, get it again.",
+                         src->path, (unsigned long long)len, cria_reader_left(&r));
     if (!cria_read_bytes(&r, len, &header) || len == 0 || header[0] != '{')
         return cria_fail(err, CRIA_EFORMAT, 8, "%s: its header does not begin with {; the file is damaged.",
                          src->path);

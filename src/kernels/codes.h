@@ -89,6 +89,8 @@ static inline struct cria_two_levels cria_two_levels(enum cria_scale_type type) 
         return (struct cria_two_levels){6, 8, 0};
     case CRIA_SCALE_Q6_K:
         return (struct cria_two_levels){8, 16, 128};
+    case CRIA_SCALE_IQ4_XS:
+        return (struct cria_two_levels){6, 8, 32};
     default:
         return (struct cria_two_levels){0, 0, 0};
     }
@@ -121,6 +123,27 @@ static inline uint32_t cria_max_level(const cria_matrix_spec *s) {
     return max;
 }
 
+/* Bytes of a GGUF block of 32; 0 for other kinds. */
+static inline size_t cria_block_source_bytes(enum cria_source_kind kind) {
+    switch (kind) {
+    case CRIA_SOURCE_Q4_0:
+    case CRIA_SOURCE_IQ4_NL:
+        return 18;
+    case CRIA_SOURCE_Q4_1:
+        return 20;
+    case CRIA_SOURCE_Q5_0:
+        return 22;
+    case CRIA_SOURCE_Q5_1:
+        return 24;
+    case CRIA_SOURCE_Q8_0:
+        return 34;
+    case CRIA_SOURCE_MXFP4:
+        return 17;
+    default:
+        return 0;
+    }
+}
+
 /* Bytes of a GGUF super-block; 0 for other kinds. */
 static inline size_t cria_super_source_bytes(enum cria_source_kind kind) {
     switch (kind) {
@@ -134,6 +157,8 @@ static inline size_t cria_super_source_bytes(enum cria_source_kind kind) {
         return 176;
     case CRIA_SOURCE_Q6_K:
         return 210;
+    case CRIA_SOURCE_IQ4_XS:
+        return 136;
     default:
         return 0;
     }

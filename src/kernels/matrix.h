@@ -32,9 +32,10 @@
  *         Q3_K      16    6 bits, less 32             32 + 2·96  = 224               0.4375
  *         Q4_K      32    6 bits, 0..63               32 + 96    = 128               0.25
  *         Q6_K      16    8 bits, less 128            32 + 2·128 = 288               0.5625
+ *         IQ4_XS    32    6 bits, less 32             32 + 96    = 128               0.25
  *     Per super-block: [16] d, then eight groups at a time their s in bit planes, laid out as a chunk of codes
  *     is, with vectors of 16 bytes: a group for a step, byte `row` for bytes 4·row + i.
- * FP8 kind (E4M3: 8-bit floats with an E8M0 scale per group of 32, MLX's mxfp8)
+ * FP8 kind (E4M3: 8-bit floats with an E8M0 scale per group of 32, MLX's mxfp8; the scales of plain ones are 1)
  *     laid out as 8-bit codes; w = e4m3(code)·scale.
  *
  * Which source formats become what: MODEL.md, "Packed weights".
@@ -67,7 +68,8 @@ enum cria_scale_type {
     CRIA_SCALE_Q2_K,
     CRIA_SCALE_Q3_K,
     CRIA_SCALE_Q4_K, /* Q5_K's too */
-    CRIA_SCALE_Q6_K
+    CRIA_SCALE_Q6_K,
+    CRIA_SCALE_IQ4_XS
 };
 
 /* What a matrix is, without its data. */
@@ -109,18 +111,22 @@ enum cria_source_kind {
     CRIA_SOURCE_F32,
     CRIA_SOURCE_F16,
     CRIA_SOURCE_BF16,
+    CRIA_SOURCE_E4M3, /* one 8-bit float a weight, no scales */
     CRIA_SOURCE_MLX, /* codes of spec.bits bits, a little-endian bit stream per row; scales, biases separate
                       * (affine, mxfp4, nvfp4, mxfp8 alike; the spec tells them apart) */
     CRIA_SOURCE_Q4_0,
     CRIA_SOURCE_Q4_1,
     CRIA_SOURCE_Q5_0,
     CRIA_SOURCE_Q5_1,
-    CRIA_SOURCE_Q8_0, /* GGUF blocks of 32 */
+    CRIA_SOURCE_Q8_0,
+    CRIA_SOURCE_IQ4_NL,
+    CRIA_SOURCE_MXFP4, /* GGUF blocks of 32 */
     CRIA_SOURCE_Q2_K,
     CRIA_SOURCE_Q3_K,
     CRIA_SOURCE_Q4_K,
     CRIA_SOURCE_Q5_K,
-    CRIA_SOURCE_Q6_K /* GGUF super-blocks of 256 */
+    CRIA_SOURCE_Q6_K,
+    CRIA_SOURCE_IQ4_XS /* GGUF super-blocks of 256 */
 };
 typedef struct cria_source {
     enum cria_source_kind kind;

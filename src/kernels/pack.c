@@ -21,6 +21,9 @@
 /* E2M1 values doubled, so that they are integers, and raised by 12: ±{0, 0.5, 1, 1.5, 2, 3, 4, 6}. */
 static const uint8_t fp4_levels[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
 
+/* ggml's kvalues_iq4nl, raised by 127. */
+static const uint8_t iq4_levels[16] = {0, 23, 44, 62, 78, 92, 105, 117, 128, 140, 152, 165, 180, 196, 216, 240};
+
 static bool pow2_float(float f) {
     return f >= 0x1p-24f && f <= 0x1p24f && (cria_f32_to_bits(f) & 0x7fffffu) == 0;
 }
@@ -29,7 +32,7 @@ static bool codes_spec_ok(const cria_matrix_spec *s) {
     if (s->bits < 2 || s->bits > 8 || s->bits == 7) return false;
     if (s->group != 16 && s->group != 32 && s->group != 64 && s->group != 128) return false;
     if (s->cols % s->group != 0) return false;
-    if ((uint32_t)s->scale_type > CRIA_SCALE_Q6_K) return false;
+    if ((uint32_t)s->scale_type > CRIA_SCALE_IQ4_XS) return false;
     if (s->affine && (s->zero != 0 || s->scale_type == CRIA_SCALE_E8M0 || s->scale_type == CRIA_SCALE_E4M3))
         return false;
     const uint32_t groups = cria_two_levels(s->scale_type).groups;
@@ -103,6 +106,9 @@ bool cria_matrix_spec_for(enum cria_source_kind kind, uint32_t rows, uint32_t co
     case CRIA_SOURCE_BF16:
         s.kind = CRIA_MATRIX_BF16;
         break;
+    case CRIA_SOURCE_E4M3:
+        s.kind = CRIA_MATRIX_E4M3, s.bits = 8, s.scale_type = CRIA_SCALE_E8M0;
+        break;
     case CRIA_SOURCE_Q4_0:
         s.bits = 4, s.zero = 8;
         break;
@@ -118,6 +124,11 @@ bool cria_matrix_spec_for(enum cria_source_kind kind, uint32_t rows, uint32_t co
     case CRIA_SOURCE_Q8_0:
         s.bits = 8, s.zero = 128;
         break;
+    case CRIA_SOURCE_IQ4_NL:
+        s.bits = 4, s.zero = 127, s.levels = iq4_levels;
+        break;
+    case CRIA_SOURCE_MXFP4:
+        return cria_matrix_spec_mlx_fp("mxfp4", rows, cols, out);
     case CRIA_SOURCE_Q2_K:
         s.bits = 2, s.affine = true, s.group = 16, s.scale_type = CRIA_SCALE_Q2_K;
         break;
@@ -132,6 +143,9 @@ bool cria_matrix_spec_for(enum cria_source_kind kind, uint32_t rows, uint32_t co
         break;
     case CRIA_SOURCE_Q6_K:
         s.bits = 6, s.zero = 32, s.group = 16, s.scale_type = CRIA_SCALE_Q6_K;
+        break;
+    case CRIA_SOURCE_IQ4_XS:
+        s.bits = 4, s.zero = 127, s.levels = iq4_levels, s.scale_type = CRIA_SCALE_IQ4_XS;
         break;
     default:
         return false;
@@ -178,26 +192,13 @@ size_t cria_source_row_bytes(enum cria_source_kind kind, const cria_matrix_spec 
     case CRIA_SOURCE_F16:
     case CRIA_SOURCE_BF16:
         return cols * 2;
+    case CRIA_SOURCE_E4M3:
+        return cols;
     case CRIA_SOURCE_MLX:
         return cols / 8 * spec->bits; /* groups are multiples of 16, so cols is one of 8 */
-    case CRIA_SOURCE_Q4_0:
-        return cols / 32 * 18;
-    case CRIA_SOURCE_Q4_1:
-        return cols / 32 * 20;
-    case CRIA_SOURCE_Q5_0:
-        return cols / 32 * 22;
-    case CRIA_SOURCE_Q5_1:
-        return cols / 32 * 24;
-    case CRIA_SOURCE_Q8_0:
-        return cols / 32 * 34;
-    case CRIA_SOURCE_Q2_K:
-    case CRIA_SOURCE_Q3_K:
-    case CRIA_SOURCE_Q4_K:
-    case CRIA_SOURCE_Q5_K:
-    case CRIA_SOURCE_Q6_K:
-        return cols / CRIA_SUPER * cria_super_source_bytes(kind);
+    default: /* of the two, what the kind does not have is 0 */
+        return cols / CRIA_CHUNK * cria_block_source_bytes(kind) + cols / CRIA_SUPER * cria_super_source_bytes(kind);
     }
-    return 0;
 }
 
 static void row_of_floats(const cria_matrix *m, const uint8_t *block, uint32_t r, float *out) {

@@ -155,6 +155,9 @@ static void unpack_super(enum cria_source_kind kind, const uint8_t *p, uint32_t 
         unpack_half_bytes(p + 48 + 32 * (j / 2), j % 2, out);
         add_bits(p + 16, j, 1, 4, out);
         break;
+    case CRIA_SOURCE_IQ4_XS: /* d, scales, codes as in blocks of 32 */
+        unpack_nibbles(p + 8 + 16 * j, out);
+        break;
     default: /* Q6_K: low bits, high bits, scales, d */
         unpack_half_bytes(p + 64 * half + 32 * (quarter % 2), quarter / 2, out);
         add_bits(p + 128 + 32 * half, 2 * quarter, 2, 4, out);
@@ -165,33 +168,38 @@ static void unpack_super(enum cria_source_kind kind, const uint8_t *p, uint32_t 
 /* Chunk c of a row; GGUF blocks are d[, m], [high bits,] codes. */
 static void unpack_chunk(const cria_source *src, const cria_matrix_spec *s, const uint8_t *row, size_t c,
                          uint8_t *out) {
-    const uint8_t *p;
+    const uint8_t *p = row + cria_block_source_bytes(src->kind) * c;
     switch (src->kind) {
+    case CRIA_SOURCE_E4M3:
+        memcpy(out, row + CRIA_CHUNK * c, CRIA_CHUNK);
+        break;
     case CRIA_SOURCE_Q4_0:
-        unpack_nibbles(row + 18 * c + 2, out);
+    case CRIA_SOURCE_IQ4_NL:
+        unpack_nibbles(p + 2, out);
+        break;
+    case CRIA_SOURCE_MXFP4:
+        unpack_nibbles(p + 1, out);
         break;
     case CRIA_SOURCE_Q4_1:
-        unpack_nibbles(row + 20 * c + 4, out);
+        unpack_nibbles(p + 4, out);
         break;
     case CRIA_SOURCE_Q5_0:
-        p = row + 22 * c + 2;
-        unpack_nibbles(p + 4, out);
-        add_fifth_bits(p, out);
+        unpack_nibbles(p + 6, out);
+        add_fifth_bits(p + 2, out);
         break;
     case CRIA_SOURCE_Q5_1:
-        p = row + 24 * c + 4;
-        unpack_nibbles(p + 4, out);
-        add_fifth_bits(p, out);
+        unpack_nibbles(p + 8, out);
+        add_fifth_bits(p + 4, out);
         break;
     case CRIA_SOURCE_Q8_0:
-        p = row + 34 * c + 2;
-        for (uint32_t i = 0; i < 32; i++) out[i] = p[i] ^ 0x80;
+        for (uint32_t i = 0; i < CRIA_CHUNK; i++) out[i] = p[2 + i] ^ 0x80;
         break;
     case CRIA_SOURCE_Q2_K:
     case CRIA_SOURCE_Q3_K:
     case CRIA_SOURCE_Q4_K:
     case CRIA_SOURCE_Q5_K:
     case CRIA_SOURCE_Q6_K:
+    case CRIA_SOURCE_IQ4_XS:
         unpack_super(src->kind, row + c / 8 * cria_super_source_bytes(src->kind), (uint32_t)(c % 8), out);
         break;
     default: {
@@ -269,19 +277,14 @@ static uint32_t pack_codes(const cria_matrix *m, const cria_source *src, const s
 
 /* Where scale (or bias) g of a row of a GGUF matrix in blocks of 32 lies. */
 static const uint8_t *gguf_scale(const cria_source *src, const uint8_t *row, size_t g, bool bias) {
-    const size_t block_bytes = src->kind == CRIA_SOURCE_Q4_0   ? 18
-                               : src->kind == CRIA_SOURCE_Q4_1 ? 20
-                               : src->kind == CRIA_SOURCE_Q5_0 ? 22
-                               : src->kind == CRIA_SOURCE_Q5_1 ? 24
-                                                               : 34;
-    return row + g * block_bytes + (bias ? 2 : 0);
+    return row + g * cria_block_source_bytes(src->kind) + (bias ? 2 : 0);
 }
 
 /* d of a GGUF super-block, or m. */
 static uint16_t super_first_level(enum cria_source_kind kind, const uint8_t *p, bool bias) {
     const size_t at = kind == CRIA_SOURCE_Q2_K                               ? 80
-                      : kind == CRIA_SOURCE_Q4_K || kind == CRIA_SOURCE_Q5_K ? 0
-                                                                             : cria_super_source_bytes(kind) - 2;
+                      : kind == CRIA_SOURCE_Q3_K || kind == CRIA_SOURCE_Q6_K ? cria_super_source_bytes(kind) - 2
+                                                                             : 0;
     uint16_t d;
     memcpy(&d, p + at + (bias ? 2 : 0), 2);
     return d;
@@ -297,6 +300,8 @@ static uint8_t super_second_level(enum cria_source_kind kind, const uint8_t *p, 
         return (uint8_t)((p[g % 8] >> g / 8 * 4 & 15) | (p[8 + g % 4] >> g / 4 * 2 & 3) << 4);
     case CRIA_SOURCE_Q6_K:
         return p[192 + g] ^ 0x80;
+    case CRIA_SOURCE_IQ4_XS: /* high bits of all groups in two bytes, then low bits of two groups in a byte */
+        return (uint8_t)((p[4 + g / 2] >> g % 2 * 4 & 15) | (p[2 + g / 4] >> g % 4 * 2 & 3) << 4);
     default: /* Q4_K, Q5_K: groups 0..3 have six bits of a byte, the others a nibble and the two bits left */
         p += 4;
         if (g < 4) return p[g + (bias ? 4 : 0)] & 63;
@@ -332,8 +337,8 @@ static void pack_scales(const cria_matrix *m, const cria_source *src, const stru
                         uint8_t *dst) {
     const size_t size = cria_scale_bytes(m->spec.scale_type);
     const size_t n_groups = m->spec.cols / m->spec.group;
-    memset(dst, 0, m->n_groups * CRIA_ROWS * size);
-    for (uint32_t r = 0; r < rows->n; r++) {
+    memset(dst, src->kind == CRIA_SOURCE_E4M3 ? 127 : 0, m->n_groups * CRIA_ROWS * size); /* 2^0 */
+    for (uint32_t r = 0; r < rows->n && src->kind != CRIA_SOURCE_E4M3; r++) {
         const uint8_t *separate = bias ? src->biases : src->scales;
         for (size_t g = 0; g < n_groups; g++) {
             const uint8_t *p = src->kind == CRIA_SOURCE_MLX

@@ -178,13 +178,15 @@ static cria_status bind_plain(struct loader *l, const cria_tensor *t, const stru
     static const struct {
         cria_dtype dtype;
         enum cria_source_kind kind;
-    } kinds[] = {{CRIA_DTYPE_F32, CRIA_SOURCE_F32},   {CRIA_DTYPE_F16, CRIA_SOURCE_F16},
-                 {CRIA_DTYPE_BF16, CRIA_SOURCE_BF16}, {CRIA_DTYPE_Q4_0, CRIA_SOURCE_Q4_0},
-                 {CRIA_DTYPE_Q4_1, CRIA_SOURCE_Q4_1}, {CRIA_DTYPE_Q5_0, CRIA_SOURCE_Q5_0},
-                 {CRIA_DTYPE_Q5_1, CRIA_SOURCE_Q5_1}, {CRIA_DTYPE_Q8_0, CRIA_SOURCE_Q8_0},
-                 {CRIA_DTYPE_Q2_K, CRIA_SOURCE_Q2_K}, {CRIA_DTYPE_Q3_K, CRIA_SOURCE_Q3_K},
-                 {CRIA_DTYPE_Q4_K, CRIA_SOURCE_Q4_K}, {CRIA_DTYPE_Q5_K, CRIA_SOURCE_Q5_K},
-                 {CRIA_DTYPE_Q6_K, CRIA_SOURCE_Q6_K}};
+    } kinds[] = {{CRIA_DTYPE_F32, CRIA_SOURCE_F32},       {CRIA_DTYPE_F16, CRIA_SOURCE_F16},
+                 {CRIA_DTYPE_BF16, CRIA_SOURCE_BF16},     {CRIA_DTYPE_F8_E4M3, CRIA_SOURCE_E4M3},
+                 {CRIA_DTYPE_Q4_0, CRIA_SOURCE_Q4_0},     {CRIA_DTYPE_Q4_1, CRIA_SOURCE_Q4_1},
+                 {CRIA_DTYPE_Q5_0, CRIA_SOURCE_Q5_0},     {CRIA_DTYPE_Q5_1, CRIA_SOURCE_Q5_1},
+                 {CRIA_DTYPE_Q8_0, CRIA_SOURCE_Q8_0},     {CRIA_DTYPE_Q2_K, CRIA_SOURCE_Q2_K},
+                 {CRIA_DTYPE_Q3_K, CRIA_SOURCE_Q3_K},     {CRIA_DTYPE_Q4_K, CRIA_SOURCE_Q4_K},
+                 {CRIA_DTYPE_Q5_K, CRIA_SOURCE_Q5_K},     {CRIA_DTYPE_Q6_K, CRIA_SOURCE_Q6_K},
+                 {CRIA_DTYPE_IQ4_NL, CRIA_SOURCE_IQ4_NL}, {CRIA_DTYPE_IQ4_XS, CRIA_SOURCE_IQ4_XS},
+                 {CRIA_DTYPE_MXFP4, CRIA_SOURCE_MXFP4}};
     if (!is_matrix(t, want, want->cols)) return wrong_shape(l, t, want->all, want->cols);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (t->dtype != kinds[i].dtype) continue;
@@ -196,8 +198,8 @@ static cria_status bind_plain(struct loader *l, const cria_tensor *t, const stru
         return CRIA_OK;
     }
     return wrong_dtype(l, t,
-                       "a type of weights (float32, float16, bfloat16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 or Q2_K to "
-                       "Q6_K)");
+                       "a type of weights (float32, float16, bfloat16, float8_e4m3, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, "
+                       "Q2_K to Q6_K, IQ4_NL, IQ4_XS or MXFP4)");
 }
 
 static struct cria_binding *add(struct loader *l) {

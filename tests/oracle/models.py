@@ -248,8 +248,11 @@ GGUF_NAMES = {"attention.wq": "attn_q", "attention.wk": "attn_k", "attention.wv"
 GGUF_TOP = {"tok_embeddings.weight": "token_embd.weight", "norm.weight": "output_norm.weight",
             "output.weight": "output.weight"}
 K_TYPES = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
+IQ4_TYPES = ("IQ4_NL", "IQ4_XS")
+SUPER_TYPES = K_TYPES + ("IQ4_XS",)  # need rows of a multiple of 256
+MIXED_TYPES = K_TYPES + IQ4_TYPES + ("MXFP4",)
 GGUF_TYPES = {name: gguf.GGMLQuantizationType[name]
-              for name in ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0") + K_TYPES}
+              for name in ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0") + MIXED_TYPES}
 
 
 def gguf_name(name):
@@ -339,16 +342,39 @@ def quantize_k(w, kind):
     return np.concatenate(parts, axis=1).reshape(len(w), -1)
 
 
+def quantize_iq4(w, kind):
+    """Blocks of one of IQ4_TYPES, likewise: the value of largest magnitude of a group becomes −127 times its scale."""
+    values = np.array(gguf.quants.IQ4_NL.kvalues, np.float32)
+    x = w.astype(np.float32).reshape(-1, 32)
+    scale = np.take_along_axis(x, np.abs(x).argmax(-1)[:, None], -1) / -127
+    if kind == "IQ4_NL":
+        head = [f16_bytes(scale.astype(np.float16))]
+        scale = scale.astype(np.float16).astype(np.float32)
+    else:
+        eight = scale.reshape(-1, 8)
+        d = (np.take_along_axis(eight, np.abs(eight).argmax(-1)[:, None], -1) / -32).astype(np.float16)
+        s = quotient(eight, d.astype(np.float32)).clip(-32, 31)
+        scale = (d.astype(np.float32) * s).reshape(-1, 1)
+        s = (s + 32).astype(np.uint8)
+        high = bit_fields((s >> 4).reshape(-1, 2, 4, 1), 2).reshape(-1, 2)
+        head = [f16_bytes(d), high, bit_fields((s & 15).reshape(-1, 4, 2, 1), 4).reshape(-1, 4)]
+    q = np.abs(np.divide(x, scale, out=np.zeros_like(x), where=scale != 0)[..., None] - values).argmin(-1)
+    codes = bit_fields(q.astype(np.uint8).reshape(-1, 2, 16), 4)
+    return np.concatenate([*head, codes.reshape(len(head[0]), -1)], axis=1).reshape(len(w), -1)
+
+
 def quantize_gguf(w, kind):
-    return quantize_k(w, kind) if kind in K_TYPES else gguf.quants.quantize(w, GGUF_TYPES[kind])
+    own = quantize_k if kind in K_TYPES else quantize_iq4 if kind in IQ4_TYPES else None
+    return own(w, kind) if own else gguf.quants.quantize(w, GGUF_TYPES[kind])
 
 
 def write_gguf(path, shape, weights, kind, tokenizer="llama", tied=False, pre="gpt-2", alignment=None,
-               charsmap=None):
-    """weights: numpy arrays under MLX names. kind: a key of GGUF_TYPES for the matrices, or "K": all K_TYPES in turn;
-    vectors stay F32. A K type needs rows of a multiple of 256."""
-    turn = itertools.cycle(K_TYPES)
-    out = gguf.GGUFWriter(str(path), "llama")
+               charsmap=None, split=0):
+    """weights: numpy arrays under MLX names. kind: a key of GGUF_TYPES for the matrices, or "K": all MIXED_TYPES in
+    turn; vectors stay F32. One of SUPER_TYPES needs rows of a multiple of 256. split: tensors of a part at most; then the parts
+    are written, path with numbers, and the first's path is returned."""
+    turn = itertools.cycle(MIXED_TYPES)
+    out = gguf.GGUFWriter(str(path), "llama", split_max_tensors=split)
     out.add_name("test")
     if alignment:
         out.add_custom_alignment(alignment)
@@ -400,7 +426,7 @@ def write_gguf(path, shape, weights, kind, tokenizer="llama", tied=False, pre="g
     out.write_kv_data_to_file()
     out.write_tensors_to_file()
     out.close()
-    return Path(path)
+    return Path(path) if not split else min(Path(path).parent.glob(f"{Path(path).stem}-00001-of-*.gguf"))
 
 
 def read_gguf(path):

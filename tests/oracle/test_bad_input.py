@@ -738,12 +738,14 @@ for _value in (0, 1, 3, 12, 1 << 31):
     gguf_case(f"alignment {_value}", set_value("general.alignment", 4, "I", _value), "Q4_1/gpt2 aligned")
 
 
-def poke_block(name, value, kind, skip=lambda type_name: {"Q2_K": 80, "Q3_K": 108, "Q6_K": 208}.get(type_name, 0)):
-    """Writes a float16 into the first block's scale of a tensor: found by what the writer stored there."""
+def poke_block(name, value, kind, skip=lambda type_name: {"Q2_K": 80, "Q3_K": 108, "Q6_K": 208}.get(type_name, 0),
+               fmt=None):
+    """Writes the scale of the first block of a tensor, a float16 where fmt does not say otherwise."""
     def change(data):
         import gguf
         tensor = next(t for t in gguf.GGUFReader(GOOD_GGUF[kind]).tensors if t.name == name)
-        struct.pack_into("<f" if kind[0] == "F" else "<e", data, tensor.data_offset + skip(tensor.tensor_type.name), value)
+        struct.pack_into("<" + (fmt or ("f" if kind[0] == "F" else "e")), data,
+                         tensor.data_offset + skip(tensor.tensor_type.name), value)
     return change
 
 
@@ -752,14 +754,15 @@ for _kind in ("Q4_1/gpt2", "Q8_0/llama", "F32/llama"):
     for _name in ("token_embd.weight", "blk.1.ffn_up.weight"):
         for _value in (float("nan"), float("inf")):
             gguf_case(f"{_name} {_kind} {_value}", poke_block(_name, _value, _kind), _kind)
-# Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, and the offsets of the biases.
+# Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, and the offsets of the biases.
 for _name in ("token_embd.weight", "blk.0.attn_q.weight", "blk.0.attn_k.weight", "blk.0.attn_v.weight",
-              "blk.0.attn_output.weight"):
+              "blk.0.attn_output.weight", "blk.0.ffn_gate.weight", "blk.0.ffn_down.weight"):
     for _value in (float("nan"), float("inf")):
         gguf_case(f"{_name} K {_value}", poke_block(_name, _value, "K/gpt2"), "K/gpt2")
 for _name, _at in (("token_embd.weight", 82), ("blk.0.attn_k.weight", 2), ("blk.0.attn_v.weight", 2)):
     gguf_case(f"{_name} K bias", poke_block(_name, float("nan"), "K/gpt2", lambda _, at=_at: at), "K/gpt2")
-for _name in ("token_embd.weight", "blk.0.attn_k.weight"):
+gguf_case("blk.0.ffn_up.weight MXFP4 scale NaN", poke_block("blk.0.ffn_up.weight", 255, "K/gpt2", fmt="B"), "K/gpt2")
+for _name in ("token_embd.weight", "blk.0.attn_k.weight", "blk.0.ffn_down.weight"):
     for _columns in (0, 32, 128, 255, 257, 512):
         gguf_case(f"{_name} K {_columns} columns", tensor_field(_name, 4, "Q", _columns), "K/gpt2")
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files and folders on disk: sniffing, shards, what a folder may hold. */
 #include "format_unit.h"
+#include "format/gguf.h"
 #include "scratch.h"
 
 struct disk {
@@ -328,6 +329,92 @@ static void ggufs_in_a_folder(void **state) {
     must_not_open(d, CRIA_EFORMAT, "holds 3 .gguf files");
 }
 
+/* A part of a split model: no counts from 0; letters as write_safetensors. part 0 has metadata of its own. */
+static void write_part(const struct disk *d, const char *name, unsigned no, unsigned count, unsigned all,
+                       const char *letters) {
+    const size_t n = strlen(letters);
+    struct out o = {NULL, 0, 0};
+    gguf_begin(&o, 3, n, no == 0 ? 5 : 4);
+    gguf_key(&o, "split.no", CRIA_GGUF_U16);
+    put_uint(&o, no, 2);
+    gguf_key(&o, "split.count", CRIA_GGUF_U16);
+    put_uint(&o, count, 2);
+    gguf_key(&o, "split.tensors.count", CRIA_GGUF_I32);
+    put_uint(&o, all, 4);
+    gguf_key(&o, "general.alignment", CRIA_GGUF_U32); /* of each file its own */
+    put_uint(&o, no == 0 ? 64 : 8, 4);
+    if (no == 0) {
+        gguf_key(&o, "file", CRIA_GGUF_STRING);
+        gguf_string(&o, "first");
+    }
+    for (size_t i = 0; i < n; i++)
+        gguf_tensor(&o, (const char[]){letters[i], 0}, 1, 1, 0, i * (no == 0 ? 64 : 8));
+    gguf_pad(&o, no == 0 ? 64 : 8);
+    put_zeros(&o, n * 64);
+    scratch_write(&d->files, name, o.p, o.len);
+    out_free(&o);
+}
+
+static void parts_of_a_gguf(void **state) {
+    struct disk *d = *state;
+    const char *names[] = {"m-00001-of-00003.gguf", "m-00002-of-00003.gguf", "m-00003-of-00003.gguf"};
+    const char *letters[] = {"ab", "", "c"};
+    for (unsigned i = 0; i < 3; i++) write_part(d, names[i], i, 3, 3, letters[i]);
+    must_hold(d, "abc", "first");
+    for (size_t i = 0; i < 3; i++) { /* any of them stands for all */
+        assert_int_equal(open_on(d, names[i], -1), CRIA_OK);
+        assert_string_equal(cria_container_path(d->c), d->path);
+        assert_int_equal(cria_container_count(d->c), 3);
+        cria_str file;
+        assert_true(cria_meta_str(d->c, "file", &file) && file.len == 5);
+        touch(d->c);
+        shut_on(d);
+    }
+    cria_status status = CRIA_ENOMEM; /* every allocation may fail */
+    for (long fail_at = 0; status != CRIA_OK; fail_at++) {
+        status = open_on(d, names[1], fail_at);
+        if (status != CRIA_OK) assert_int_equal(status, CRIA_ENOMEM);
+        assert_true(fail_at < 1000);
+    }
+    shut_on(d);
+
+    const struct {
+        unsigned no, count, all;
+        const char *letters, *text;
+    } lies[] = {{0, 3, 3, "", "says that it is part 1 of 3 with 3 tensors in all, but is named as part 2 of 3"},
+                {2, 3, 3, "", "says that it is part 3 of 3"},
+                {1, 2, 3, "", "says that it is part 2 of 2"},
+                {1, 1, 3, "", "is read as part 2 of 3 of a split model, but is none"},
+                {1, 3, 4, "", "says that it is part 2 of 3 with 4 tensors"},
+                {1, 3, 3, "d", "its 3 parts have 4 tensors, but say that they have 3"},
+                {1, 3, 4, "b", "says that it is part 2 of 3 with 4 tensors"}};
+    for (size_t i = 0; i < N_ITEMS(lies); i++) {
+        write_part(d, names[1], lies[i].no, lies[i].count, lies[i].all, lies[i].letters);
+        must_not_open(d, CRIA_EFORMAT, lies[i].text);
+        assert_int_equal(open_on(d, names[0], -1), CRIA_EFORMAT);
+        assert_non_null(strstr(d->err.msg, lies[i].text));
+    }
+    for (unsigned i = 0; i < 3; i++) write_part(d, names[i], i, 3, 4, i == 1 ? "b" : letters[i]);
+    must_not_open(d, CRIA_EFORMAT, "tensor \"b\" is there twice");
+
+    scratch_delete(&d->files, names[1]);
+    must_not_open(d, CRIA_EIO, "shard m-00002-of-00003.gguf is missing");
+    for (size_t i = 0; i < 3; i += 2) {
+        assert_int_equal(open_on(d, names[i], -1), CRIA_EIO);
+        assert_non_null(strstr(d->err.msg, "m-00002-of-00003.gguf is missing"));
+    }
+    write_npz(d, names[1], "b.npy", NULL);
+    assert_int_equal(open_on(d, names[0], -1), CRIA_EFORMAT);
+    assert_non_null(strstr(d->err.msg, "m-00002-of-00003.gguf: is a .npz file among the .gguf shards"));
+    /* Names without the numbers, or with others. */
+    const char *others[] = {"m.gguf", "m-00001-of-00002.gguf", "m-00001-of-3.ggu", "-00001-of-00003"};
+    for (size_t i = 0; i < N_ITEMS(others); i++) {
+        write_part(d, others[i], 0, 3, 3, "abc");
+        assert_int_equal(open_on(d, others[i], -1), CRIA_EFORMAT);
+        assert_non_null(strstr(d->err.msg, "is one of 3 parts of a split GGUF model, but its name"));
+    }
+}
+
 static void nothing_to_close(void **state) {
     (void)state;
     cria_container_close(NULL);
@@ -342,6 +429,7 @@ int main(void) {
         on_disk(the_same_name_in_two_shards), on_disk(a_gguf_among_shards),
         on_disk(precedence),                  on_disk(numbered_shards),
         on_disk(an_index),                    on_disk(ggufs_in_a_folder),
+        on_disk(parts_of_a_gguf),
         cmocka_unit_test(nothing_to_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -329,10 +329,10 @@ static void lies_about_tensors(void **state) {
     for (uint64_t k = 10; k <= 14; k++) /* Q2_K to Q6_K */
         assert_lie_refused(&s.o, type, k, 4, CRIA_EFORMAT, "no multiple of the 256 of a block of Q");
     assert_lie_refused(&s.o, type, 15, 4, CRIA_EUNSUPPORTED, "tensor \"a\" has type 15 (Q8_K)");
-    assert_lie_refused(&s.o, type, 20, 4, CRIA_EUNSUPPORTED, "type 20 (IQ4_NL)");
+    assert_lie_refused(&s.o, type, 22, 4, CRIA_EUNSUPPORTED, "type 22 (IQ2_S)");
     assert_lie_refused(&s.o, type, 29, 4, CRIA_EUNSUPPORTED, "type 29 (IQ1_M)");
     assert_lie_refused(&s.o, type, 34, 4, CRIA_EUNSUPPORTED, "type 34 (TQ1_0)");
-    assert_lie_refused(&s.o, type, 39, 4, CRIA_EUNSUPPORTED, "type 39 (MXFP4)");
+    assert_lie_refused(&s.o, type, 40, 4, CRIA_EUNSUPPORTED, "type 40 (NVFP4)");
     assert_lie_refused(&s.o, type, 41, 4, CRIA_EUNSUPPORTED, "type 41 (Q1_0)");
     assert_lie_refused(&s.o, type, 42, 4, CRIA_EUNSUPPORTED, "type 42 (unknown)");
     assert_lie_refused(&s.o, type, 0xffffffff, 4, CRIA_EUNSUPPORTED,
@@ -402,11 +402,43 @@ static void metadata_alone(void **state) {
     gguf_begin(&o, 3, 0, 1);
     gguf_key(&o, "split.count", CRIA_GGUF_U16);
     const size_t at = put_uint(&o, 3, 2);
-    assert_refused(&o, CRIA_EUNSUPPORTED, "one of 3 parts");
+    assert_refused(&o, CRIA_EFORMAT, "split.tensors.count is missing");
     set(&o, at, 1, 2);
     open_bytes(&x, o.p, o.len, -1);
     assert_int_equal(x.status, CRIA_OK);
     shut(&x);
+    out_free(&o);
+}
+
+/* Alone and from memory. Files of parts are in test_container.c. */
+static void a_part(void **state) {
+    (void)state;
+    struct out o = {NULL, 0, 0};
+    gguf_begin(&o, 3, 0, 3);
+    gguf_key(&o, "split.count", CRIA_GGUF_U16);
+    const size_t count = put_uint(&o, 3, 2);
+    gguf_key(&o, "split.no", CRIA_GGUF_U16);
+    const size_t no = put_uint(&o, 0, 2);
+    gguf_key(&o, "split.tensors.count", CRIA_GGUF_I32);
+    const size_t all = put_uint(&o, 5, 4);
+    assert_refused(&o, CRIA_EUNSUPPORTED, "one of 3 parts");
+    assert_lie_refused(&o, no, 3, 2, CRIA_EFORMAT, "out of range");
+    assert_lie_refused(&o, no, 65535, 2, CRIA_EFORMAT, "out of range");
+    assert_lie_refused(&o, count, 65535, 2, CRIA_EUNSUPPORTED, "one of 65535 parts");
+    assert_lie_refused(&o, all, UINT32_MAX, 4, CRIA_EFORMAT, "out of range"); /* −1 */
+    assert_lie_refused(&o, no - 4, CRIA_GGUF_I16, 4, CRIA_EUNSUPPORTED, "one of 3 parts"); /* any integer will do */
+    set(&o, count, 1, 2);
+    assert_robust(&o, true);
+    out_free(&o);
+
+    gguf_begin(&o, 3, 0, 3);
+    gguf_key(&o, "split.count", CRIA_GGUF_U64);
+    put_uint(&o, UINT64_MAX, 8);
+    gguf_key(&o, "split.no", CRIA_GGUF_U16);
+    put_uint(&o, 0, 2);
+    gguf_key(&o, "split.tensors.count", CRIA_GGUF_I32);
+    put_uint(&o, 5, 4);
+    assert_refused(&o, CRIA_EFORMAT, "split.count (18446744073709551615)");
     out_free(&o);
 }
 
@@ -418,7 +450,7 @@ int main(void) {
         cmocka_unit_test(lies_about_types), cmocka_unit_test(lies_about_keys),
         cmocka_unit_test(alignments),       cmocka_unit_test(lies_about_tensors),
         cmocka_unit_test(every_type),       cmocka_unit_test(empty_tensors),
-        cmocka_unit_test(metadata_alone),
+        cmocka_unit_test(metadata_alone),   cmocka_unit_test(a_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

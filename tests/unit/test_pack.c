@@ -60,18 +60,19 @@ static void fill_scales(const cria_matrix_spec *s, uint8_t *p, size_t n) {
         put(p + i * scale_sizes[s->scale_type], random_scale(s->scale_type), scale_sizes[s->scale_type]);
 }
 
-/* d and m of GGUF blocks, the first 2 or 4 bytes of each. */
+/* d and m of GGUF blocks, the first 2 or 4 bytes of each; of MXFP4 the first byte. */
 static void fill_block_scales(const struct packed *p) {
     const size_t n = (size_t)p->m.spec.rows * p->m.spec.cols / 32,
                  block = p->src.row_bytes * 32 / p->m.spec.cols;
     for (size_t i = 0; i < n; i++) {
-        put(p->rows + 1 + i * block, random_scale(CRIA_SCALE_F16), 2);
+        put(p->rows + 1 + i * block, random_scale(p->m.spec.scale_type), scale_sizes[p->m.spec.scale_type]);
         if (p->m.spec.affine) put(p->rows + 1 + i * block + 2, random_scale(CRIA_SCALE_F16), 2);
     }
 }
 
 /* Bytes of a GGUF super-block, and where its d is; m follows. By kind from Q2_K on. */
-static const size_t super_bytes[] = {84, 110, 144, 176, 210}, super_d[] = {80, 108, 0, 0, 208};
+static const size_t super_bytes[] = {84, 110, 144, 176, 210, 136}, super_d[] = {80, 108, 0, 0, 208, 0};
+enum { N_SUPER = 6 };
 
 static void fill_super_scales(const struct packed *p) {
     const size_t k = p->src.kind - CRIA_SOURCE_Q2_K;
@@ -157,13 +158,21 @@ static float mlx_weight(const struct packed *p, size_t row, size_t k) {
     return scale * (code & 8 ? -fp4[code & 7] : fp4[code & 7]);
 }
 
+/* The sixteen values of IQ4_NL and IQ4_XS. */
+static const int iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
 /* ggml's dequantize_row_q4_0 and so on; affine ones as a fused multiply-add. */
 static float gguf_weight(const struct packed *p, size_t row, size_t k) {
     const size_t block_bytes = p->src.row_bytes * 32 / p->m.spec.cols;
     const uint8_t *b = p->src.data + row * p->src.row_bytes + k / 32 * block_bytes;
     const float d = stored(CRIA_SCALE_F16, b, 0), m = stored(CRIA_SCALE_F16, b, 1);
+    static const int twice_fp4[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
     const size_t j = k % 32;
     switch (p->src.kind) {
+    case CRIA_SOURCE_IQ4_NL:
+        return d * (float)iq4_values[b[2 + j % 16] >> (j < 16 ? 0 : 4) & 15];
+    case CRIA_SOURCE_MXFP4:
+        return ldexpf((float)twice_fp4[b[1 + j % 16] >> (j < 16 ? 0 : 4) & 15], b[0] - 128);
     case CRIA_SOURCE_Q4_0:
         return d * (float)((b[2 + j % 16] >> (j < 16 ? 0 : 4) & 15) - 8);
     case CRIA_SOURCE_Q4_1:
@@ -194,6 +203,11 @@ static int k3_number(const uint8_t *p, size_t j) {
     return low + 16 * (p[8 + j % 4] >> 2 * (j / 4) & 3) - 32;
 }
 
+/* The scales of IQ4_XS: bits 4 and 5 of all eight in two bytes, then a nibble each. */
+static int xs_number(const uint8_t *p, size_t j) {
+    return (p[2 + j / 2] >> (j % 2 ? 4 : 0) & 15) + 16 * (p[j / 4] >> 2 * (j % 4) & 3) - 32;
+}
+
 static float f16_at(const uint8_t *p) { return stored(CRIA_SCALE_F16, p, 0); }
 
 /* ggml's dequantize_row_q2_K and so on. Every product but that of a Q6_K weight is exact, so one rounding is left:
@@ -218,11 +232,18 @@ static float k_weight(const struct packed *p, size_t row, size_t k) {
         q = (b[48 + i / 64 * 32 + l] >> (i % 64 < 32 ? 0 : 4) & 15) + 16 * (b[16 + l] >> i / 32 & 1);
         return d * (float)k4_number(b + 4, i / 32) * (float)q -
                f16_at(b + 2) * (float)k4_number(b + 4, 8 + i / 32);
+    case CRIA_SOURCE_IQ4_XS:
+        q = iq4_values[b[8 + i / 32 * 16 + i % 16] >> (l < 16 ? 0 : 4) & 15];
+        return d * (float)xs_number(b + 2, i / 32) * (float)q;
     default:
         q = (b[i / 128 * 64 + i % 64] >> (j < 64 ? 0 : 4) & 15) +
             16 * (b[128 + i / 128 * 32 + l] >> 2 * (j / 32) & 3);
         return d * (float)(int8_t)b[192 + i / 16] * (float)(q - 32);
     }
+}
+
+static float fp8_weight(const struct packed *p, size_t row, size_t k) {
+    return cria_e4m3_to_f32(p->src.data[row * p->src.row_bytes + k]);
 }
 
 static float float_weight(const struct packed *p, size_t row, size_t k) {
@@ -297,21 +318,24 @@ static void packs_mlx_fp(void **state) {
 
 static void packs_gguf_blocks(void **state) {
     (void)state;
-    for (int kind = CRIA_SOURCE_Q4_0; kind <= CRIA_SOURCE_Q8_0; kind++)
+    static const size_t block_bytes[] = {18, 20, 22, 24, 34, 18, 17};
+    for (int kind = CRIA_SOURCE_Q4_0; kind <= CRIA_SOURCE_MXFP4; kind++)
         for (uint32_t cols = 32; cols <= 96; cols += 32) {
             cria_matrix_spec spec;
             struct packed p;
             assert_true(cria_matrix_spec_for((enum cria_source_kind)kind, ROWS, cols, &spec));
             make_source(&p, (enum cria_source_kind)kind, &spec);
+            assert_int_equal(p.src.row_bytes, cols / 32 * block_bytes[kind - CRIA_SOURCE_Q4_0]);
             assert_true(pack_all(&p) == SIZE_MAX);
             check_rows(&p, gguf_weight);
+            assert_true(p.m.block_bytes - 16 * p.src.row_bytes < 128); /* at the size of the file, up to padding */
             free_source(&p);
         }
 }
 
 static void packs_gguf_super_blocks(void **state) {
     (void)state;
-    for (int kind = CRIA_SOURCE_Q2_K; kind <= CRIA_SOURCE_Q6_K; kind++)
+    for (int kind = CRIA_SOURCE_Q2_K; kind <= CRIA_SOURCE_IQ4_XS; kind++)
         for (uint32_t cols = 256; cols <= 768; cols += 256) {
             cria_matrix_spec spec;
             struct packed p;
@@ -324,6 +348,37 @@ static void packs_gguf_super_blocks(void **state) {
             assert_true(p.m.block_bytes - 16 * p.src.row_bytes < 64);
             free_source(&p);
         }
+}
+
+/* Packing with `bits` written at byte `at` of `where` names row `row`; and only if the range has it. */
+static void expect_bad(struct packed *p, uint8_t *where, size_t at, uint32_t bits, size_t bytes, size_t row) {
+    uint8_t before[4];
+    memcpy(before, where + at, bytes);
+    put(where + at, bits, bytes);
+    assert_int_equal(pack_all(p), row);
+    const uint32_t block = (uint32_t)(row / 16);
+    assert_true(cria_matrix_pack(&p->m, &p->src, p->data, 0, block) == SIZE_MAX);
+    assert_true(cria_matrix_pack(&p->m, &p->src, p->data, block + 1, p->m.n_blocks) == SIZE_MAX);
+    memcpy(where + at, before, bytes);
+    assert_true(pack_all(p) == SIZE_MAX);
+}
+
+static void packs_plain_fp8(void **state) {
+    (void)state;
+    for (uint32_t cols = 32; cols <= 96; cols += 32) {
+        cria_matrix_spec spec;
+        struct packed p;
+        assert_true(cria_matrix_spec_for(CRIA_SOURCE_E4M3, ROWS, cols, &spec));
+        make_source(&p, CRIA_SOURCE_E4M3, &spec);
+        tame_bytes(&p);
+        assert_true(pack_all(&p) == SIZE_MAX);
+        check_rows(&p, fp8_weight);
+        expect_bad(&p, p.rows + 1, 20 * cols + 7, 0x7f, 1, 20);
+        expect_bad(&p, p.rows + 1, 36 * cols, 0xff, 1, 36);
+        free_source(&p);
+    }
+    cria_matrix_spec spec;
+    assert_false(cria_matrix_spec_for(CRIA_SOURCE_E4M3, ROWS, 48, &spec));
 }
 
 static void packs_floats(void **state) {
@@ -420,9 +475,9 @@ static uint32_t second_level(const uint8_t *super, uint32_t bits, uint32_t g, ui
 
 static void two_levels_lie_as_described(void **state) {
     (void)state;
-    static const uint32_t bits[] = {4, 6, 6, 6, 8}, groups[] = {16, 16, 8, 8, 16};
-    static const size_t bytes[] = {160, 224, 128, 128, 288};
-    for (uint32_t i = 0; i < 5; i++) {
+    static const uint32_t bits[] = {4, 6, 6, 6, 8, 6}, groups[] = {16, 16, 8, 8, 16, 8};
+    static const size_t bytes[] = {160, 224, 128, 128, 288, 128};
+    for (uint32_t i = 0; i < N_SUPER; i++) {
         const enum cria_source_kind kind = (enum cria_source_kind)(CRIA_SOURCE_Q2_K + i);
         cria_matrix_spec spec;
         struct packed p;
@@ -446,6 +501,7 @@ static void two_levels_lie_as_described(void **state) {
                 assert_int_equal(s, kind == CRIA_SOURCE_Q2_K   ? b[j] & 15
                                     : kind == CRIA_SOURCE_Q3_K ? k3_number(b + 96, j) + 32
                                     : kind == CRIA_SOURCE_Q6_K ? (int8_t)b[192 + j] + 128
+                                    : kind == CRIA_SOURCE_IQ4_XS ? xs_number(b + 2, j) + 32
                                                                : k4_number(b + 4, j));
                 if (!spec.affine) continue;
                 super += p.m.bias_offset;
@@ -472,19 +528,6 @@ static void packs_ranges_of_blocks(void **state) {
     assert_true(cria_matrix_pack(&p.m, &p.src, p.data, 1, 1) == SIZE_MAX);
     check_rows(&p, gguf_weight);
     free_source(&p);
-}
-
-/* Packing with `bits` written at byte `at` of `where` names row `row`; and only if the range has it. */
-static void expect_bad(struct packed *p, uint8_t *where, size_t at, uint32_t bits, size_t bytes, size_t row) {
-    uint8_t before[4];
-    memcpy(before, where + at, bytes);
-    put(where + at, bits, bytes);
-    assert_int_equal(pack_all(p), row);
-    const uint32_t block = (uint32_t)(row / 16);
-    assert_true(cria_matrix_pack(&p->m, &p->src, p->data, 0, block) == SIZE_MAX);
-    assert_true(cria_matrix_pack(&p->m, &p->src, p->data, block + 1, p->m.n_blocks) == SIZE_MAX);
-    memcpy(where + at, before, bytes);
-    assert_true(pack_all(p) == SIZE_MAX);
 }
 
 static void finds_floats_that_are_not_finite(void **state) {
@@ -527,7 +570,7 @@ static void finds_scales_that_are_not_finite(void **state) {
 
 static void finds_super_blocks_that_are_not_finite(void **state) {
     (void)state;
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < N_SUPER; i++) {
         const enum cria_source_kind kind = (enum cria_source_kind)(CRIA_SOURCE_Q2_K + i);
         cria_matrix_spec spec;
         struct packed p;
@@ -564,6 +607,11 @@ static void finds_codes_and_scales_of_mx_formats(void **state) {
     expect_bad(&p, p.scales + 1, 17 * 2 + 1, 250, 1, 17); /* 448·2^123 */
     free_source(&p);
 
+    assert_true(cria_matrix_spec_for(CRIA_SOURCE_MXFP4, ROWS, 64, &spec));
+    make_source(&p, CRIA_SOURCE_MXFP4, &spec);
+    expect_bad(&p, p.rows + 1, 17 * 34 + 17, 255, 1, 17);
+    free_source(&p);
+
     assert_true(cria_matrix_spec_mlx_fp("nvfp4", ROWS, 48, &spec));
     make_source(&p, CRIA_SOURCE_MLX, &spec);
     expect_bad(&p, p.scales + 1, 30 * 3 + 2, 0x7f, 1, 30);
@@ -591,11 +639,12 @@ static void refuses_impossible_specs(void **state) {
     REFUSED(s.zero = 8);    /* affine */
     REFUSED(s.scale_type = CRIA_SCALE_E8M0);
     REFUSED(s.scale_type = CRIA_SCALE_E4M3);
-    REFUSED(s.scale_type = (enum cria_scale_type)9);
+    REFUSED(s.scale_type = (enum cria_scale_type)10);
     REFUSED(s.scale_type = CRIA_SCALE_Q4_K); /* 64 columns */
     REFUSED((s.scale_type = CRIA_SCALE_Q4_K, s.cols = 256, s.group = 16));
     REFUSED((s.scale_type = CRIA_SCALE_Q2_K, s.cols = 256));
     REFUSED((s.scale_type = CRIA_SCALE_Q6_K, s.cols = 272, s.group = 16));
+    REFUSED((s.scale_type = CRIA_SCALE_IQ4_XS, s.cols = 256, s.group = 16));
     REFUSED(s.scale_factor = 0.75f);
     REFUSED((s.affine = false, s.zero = 256));
     REFUSED((s.affine = false, s.zero = -1));
@@ -603,7 +652,7 @@ static void refuses_impossible_specs(void **state) {
 #undef REFUSED
     assert_false(cria_matrix_spec_for(CRIA_SOURCE_Q4_0, 4, 48, &s));
     assert_false(cria_matrix_spec_for(CRIA_SOURCE_MLX, 4, 64, &s));
-    for (int kind = CRIA_SOURCE_Q2_K; kind <= CRIA_SOURCE_Q6_K; kind++)
+    for (int kind = CRIA_SOURCE_Q2_K; kind <= CRIA_SOURCE_IQ4_XS; kind++)
         assert_false(cria_matrix_spec_for((enum cria_source_kind)kind, 4, 384, &s));
     assert_false(cria_matrix_spec_for((enum cria_source_kind)99, 4, 64, &s));
     assert_false(cria_matrix_spec_mlx_affine(4, 64, 7, 32, CRIA_SCALE_F16, &s));
@@ -649,6 +698,7 @@ int main(void) {
         cmocka_unit_test(packs_mlx_fp),
         cmocka_unit_test(packs_gguf_blocks),
         cmocka_unit_test(packs_gguf_super_blocks),
+        cmocka_unit_test(packs_plain_fp8),
         cmocka_unit_test(packs_floats),
         cmocka_unit_test(layout_is_as_described),
         cmocka_unit_test(two_levels_lie_as_described),

@@ -11,21 +11,21 @@
 
 static const uint8_t fp4_levels[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
 static const uint8_t levels_to_63[16] = {0, 63, 1, 62, 2, 61, 3, 60, 31, 32, 33, 15, 16, 17, 7, 8};
-static const uint8_t levels_to_255[16] = {1,   24,  45,  63,  79,  93,  106, 118,
-                                          129, 141, 153, 166, 181, 197, 217, 241};
+static const uint8_t levels_to_240[16] = {0,   23,  44,  62,  78,  92,  105, 117, /* IQ4's */
+                                          128, 140, 152, 165, 180, 196, 216, 240};
 
 static void random_codes_spec(struct check *c, cria_matrix_spec *s) {
     static const uint32_t bits[] = {2, 3, 4, 4, 5, 6, 8}, groups[] = {16, 32, 32, 64, 128};
-    static const uint32_t zeros[] = {0, 1, 8, 12, 128, 255};
-    static const uint8_t *const levels[] = {fp4_levels, levels_to_63, levels_to_255};
+    static const uint32_t zeros[] = {0, 1, 8, 12, 127, 128, 255};
+    static const uint8_t *const levels[] = {fp4_levels, levels_to_63, levels_to_240};
     s->kind = CRIA_MATRIX_CODES;
     s->bits = PICK(c, bits);
     s->group = PICK(c, groups);
     s->affine = check_rand(c) & 1;
     s->scale_type = (enum cria_scale_type)check_below(c, s->affine ? 3 : 5);
     if (check_below(c, 3) == 0) {
-        s->scale_type = (enum cria_scale_type)(CRIA_SCALE_Q2_K + check_below(c, 4));
-        s->group = s->scale_type == CRIA_SCALE_Q4_K ? 32 : 16;
+        s->scale_type = (enum cria_scale_type)(CRIA_SCALE_Q2_K + check_below(c, 5));
+        s->group = s->scale_type == CRIA_SCALE_Q4_K || s->scale_type == CRIA_SCALE_IQ4_XS ? 32 : 16;
     }
     s->zero = s->affine ? 0 : (int32_t)PICK(c, zeros);
     if (s->bits <= 4 && check_below(c, 3) == 0) s->levels = PICK(c, levels);
@@ -223,7 +223,7 @@ static void name_case(struct check *c, const cria_matrix_spec *s, const struct s
                !s->levels                  ? 0
                : s->levels == fp4_levels   ? 24
                : s->levels == levels_to_63 ? 63
-                                           : 255,
+                                           : 240,
                p->n, planes, p->block0, p->block1, p->ldy);
 }
 
@@ -366,6 +366,7 @@ static const struct bench benches[] = {
     {"q4_0", CRIA_SOURCE_Q4_0, 0}, {"q4_1", CRIA_SOURCE_Q4_1, 0}, {"q5_1", CRIA_SOURCE_Q5_1, 0},
     {"q8_0", CRIA_SOURCE_Q8_0, 0}, {"q2_k", CRIA_SOURCE_Q2_K, 0}, {"q3_k", CRIA_SOURCE_Q3_K, 0},
     {"q4_k", CRIA_SOURCE_Q4_K, 0}, {"q5_k", CRIA_SOURCE_Q5_K, 0}, {"q6_k", CRIA_SOURCE_Q6_K, 0},
+    {"iq4_nl", CRIA_SOURCE_IQ4_NL, 0}, {"iq4_xs", CRIA_SOURCE_IQ4_XS, 0}, {"mxfp4", CRIA_SOURCE_MXFP4, 0},
     {"mlx 2", CRIA_SOURCE_MLX, 2}, {"mlx 3", CRIA_SOURCE_MLX, 3},
     {"mlx 4", CRIA_SOURCE_MLX, 4}, {"mlx 6", CRIA_SOURCE_MLX, 6}, {"mlx 8", CRIA_SOURCE_MLX, 8},
 };

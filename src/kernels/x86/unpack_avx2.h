@@ -220,6 +220,9 @@ static inline void unpack_scales(enum cria_scale_type type, const uint8_t *src, 
     case CRIA_SCALE_Q6_K:
         scales_of_supers(CRIA_SCALE_Q6_K, src, n, factor, dst);
         break;
+    case CRIA_SCALE_IQ4_XS:
+        scales_of_supers(CRIA_SCALE_IQ4_XS, src, n, factor, dst);
+        break;
     default:
         scales_of_type(CRIA_SCALE_E4M3, src, n, factor, dst);
         break;
