@@ -12,6 +12,7 @@
 #include "session.h"
 #include "term.h"
 
+#include <inttypes.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,10 @@ static const struct arg_option text_rows[] = {
              "where the model writes [Instruction]"},
     {.name = "max-tokens", .letter = 'm', .kind = ARG_WHOLE, .metavar = "N", .def = "100", .offset = FIELD(max_tokens),
      .min = 1, .max = COUNT_MAX, .help = "stop after N tokens"},
+    {.name = "context", .kind = ARG_WHOLE, .metavar = "N", .def = "0", .offset = FIELD(session.context),
+     .max = 1u << 24,
+     .help = "tokens of prompt and text that the model is used with; 0 takes what it was made for, as far as memory "
+             "goes"},
     {.name = "ignore-eos", .kind = ARG_FLAG, .offset = FIELD(ignore_eos),
      .help = "go on when the model says that its text has ended"},
     {.name = "write-every", .kind = ARG_WHOLE, .metavar = "N", .def = "1", .offset = FIELD(write_every), .min = 1,
@@ -243,12 +248,12 @@ static void say_timing(const struct generator *g, const struct answer *a) {
 }
 
 static bool prompt_fits(const struct generator *g) {
-    const uint32_t context = g->session->info.context;
+    const uint32_t context = cria_engine_context(g->session->engine);
     if (g->n_ids == 0)
         complain("The prompt is empty, and the model has no token to begin a text with.");
-    else if (context > 0 && g->n_ids > context)
-        complain("The prompt has %zu tokens, but the model's context holds %u; shorten it.", g->n_ids,
-                 (unsigned)context);
+    else if (g->n_ids > context)
+        complain("The prompt has %zu tokens, but the context holds %" PRIu32 "; shorten it, or ask for more with "
+                 "--context.", g->n_ids, context);
     else
         return true;
     return false;

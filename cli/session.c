@@ -141,6 +141,7 @@ static cria_status open_model(struct session *s, const struct session_options *o
     opts.cache_folder = session_cache_folder(o, folder, sizeof folder);
     opts.cache_least_bytes = must_cache;
     opts.cache_required = must_cache;
+    opts.context = (uint32_t)o->context;
     const cria_status st = cria_model_open(s->ctx, o->model_path, &opts, &s->model, err);
     progress_end(&bar);
     s->bar = NULL;
@@ -171,7 +172,9 @@ static void say_model(const struct session *s) {
     const uint32_t threads = cria_ctx_threads(s->ctx);
     say(s->quiet, "[INFO] %s, %.1f M parameters, %" PRIu32 " layers", m->architecture, (double)m->n_params * 1e-6,
         m->n_layers);
-    if (m->context) say(s->quiet, ", context %" PRIu32, m->context);
+    const uint32_t context = cria_engine_context(s->engine);
+    say(s->quiet, ", context %" PRIu32, context);
+    if (context < m->context) say(s->quiet, " (as memory allows; the model's is %" PRIu32 ")", m->context);
     say(s->quiet, ".\n[INFO] Loaded in %.3f s; %" PRIu32 " thread%s, %s.\n", s->load_seconds, threads,
         threads == 1 ? "" : "s", cria_ctx_isa(s->ctx));
 }

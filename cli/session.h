@@ -13,6 +13,7 @@ struct session_options {
     const char *isa, *activations, *kv;
     const char *cache_folder; /* of packed weights; NULL: the user's */
     bool no_cache;
+    uint64_t context;         /* 0: the model's own */
     bool quiet;
 };
 /* Rows for session_options, in two groups. The first of the speed rows is --threads: bench has its own. */

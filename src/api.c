@@ -75,6 +75,9 @@ cria_status cria_model_open(cria_ctx *ctx, const char *path, const cria_model_op
     if ((unsigned)opts->activations > CRIA_ACTIVATIONS_F32)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_model_open: there is no activations type %d.",
                          (int)opts->activations);
+    if (opts->context > CRIA_POSITIONS_MAX)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_model_open: context is %u, but may be at most %u.",
+                         opts->context, CRIA_POSITIONS_MAX);
     return cria_model_load(ctx, path, opts, out, err);
 }
 
@@ -160,6 +163,8 @@ cria_status cria_engine_new(cria_model *model, const cria_engine_opts *opts, cri
 }
 
 void cria_engine_free(cria_engine *engine) { cria_engine_unref(engine); }
+
+uint32_t cria_engine_context(const cria_engine *engine) { return cria_engine_positions(engine); }
 
 cria_status cria_sequence_new(cria_engine *engine, cria_sequence **out, cria_error *err) {
     if (engine == NULL || out == NULL) return null_argument(err, "cria_sequence_new");

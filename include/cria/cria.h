@@ -205,10 +205,14 @@ typedef struct cria_model_opts {
     const char *cache_folder;
     uint64_t cache_least_bytes; /* what has fewer bytes of packed weights is looked for, but not kept; 0: 256 MiB */
     bool cache_required;        /* fail where the folder cannot be used */
+    /* Positions that the model will be used with; 0: as many as it was made for. More than those give sense only with
+     * models whose rope is scaled: dynamic scaling and the choice of longrope's factors go by this number, and by
+     * nothing else, so that the same text gets the same logits however long it becomes. */
+    uint32_t context;
 } cria_model_opts;
 
 CRIA_API cria_model_opts cria_model_opts_default(void);
-/* path: an MLX folder (weights.npz or weights.*.npz, config.json, tokenizer.model) or a .gguf file.
+/* path: a folder of Hugging Face, mlx-lm or the MLX example (weights, config.json, tokenizer) or a .gguf file.
  * The files are mapped and must not change while the model is open. */
 CRIA_API cria_status cria_model_open(cria_ctx *ctx, const char *path, const cria_model_opts *opts,
                                      cria_model **out, cria_error *err);
@@ -237,11 +241,11 @@ CRIA_API const char *cria_quantization_name(size_t i);
 
 typedef struct cria_model_info {
     const char *format;       /* "npz", "safetensors", "gguf" or "random" */
-    const char *architecture; /* "llama" */
+    const char *architecture; /* the family: "llama", "qwen3", … */
     uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden_dim, vocab_size;
-    uint32_t context;         /* trained length in tokens; 0 when the model does not say */
+    uint32_t context;         /* length in tokens: cria_model_opts.context or the model's own; 0 when nobody says */
     float norm_eps, rope_theta;
-    bool rope_traditional;
+    bool rope_traditional;    /* how the file has rotary pairs: as neighbours */
     uint64_t n_params;        /* logical weights */
     uint64_t weight_bytes;    /* bytes of packed weights */
     bool weights_mapped;      /* they are a file of the cache folder, mapped */
@@ -310,7 +314,8 @@ typedef enum cria_kv_type { CRIA_KV_F16 = 0, CRIA_KV_F32, CRIA_KV_INT8 } cria_kv
 typedef struct cria_engine_opts {
     size_t size;
     cria_kv_type kv;
-    uint64_t kv_bytes;   /* budget of the KV pool, never exceeded; 0: enough for one sequence of the model's context */
+    uint64_t kv_bytes;   /* budget of the KV pool, never exceeded, used as it is needed; 0: enough for one sequence of
+                          * the model's context, but at most three quarters of the memory that is available now */
     uint32_t batch_rows; /* most rows computed at once (scratch grows with it); 0: 512 */
 } cria_engine_opts;
 
@@ -318,6 +323,9 @@ CRIA_API cria_engine_opts cria_engine_opts_default(void);
 CRIA_API cria_status cria_engine_new(cria_model *model, const cria_engine_opts *opts, cria_engine **out,
                                      cria_error *err);
 CRIA_API void cria_engine_free(cria_engine *engine);
+/* The tokens that a sequence may have: as many as the model's context, and as the KV budget holds when there are no
+ * other sequences. */
+CRIA_API uint32_t cria_engine_context(const cria_engine *engine);
 
 CRIA_API cria_status cria_sequence_new(cria_engine *engine, cria_sequence **out, cria_error *err);
 /* Gives its KV blocks back to the pool. */

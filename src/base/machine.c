@@ -81,6 +81,12 @@ static void name_features(uint32_t flags, char *out, size_t size) {
             n += (size_t)snprintf(out + n, size - n, "%s%s", n ? " " : "", names[i].name);
 }
 
+uint64_t cria_memory_available(const char *root) {
+    cria_machine m = {.memory_bytes = 0};
+    read_memory(root, &m);
+    return m.memory_available_bytes;
+}
+
 void cria_machine_read(const char *root, const struct cria_cpu *cpu, cria_machine *out) {
     const struct cria_topology *t = &cpu->topology;
     const uint32_t online = cria_topology_online(root);

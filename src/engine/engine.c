@@ -4,17 +4,20 @@
 #include "engine/engine.h"
 
 #include "base/ctx.h"
+#include "base/machine.h"
 #include "base/mem.h"
 #include "base/status.h"
 
 #include <inttypes.h>
 #include <math.h>
 
-/* A sequence of the model's whole context, which is what kv_bytes 0 asks for. */
-static uint64_t whole_context_bytes(const cria_model *m, const cria_kv_pool *pool) {
-    if (m->config.context == 0) return 0;
-    return (uint64_t)(m->config.context / CRIA_KV_BLOCK + (m->config.context % CRIA_KV_BLOCK != 0)) *
-           pool->block_bytes;
+/* What kv_bytes 0 asks for: a sequence of the model's whole context, as far as memory goes (the rest of it is left to
+ * the system and to others; contexts of 10^5 tokens would take what no laptop has). */
+static uint64_t default_bytes(const cria_model *m, const cria_kv_pool *pool) {
+    const uint64_t blocks = m->config.context / CRIA_KV_BLOCK + (m->config.context % CRIA_KV_BLOCK != 0);
+    const uint64_t whole = blocks * pool->block_bytes, available = cria_memory_available("") / 4 * 3;
+    if (available == 0 || whole <= available) return whole;
+    return available > pool->block_bytes ? available : pool->block_bytes;
 }
 
 static cria_status init_kv(cria_engine *e, const cria_engine_opts *opts, cria_error *err) {
@@ -23,8 +26,7 @@ static cria_status init_kv(cria_engine *e, const cria_engine_opts *opts, cria_er
                                                               : CRIA_KV_ELEM_F16;
     cria_status st = cria_kv_pool_init(&e->kv, e->ctx, &e->model->config, elem, opts->kv_bytes, err);
     if (!st && opts->kv_bytes == 0 && e->model->config.context != 0)
-        st = cria_kv_pool_init(&e->kv, e->ctx, &e->model->config, elem, whole_context_bytes(e->model, &e->kv),
-                               err);
+        st = cria_kv_pool_init(&e->kv, e->ctx, &e->model->config, elem, default_bytes(e->model, &e->kv), err);
     return st;
 }
 
@@ -64,6 +66,11 @@ void cria_engine_unref(cria_engine *e) {
     cria_kv_pool_fini(&e->kv);
     cria_free(ctx, e);
     cria_model_unref(model); /* last: the context may go with it */
+}
+
+uint32_t cria_engine_positions(const cria_engine *e) {
+    const uint32_t context = e->model->config.context ? e->model->config.context : CRIA_POSITIONS_MAX;
+    return e->kv.max_blocks < context / CRIA_KV_BLOCK ? (uint32_t)e->kv.max_blocks * CRIA_KV_BLOCK : context;
 }
 
 /* ---- eval ---- */

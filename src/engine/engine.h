@@ -32,6 +32,8 @@ struct cria_sequence { /* the public opaque type */
 
 cria_status cria_engine_make(cria_model *model, const cria_engine_opts *opts, cria_engine **out, cria_error *err);
 void cria_engine_unref(cria_engine *engine);
+/* The public cria_engine_context. */
+uint32_t cria_engine_positions(const cria_engine *engine);
 
 /* The public cria_engine_get_work. */
 cria_work cria_engine_work(const cria_engine *engine, uint64_t sequences, uint64_t depth, uint64_t tokens);

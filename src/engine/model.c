@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-/* config.json and tokenizer.model lie beside the weights: in the folder itself, or where the .npz is. */
+/* config.json and the tokenizer lie beside the weights: in the folder itself, or where the file is. */
 static char *folder_of(cria_ctx *ctx, const char *path) {
     const char *slash = strrchr(path, '/');
     size_t len = strlen(path);
@@ -38,11 +38,9 @@ static cria_status open_mlx(cria_model *m, const cria_container *file, const cha
     cria_status st = CRIA_OK;
     char *folder = folder_of(m->ctx, path);
     char *config = folder ? cria_path_join(m->ctx, folder, "config.json") : NULL;
-    char *tokenizer = folder ? cria_path_join(m->ctx, folder, "tokenizer.model") : NULL;
-    if (config == NULL || tokenizer == NULL) st = cria_fail_nomem(err, "a path", strlen(path) + 16);
+    if (config == NULL) st = cria_fail_nomem(err, "a path", strlen(path) + 16);
     if (!st) st = read_mlx_config(config, file, &m->config, err);
-    if (!st) st = cria_tokenizer_open(m->ctx, tokenizer, &m->tokenizer, err);
-    cria_free(m->ctx, tokenizer);
+    if (!st) st = cria_tokenizer_open(m->ctx, folder, &m->tokenizer, err);
     cria_free(m->ctx, config);
     cria_free(m->ctx, folder);
     return st;
@@ -63,8 +61,10 @@ static cria_status load(cria_model *m, const cria_container *file, const char *p
     m->kind = cria_container_kind(file);
     cria_status st = m->kind == CRIA_CONTAINER_GGUF ? open_gguf(m, file, err) : open_mlx(m, file, path, err);
     if (st) return st;
+    if (opts->context) m->config.context = opts->context;
     const uint32_t pieces = cria_tokenizer_vocab_size(m->tokenizer);
-    if (pieces != m->config.V)
+    /* Hugging Face's models often have rows for tokens that there are none of, to make the number a round one. */
+    if (m->config.naming == CRIA_NAMING_HF ? pieces > m->config.V : pieces != m->config.V)
         return cria_fail(
             err, CRIA_EFORMAT, CRIA_NOWHERE,
             "%s: the tokenizer has %u pieces, but the model's vocabulary is %u; they are not of one model.",

@@ -48,8 +48,10 @@ static uint32_t hash_bytes(const uint8_t *s, size_t n) {
         w = (uint64_t)cria_load_u32(s) | (uint64_t)cria_load_u32(s + n - 4) << 32;
     else if (n > 0)
         w = (uint64_t)s[0] | (uint64_t)s[n >> 1] << 8 | (uint64_t)s[n - 1] << 16;
+    /* A product carries upwards only: what differs in the last bytes alone is brought down before the second one. */
     h = (h ^ w) * 0xD6E8FEB86659FD93u;
-    return (uint32_t)(h ^ h >> 32);
+    h = (h ^ h >> 32) * 0x9E3779B97F4A7C15u;
+    return (uint32_t)(h >> 32);
 }
 
 /* The slot that holds the piece, or the empty one where it belongs. */

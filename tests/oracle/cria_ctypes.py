@@ -33,7 +33,8 @@ class CtxOpts(C.Structure):
 
 class ModelOpts(C.Structure):
     _fields_ = [("size", C.c_size_t), ("activations", C.c_int), ("progress", P), ("progress_user", P),
-                ("cache_folder", C.c_char_p), ("cache_least_bytes", C.c_uint64), ("cache_required", C.c_bool)]
+                ("cache_folder", C.c_char_p), ("cache_least_bytes", C.c_uint64), ("cache_required", C.c_bool),
+                ("context", C.c_uint32)]
 
 
 class EngineOpts(C.Structure):
@@ -121,8 +122,8 @@ class Library:
     def context(self, threads=0, isa=None):
         return Context(self, threads, isa)
 
-    def open(self, path, *, threads=2, isa=None, activations="default"):
-        return Model(Context(self, threads, isa), path, activations)
+    def open(self, path, *, threads=2, isa=None, activations="default", context=0):
+        return Model(Context(self, threads, isa), path, activations, context)
 
 
 class Object:
@@ -203,9 +204,9 @@ class Tokenizer(Object):
 
 
 class Model(Object):
-    def __init__(self, ctx, path, activations="default"):
+    def __init__(self, ctx, path, activations="default", context=0):
         opts = ctx.lib.model_opts_default()
-        opts.activations = ACTIVATIONS[activations]
+        opts.activations, opts.context = ACTIVATIONS[activations], context
         self.ctx = ctx
         super().__init__(ctx.lib, ctx.lib.model_free,
                          lambda out: ctx.lib.model_open(ctx.p, str(path).encode(), C.byref(opts), out))

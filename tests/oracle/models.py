@@ -242,6 +242,18 @@ def spm_model_dummy(vocab):
 
 # ---- GGUF ----
 
+def write_gguf_dummy_tokenizer(out, vocab):
+    """The pieces of spm_model_dummy into a GGUFWriter."""
+    spm = sentencepiece.SentencePieceProcessor(model_proto=spm_model_dummy(vocab))
+    out.add_tokenizer_model("llama")
+    out.add_token_list([spm.id_to_piece(i) for i in range(vocab)])
+    out.add_token_scores([spm.get_score(i) for i in range(vocab)])
+    out.add_token_types([gguf.TokenType.UNKNOWN if spm.is_unknown(i) else gguf.TokenType.CONTROL if spm.is_control(i)
+                         else gguf.TokenType.NORMAL for i in range(vocab)])
+    out.add_bos_token_id(1)
+    out.add_eos_token_id(2)
+
+
 GGUF_NAMES = {"attention.wq": "attn_q", "attention.wk": "attn_k", "attention.wv": "attn_v",
               "attention.wo": "attn_output", "feed_forward.w1": "ffn_gate", "feed_forward.w2": "ffn_down",
               "feed_forward.w3": "ffn_up", "attention_norm": "attn_norm", "ffn_norm": "ffn_norm"}
