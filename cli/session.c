@@ -173,7 +173,7 @@ static void say_model(const struct session *s) {
     say(s->quiet, "[INFO] %s, %.1f M parameters, %" PRIu32 " layers", m->architecture, (double)m->n_params * 1e-6,
         m->n_layers);
     const uint32_t context = cria_engine_context(s->engine);
-    say(s->quiet, ", context %" PRIu32, context);
+    if (m->context) say(s->quiet, ", context %" PRIu32, context);
     if (context < m->context) say(s->quiet, " (as memory allows; the model's is %" PRIu32 ")", m->context);
     say(s->quiet, ".\n[INFO] Loaded in %.3f s; %" PRIu32 " thread%s, %s.\n", s->load_seconds, threads,
         threads == 1 ? "" : "s", cria_ctx_isa(s->ctx));
