@@ -81,14 +81,16 @@ static void gguf(cria_ctx *ctx, const uint8_t *data, size_t len) {
 }
 
 /* All bytes, then merges over "a", "b" and a space that make runs of up to sixteen. */
-static bool build(cria_ctx *ctx, enum cria_pretok pretok, cria_vocab *v) {
+static bool build(cria_ctx *ctx, const char *pretok, cria_vocab *v) {
     enum { MERGES = 12, N = 256 + MERGES };
     static const uint16_t parts[MERGES][2] = {{'a', 'a'},   {'a', 'b'},  {' ', 'a'}, {256, 256},
                                               {258, 257},   {259, 259},  {' ', ' '}, {262, 262},
                                               {0xe2, 0x96}, {264, 0x81}, {'1', '2'}, {261, 261}};
     cria_vocab_init(v, ctx);
-    v->model = CRIA_VOCAB_BYTE_BPE;
-    v->pretok = pretok;
+    struct cria_pretok_traits traits;
+    v->model = CRIA_VOCAB_BPE;
+    if (cria_pretok_build(pretok, strlen(pretok), &v->pipe, &traits, NULL) != CRIA_OK) return false;
+    v->whole_words = traits.whole_words;
     v->n = N;
     v->n_merges = MERGES;
     v->text = cria_malloc(ctx, 4096);
@@ -121,9 +123,9 @@ static bool build(cria_ctx *ctx, enum cria_pretok pretok, cria_vocab *v) {
 static void text(cria_ctx *ctx, const uint8_t *data, size_t len) {
     cria_vocab v;
     cria_tokenizer *t;
-    const enum cria_pretok pretok = (enum cria_pretok)(data[0] & 3);
+    static const char *const pretoks[4] = {"gpt-2", "smollm", "llama-bpe", "qwen2"};
     atomic_init(&ctx->refs, 1);
-    if (!build(ctx, pretok, &v)) {
+    if (!build(ctx, pretoks[data[0] & 3], &v)) {
         cria_vocab_fini(&v);
         return;
     }
@@ -135,6 +137,7 @@ static void text(cria_ctx *ctx, const uint8_t *data, size_t len) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     if (len == 0) return 0;
-    /* A piece of few bytes has its nodes in two tries and its places in three tables. */
-    return guard_run(len >= 4 && memcmp(data, "GGUF", 4) == 0 ? gguf : text, data, len, 512);
+    /* A piece of few bytes has its nodes in two tries and its places in three tables; a pre-tokenizer's name stands for
+     * patterns that have to be compiled. */
+    return guard_run_from(len >= 4 && memcmp(data, "GGUF", 4) == 0 ? gguf : text, data, len, 4 << 20, 512);
 }

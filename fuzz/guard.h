@@ -64,14 +64,18 @@ static inline size_t guard_once(guard_body *body, const uint8_t *data, size_t le
     return g.calls;
 }
 
-/* Runs body on data with at most 64 KiB + factor·len bytes of memory, then with one failing allocation. */
-static inline int guard_run(guard_body *body, const uint8_t *data, size_t len, size_t factor) {
-    const size_t budget = 65536 + factor * len;
+/* Runs body on data with at most base + factor·len bytes of memory, then with one failing allocation. */
+static inline int guard_run_from(guard_body *body, const uint8_t *data, size_t len, size_t base, size_t factor) {
+    const size_t budget = base + factor * len;
     const size_t calls = guard_once(body, data, len, budget, SIZE_MAX);
     size_t pick = len; /* FNV-1a */
     for (size_t i = 0; i < len; i++) pick = (pick ^ data[i]) * 16777619u;
     if (calls != 0) guard_once(body, data, len, budget, pick % calls);
     return 0;
+}
+
+static inline int guard_run(guard_body *body, const uint8_t *data, size_t len, size_t factor) {
+    return guard_run_from(body, data, len, 65536, factor);
 }
 
 #endif

@@ -29,9 +29,11 @@ bool cria_jsonread_fail(cria_jsonread *r, cria_status code, const char *fmt, ...
 }
 
 static bool malformed(cria_jsonread *r, const char *expected) {
-    if (r->pos >= r->len) return cria_jsonread_fail(r, CRIA_EFORMAT, "the file ends where %s should be", expected);
+    if (r->pos >= r->len)
+        return cria_jsonread_fail(r, CRIA_EFORMAT, "the file ends where %s should be", expected);
     const uint8_t c = r->text[r->pos];
-    if (c > 0x20 && c < 0x7f) return cria_jsonread_fail(r, CRIA_EFORMAT, "'%c' where %s should be", c, expected);
+    if (c > 0x20 && c < 0x7f)
+        return cria_jsonread_fail(r, CRIA_EFORMAT, "'%c' where %s should be", c, expected);
     return cria_jsonread_fail(r, CRIA_EFORMAT, "byte 0x%02x where %s should be", c, expected);
 }
 
@@ -70,14 +72,20 @@ enum cria_json_type cria_jsonread_peek(cria_jsonread *r) {
     if (r->status != CRIA_OK) return CRIA_JSON_NULL;
     skip_space(r);
     switch (ahead(r)) {
-    case '{': return CRIA_JSON_OBJECT;
-    case '[': return CRIA_JSON_ARRAY;
-    case '"': return CRIA_JSON_STRING;
+    case '{':
+        return CRIA_JSON_OBJECT;
+    case '[':
+        return CRIA_JSON_ARRAY;
+    case '"':
+        return CRIA_JSON_STRING;
     case 't':
-    case 'f': return CRIA_JSON_BOOL;
+    case 'f':
+        return CRIA_JSON_BOOL;
     case 'n':
-    case -1: return CRIA_JSON_NULL;
-    default: return CRIA_JSON_REAL;
+    case -1:
+        return CRIA_JSON_NULL;
+    default:
+        return CRIA_JSON_REAL;
     }
 }
 
@@ -98,7 +106,8 @@ static bool enter(cria_jsonread *r, char open, const char *what) {
 bool cria_jsonread_object(cria_jsonread *r) { return enter(r, '{', "an object"); }
 bool cria_jsonread_array(cria_jsonread *r) { return enter(r, '[', "an array"); }
 
-/* The comma before another value, or the end of what is open: false when it has been left or something is wrong. */
+/* The comma before another value, or the end of what is open: false when it has been left or something is
+ * wrong. */
 static bool another(cria_jsonread *r, char close) {
     if (r->status != CRIA_OK) return false;
     skip_space(r);
@@ -136,7 +145,7 @@ static int hex4(const cria_jsonread *r, size_t at) {
     int value = 0;
     for (size_t i = at; i < at + 4; i++) {
         const int c = r->text[i];
-        const int digit = c >= '0' && c <= '9'            ? c - '0'
+        const int digit = c >= '0' && c <= '9'                 ? c - '0'
                           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
                                                                : -1;
         if (digit < 0) return -1;
@@ -155,7 +164,8 @@ static bool unicode_escape(cria_jsonread *r) {
         if (cp < 0xdc00 && r->len - r->pos >= 6 && r->text[r->pos] == '\\' && r->text[r->pos + 1] == 'u')
             low = hex4(r, r->pos + 2);
         if (low < 0xdc00 || low >= 0xe000)
-            return cria_jsonread_fail(r, CRIA_EFORMAT, "half of a surrogate pair, \\u%04x, alone", (unsigned)cp);
+            return cria_jsonread_fail(r, CRIA_EFORMAT, "half of a surrogate pair, \\u%04x, alone",
+                                      (unsigned)cp);
         r->pos += 6;
         cp = 0x10000 + (cp - 0xd800) * 0x400 + (low - 0xdc00);
     }
@@ -185,7 +195,8 @@ static bool plain_run(cria_jsonread *r) {
     while (r->pos < r->len) {
         const uint8_t c = r->text[r->pos];
         if (c == '"' || c == '\\') return true;
-        if (c < 0x20) return cria_jsonread_fail(r, CRIA_EFORMAT, "the control character 0x%02x in a string", c);
+        if (c < 0x20)
+            return cria_jsonread_fail(r, CRIA_EFORMAT, "the control character 0x%02x in a string", c);
         if (c < 0x80) {
             r->pos++;
             continue;
@@ -239,7 +250,8 @@ static void digits(cria_jsonread *r, struct number *n, bool fraction) {
     for (; is_digit(ahead(r)); r->pos++) {
         uint64_t next;
         const uint64_t digit = (uint64_t)(r->text[r->pos] - '0');
-        if (n->exact && !__builtin_mul_overflow(n->significand, (uint64_t)10, &next) && next <= UINT64_MAX - digit) {
+        if (n->exact && !__builtin_mul_overflow(n->significand, (uint64_t)10, &next) &&
+            next <= UINT64_MAX - digit) {
             n->significand = next + digit;
             if (fraction) n->exponent--;
             continue;
@@ -291,7 +303,8 @@ bool cria_jsonread_int(cria_jsonread *r, int64_t *out) {
     struct number n;
     if (!number(r, &n)) return false;
     if (!n.whole) return cria_jsonread_fail(r, CRIA_EFORMAT, "a fraction where a whole number should be");
-    if (!n.exact || n.significand > (uint64_t)INT64_MAX) return cria_jsonread_fail(r, CRIA_EFORMAT, "too large a number");
+    if (!n.exact || n.significand > (uint64_t)INT64_MAX)
+        return cria_jsonread_fail(r, CRIA_EFORMAT, "too large a number");
     *out = n.negative ? -(int64_t)n.significand : (int64_t)n.significand;
     return true;
 }
@@ -342,10 +355,14 @@ static bool skip_scalar(cria_jsonread *r) {
     struct number n;
     bool flag;
     switch (cria_jsonread_peek(r)) {
-    case CRIA_JSON_STRING: return cria_jsonread_string(r, &text);
-    case CRIA_JSON_BOOL: return cria_jsonread_bool(r, &flag);
-    case CRIA_JSON_NULL: return at_value(r) && (word(r, "null") || malformed(r, "a value"));
-    default: return number(r, &n);
+    case CRIA_JSON_STRING:
+        return cria_jsonread_string(r, &text);
+    case CRIA_JSON_BOOL:
+        return cria_jsonread_bool(r, &flag);
+    case CRIA_JSON_NULL:
+        return at_value(r) && (word(r, "null") || malformed(r, "a value"));
+    default:
+        return number(r, &n);
     }
 }
 

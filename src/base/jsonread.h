@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON read as it lies, one value after the other, for files of any size (a tokenizer.json has 250 000 strings).
- * base/json.h builds a document that can be walked in any order, which a configuration wants and a vocabulary cannot
- * afford: ten times the file in small allocations, and a second. This one allocates nothing but room for the longest
- * string with escapes. Both are as strict (RFC 8259, UTF-8, no lone surrogates, at most 64 levels); names that occur
- * twice are the caller's to notice here, since nothing is kept.
+ * JSON read as it lies, one value after the other, for files of any size (a tokenizer.json has 250 000
+ * strings). base/json.h builds a document that can be walked in any order, which a configuration wants and a
+ * vocabulary cannot afford: ten times the file in small allocations, and a second. This one allocates nothing
+ * but room for the longest string with escapes. Both are as strict (RFC 8259, UTF-8, no lone surrogates, at
+ * most 64 levels); names that occur twice are the caller's to notice here, since nothing is kept.
  *
- * An error is sticky: what fails fills *err once and makes every later call return false, so that loops end and one
- * look at the status at the end will do.
+ * An error is sticky: what fails fills *err once and makes every later call return false, so that loops end
+ * and one look at the status at the end will do.
  *
  *     cria_jsonread r;
  *     cria_jsonread_init(&r, ctx, text, len, "tokenizer.json", err);
@@ -63,18 +63,19 @@ bool cria_jsonread_item(cria_jsonread *r);
 bool cria_jsonread_string(cria_jsonread *r, cria_jsontext *out);
 bool cria_jsonread_bool(cria_jsonread *r, bool *out);
 bool cria_jsonread_int(cria_jsonread *r, int64_t *out);
-/* As serde_json reads numbers, within two units in the last place: unigram scores are compared to the last bit, and that
- * is the arithmetic that tokenizers does with them. */
+/* As serde_json reads numbers, within two units in the last place: unigram scores are compared to the last
+ * bit, and that is the arithmetic that tokenizers does with them. */
 bool cria_jsonread_real(cria_jsonread *r, double *out);
 /* Passes over the value ahead, whatever it is; it is checked like any other. */
 bool cria_jsonread_skip(cria_jsonread *r);
-/* The value ahead, passed over, to be read later with a reader of its own: cria_jsonread_sub makes one that stands
- * before it, and is ended like any other. */
+/* The value ahead, passed over, to be read later with a reader of its own: cria_jsonread_sub makes one that
+ * stands before it, and is ended like any other. */
 bool cria_jsonread_raw(cria_jsonread *r, cria_jsontext *out);
 void cria_jsonread_sub(cria_jsonread *sub, const cria_jsonread *r, cria_jsontext raw);
 
 /* Fails with "<name>: <what you say> (line N)." Returns false. */
-bool cria_jsonread_fail(cria_jsonread *r, cria_status code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+bool cria_jsonread_fail(cria_jsonread *r, cria_status code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static inline bool cria_jsontext_is(cria_jsontext t, const char *s) {
     return strlen(s) == t.len && memcmp(t.data, s, t.len) == 0;

@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pre-tokenizers of byte-level BPE: how text is cut into the words that merges never cross. Hand-written and
- * linear, each equal to the regular expression (and digit splitter) of the Hugging Face tokenizer.json it is
- * named after. */
+/* The pre-tokenizers of byte-level BPE that a GGUF names in tokenizer.ggml.pre, as steps of a pipeline. */
 #ifndef CRIA_TEXT_PRETOK_H
 #define CRIA_TEXT_PRETOK_H
 
-#include "text/vocab.h"
+#include "text/pipeline.h"
 
-/* The pre-tokenizer that a GGUF names in tokenizer.ggml.pre; false when it is not one of those known. */
-bool cria_pretok_find(const char *name, size_t len, enum cria_pretok *out);
+/* GPT-2's words, which tokenizer.json's ByteLevel splits at too. */
+#define CRIA_PRETOK_GPT2                                                                                        \
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
-/* The names that cria_pretok_find knows, separated by commas, for messages. */
-const char *cria_pretok_names(void);
+struct cria_pretok_traits { /* what else goes with the name */
+    bool whole_words; /* a word that is itself a piece is taken whole, unmerged (tokenizer.json's ignore_merges) */
+    bool adds_bos;    /* bos comes first unless the file says otherwise */
+};
 
-/* True where a word that is itself a piece is taken whole, unmerged (tokenizer.json's ignore_merges). */
-bool cria_pretok_whole_words(enum cria_pretok kind);
+/* Fills the empty pipeline: splits, byte-level words, byte-level decoding. CRIA_EUNSUPPORTED for a name that is not
+ * known. */
+cria_status cria_pretok_build(const char *name, size_t len, cria_pipeline *p, struct cria_pretok_traits *traits,
+                              cria_error *err);
 
-/* True where the tokenizer puts bos first unless its file says otherwise. */
-bool cria_pretok_adds_bos(enum cria_pretok kind);
-
-/* Bytes of the first word of text, which is well-formed UTF-8, len >= 1. Words follow each other without a
- * gap, so calling again behind the word gives the next one. Looks at most one run of white space ahead. */
-size_t cria_pretok_next(enum cria_pretok kind, const uint8_t *text, size_t len);
+/* The i-th name that is known, for messages and tests; NULL behind the last. */
+const char *cria_pretok_name(size_t i);
 
 #endif

@@ -59,10 +59,10 @@ static cria_status prepare_unigram(struct cria_spm *s, const cria_vocab *v, cria
         const char *piece = cria_vocab_piece(v, id, &len);
         if (v->type[id] == CRIA_PIECE_NORMAL && v->score[id] < lowest) lowest = v->score[id];
         if (!mergeable(v->type[id]) || (len == 1 && piece[0] == '\0')) continue;
-        const cria_status st = cria_trie_add(&s->pieces, piece, len, (int32_t)id, err);
+        const cria_status st = cria_trie_add(&s->unigram.pieces, piece, len, (int32_t)id, err);
         if (st != CRIA_OK) return st;
     }
-    s->unk_score = lowest - 10.0f;
+    s->unigram.unk_score = lowest - 10.0f;
     return CRIA_OK;
 }
 
@@ -86,7 +86,7 @@ cria_status cria_spm_new(const cria_vocab *v, struct cria_spm **out, cria_error 
     struct cria_spm *s = cria_calloc(v->ctx, 1, sizeof *s);
     if (!s) return cria_fail_nomem(err, "the tokenizer", sizeof *s);
     cria_trie_init(&s->symbols, v->ctx);
-    cria_trie_init(&s->pieces, v->ctx);
+    cria_trie_init(&s->unigram.pieces, v->ctx);
     const cria_status st = prepare(s, v, err);
     if (st == CRIA_OK)
         *out = s;
@@ -98,7 +98,7 @@ cria_status cria_spm_new(const cria_vocab *v, struct cria_spm **out, cria_error 
 void cria_spm_free(cria_ctx *ctx, struct cria_spm *s) {
     if (!s) return;
     cria_trie_fini(&s->symbols);
-    cria_trie_fini(&s->pieces);
+    cria_trie_fini(&s->unigram.pieces);
     cria_free(ctx, s->unused_rank);
     cria_free(ctx, s);
 }

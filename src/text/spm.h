@@ -5,6 +5,7 @@
 
 #include "text/normalize.h"
 #include "text/trie.h"
+#include "text/unigram.h"
 
 struct cria_spm {
     cria_normalizer normalizer;
@@ -15,8 +16,7 @@ struct cria_spm {
     uint32_t n_unused;
     uint32_t *unused_rank; /* [n]: rank among the pieces of type UNUSED; NULL when there are none */
     /* unigram */
-    cria_trie pieces; /* normal, user-defined and unused pieces */
-    float unk_score;
+    struct cria_unigram unigram; /* of normal, user-defined and unused pieces */
 };
 
 /* The type of id is UNKNOWN, or id is −1 in a vocabulary without one (byte fallback stands in for it). */

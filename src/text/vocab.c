@@ -20,7 +20,8 @@
 void cria_vocab_init(cria_vocab *v, cria_ctx *ctx) {
     memset(v, 0, sizeof *v);
     v->ctx = ctx;
-    v->bos = v->eos = v->unk = v->pad = v->eot = v->eom = -1;
+    v->bos = v->eos = v->unk = v->pad = v->eot = v->eom = v->model_unk = -1;
+    cria_pipeline_init(&v->pipe, ctx);
     for (int i = 0; i < 256; i++) v->byte_id[i] = -1;
 }
 
@@ -28,11 +29,15 @@ void cria_vocab_fini(cria_vocab *v) {
     cria_free(v->ctx, v->text);
     cria_free(v->ctx, v->offset);
     cria_free(v->ctx, v->score);
+    cria_free(v->ctx, v->exact_score);
     cria_free(v->ctx, v->type);
     cria_free(v->ctx, v->hash);
     cria_free(v->ctx, v->unk_surface);
     cria_free(v->ctx, v->normalizer_data);
     cria_free(v->ctx, v->merges);
+    for (uint32_t i = 0; i < v->n_added; i++) cria_free(v->ctx, v->added[i].form);
+    cria_free(v->ctx, v->added);
+    cria_pipeline_fini(&v->pipe);
     cria_vocab_init(v, v->ctx);
 }
 
@@ -102,6 +107,7 @@ cria_status cria_vocab_index(cria_vocab *v, const char *name, cria_error *err) {
                                  name, id, piece);
             if (v->byte_id[byte] < 0) v->byte_id[byte] = (int32_t)id;
         }
+        if (len == 0) continue; /* never looked for */
         /* Converters have left a NUL piece in some files; SentencePiece never looks it up. */
         if (v->type[id] == CRIA_PIECE_UNUSED && len == 1 && piece[0] == '\0') continue;
         const uint32_t tag = hash_bytes((const uint8_t *)piece, len);
@@ -114,4 +120,31 @@ cria_status cria_vocab_index(cria_vocab *v, const char *name, cria_error *err) {
                              "exhaust time.", name, id);
     }
     return CRIA_OK;
+}
+
+int32_t cria_vocab_find_any(const cria_vocab *v, const char *piece, size_t len) {
+    const int32_t id = cria_vocab_find(v, piece, len);
+    for (uint32_t i = 0; id < 0 && i < v->n_added; i++) {
+        size_t n;
+        const char *text = cria_vocab_piece(v, (uint32_t)v->added[i].id, &n);
+        if (n == len && memcmp(text, piece, len) == 0) return v->added[i].id;
+    }
+    return id;
+}
+
+/* Only control symbols count, and only one that is not eos already. */
+static int32_t find_control(const cria_vocab *v, const char *const *names) {
+    for (; *names != NULL; names++) {
+        const int32_t id = cria_vocab_find_any(v, *names, strlen(*names));
+        if (id >= 0 && id != v->eos && v->type[id] == CRIA_PIECE_CONTROL) return id;
+    }
+    return -1;
+}
+
+void cria_vocab_guess_ends(cria_vocab *v) {
+    static const char *const eot[] = {"<|eot_id|>",    "<|im_end|>",      "<|end|>", "<end_of_turn>",
+                                      "<|endoftext|>", "<|end_of_text|>", NULL};
+    static const char *const eom[] = {"<|eom_id|>", NULL};
+    if (v->eot < 0) v->eot = find_control(v, eot);
+    if (v->eom < 0) v->eom = find_control(v, eom);
 }

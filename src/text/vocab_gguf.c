@@ -215,16 +215,6 @@ static cria_status load_scores(const struct loader *l) {
 
 /* ---- special tokens ---- */
 
-/* Chat models end a turn with a token of their own, and not every file names it. Only control symbols count,
- * and only one that is not eos already. */
-static int32_t find_control(const cria_vocab *v, const char *const *names) {
-    for (; *names != NULL; names++) {
-        const int32_t id = cria_vocab_find(v, *names, strlen(*names));
-        if (id >= 0 && id != v->eos && v->type[id] == CRIA_PIECE_CONTROL) return id;
-    }
-    return -1;
-}
-
 static cria_status load_special_ids(const struct loader *l) {
     cria_vocab *v = l->v;
     v->bos = v->eos = v->unk = v->pad = v->eot = v->eom = -1;
@@ -250,13 +240,9 @@ static cria_status load_special_ids(const struct loader *l) {
 
 /* Needs the index and the types. */
 static cria_status load_ends(const struct loader *l) {
-    static const char *const eot[] = {"<|eot_id|>",    "<|im_end|>",      "<|end|>", "<end_of_turn>",
-                                      "<|endoftext|>", "<|end_of_text|>", NULL};
-    static const char *const eom[] = {"<|eom_id|>", NULL};
     cria_vocab *v = l->v;
-    if (v->eot < 0) v->eot = find_control(v, eot);
-    if (v->eom < 0) v->eom = find_control(v, eom);
-    v->add_bos = v->model == CRIA_VOCAB_SPM_BPE || cria_pretok_adds_bos(v->pretok);
+    cria_vocab_guess_ends(v);
+    if (v->model == CRIA_VOCAB_SPM_BPE) v->add_bos = true; /* otherwise as goes with the pre-tokenizer */
     const cria_status st = read_flag(l, KEY("add_bos_token"), &v->add_bos);
     if (v->bos < 0) v->add_bos = false;
     return st;
@@ -264,16 +250,38 @@ static cria_status load_ends(const struct loader *l) {
 
 /* ---- gpt2 ---- */
 
+/* The names that are known, for a message. */
+static void list_pretoks(char *out, size_t size) {
+    size_t n = 0;
+    out[0] = '\0';
+    for (size_t i = 0; cria_pretok_name(i) != NULL; i++) {
+        const char *name = cria_pretok_name(i);
+        const size_t len = strlen(name), comma = i > 0 ? 2 : 0;
+        if (n + comma + len + 1 > size) return;
+        memcpy(out + n, ", ", comma);
+        memcpy(out + n + comma, name, len + 1);
+        n += comma + len;
+    }
+}
+
 static cria_status load_pretok(const struct loader *l) {
     cria_str name;
+    struct cria_pretok_traits traits;
     if (!cria_meta_str(l->file, KEY("pre"), &name))
         return cria_fail(l->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
                          "%s has no %s, so it does not say how words are split; convert the model anew.",
                          l->path, KEY("pre"));
-    if (!cria_pretok_find(name.data, name.len, &l->v->pretok))
-        return cria_fail(l->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
+    const cria_status st = cria_pretok_build(name.data, name.len, &l->v->pipe, &traits, l->err);
+    if (st == CRIA_EUNSUPPORTED) {
+        char names[320];
+        list_pretoks(names, sizeof names);
+        return cria_fail(l->err, st, CRIA_NOWHERE,
                          "%s: the pre-tokenizer \"%.*s\" is not one of those that are known (%s).", l->path,
-                         shown(name), name.data, cria_pretok_names());
+                         shown(name), name.data, names);
+    }
+    if (st != CRIA_OK) return st;
+    l->v->whole_words = traits.whole_words;
+    l->v->add_bos = traits.adds_bos;
     return CRIA_OK;
 }
 
@@ -416,7 +424,7 @@ static cria_status load_model(const struct loader *l) {
         return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE, "%s has no %s, so it holds no tokenizer.",
                          l->path, KEY("model"));
     if (str_is(name, "gpt2"))
-        l->v->model = CRIA_VOCAB_BYTE_BPE;
+        l->v->model = CRIA_VOCAB_BPE;
     else if (str_is(name, "llama"))
         l->v->model = CRIA_VOCAB_SPM_BPE;
     else

@@ -144,8 +144,8 @@ def test_trained(tmp_path, pre, size, alphabet):
 def test_class_borders(smollm2, tmp_path):
     """The characters on both sides of every change of class, between letters, digits, signs and spaces. (That the table
     has the library's classes is the next test.)"""
-    table = re.findall("0x[0-9a-f]{6}", TABLE.read_text())
-    chars = sorted({chr(c) for entry in table for c in (int(entry, 16) >> 3, (int(entry, 16) >> 3) - 1) if c >= 0})
+    table = re.findall("0x[0-9a-f]{8}", TABLE.read_text())
+    chars = sorted({chr(c) for entry in table for c in (int(entry, 16) >> 11, (int(entry, 16) >> 11) - 1) if c >= 0})
     chars = [c for c in chars if not "\ud800" <= c <= "\udfff"]
     assert len(chars) > 2000
     tokens, types, merges, _ = read_gguf(smollm2)

@@ -3,6 +3,7 @@
 #include "vocab_unit.h"
 #include "base/buf.h"
 #include "counting_alloc.h"
+#include "text/pretok.h"
 
 struct fixture {
     struct counting_alloc alloc;
@@ -30,8 +31,10 @@ enum { CONTROL = 256, UNUSED, ADDED, ADDED_BYTES, PARTIAL, E2_96, BYTE_LEVEL_N }
 
 /* Ids 0 to 255 are bytes, then pieces that do not map one to one. */
 static void begin_byte_level(struct fixture *f) {
-    begin(f, CRIA_VOCAB_BYTE_BPE);
+    struct cria_pretok_traits traits;
+    begin(f, CRIA_VOCAB_BPE);
     cria_vocab *v = &f->t.vocab;
+    assert_int_equal(cria_pretok_build("gpt-2", 5, &v->pipe, &traits, NULL), CRIA_OK);
     vocab_add_bytes(v);
     vocab_add_text(v, "<s>", CRIA_PIECE_CONTROL);
     vocab_add_text(v, "[PAD1]", CRIA_PIECE_UNUSED);

@@ -36,7 +36,7 @@ static void paths(void **state) {
     } cases[] = {
         {"model", CRIA_OK, ""},
         {"any.name", CRIA_OK, ""},
-        {"empty", CRIA_EIO, "no tokenizer.model"},
+        {"empty", CRIA_EIO, "neither tokenizer.json nor tokenizer.model"},
         {"missing", CRIA_EIO, "missing"},
         {"bad.gguf", CRIA_EFORMAT, "bad.gguf"},
         {"bad.model", CRIA_EFORMAT, "bad.model"},
