@@ -10,6 +10,7 @@ int generate_main(int argc, char **argv);
 int bench_main(int argc, char **argv);
 int perplexity_main(int argc, char **argv);
 int pack_main(int argc, char **argv);
+int inspect_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 
 /* "cria 0.1.0" on stdout. */

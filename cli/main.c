@@ -16,12 +16,14 @@ static const struct command {
     {"bench", "measure loading, prompt processing and generation", bench_main},
     {"perplexity", "measure how well a model foretells a text", perplexity_main},
     {"pack", "pack a large model ahead of time, so that it loads fast", pack_main},
+    {"inspect", "show what a model is: sizes, types, memory", inspect_main},
     {"doctor", "show what this machine has, and test the kernels on it", doctor_main},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 /* For spelling hints. */
-static const char *const names[N_COMMANDS + 2] = {"generate", "bench", "perplexity", "pack", "doctor", "help", NULL};
+static const char *const names[N_COMMANDS + 2] = {"generate", "bench", "perplexity", "pack", "inspect", "doctor",
+                                               "help", NULL};
 
 int print_version(void) {
     printf("cria %s\n", cria_version());

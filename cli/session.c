@@ -76,7 +76,7 @@ bool session_model_is_there(const char *path) {
         complain("There is no model at '%s', the default. Name an MLX folder or a .gguf file with --model-path, or run "
                  "./quickstart, which gets one.", path);
     else
-        complain("There is no model at '%s'; --model-path takes an MLX folder or a .gguf file.", path);
+        complain("There is no model at '%s'; name the folder of a model, or a .gguf file.", path);
     return false;
 }
 

@@ -113,7 +113,7 @@ void cria_model_free(cria_model *model) { cria_model_unref(model); }
 void cria_model_get_info(const cria_model *model, cria_model_info *out) {
     const cria_config *c = &model->config;
     *out = (cria_model_info){
-        .format = model->tokenizer == NULL                      ? "random"
+        .format = model->random                               ? "random"
                   : model->kind == CRIA_CONTAINER_GGUF        ? "gguf"
                   : model->kind == CRIA_CONTAINER_SAFETENSORS ? "safetensors"
                                                               : "npz",
@@ -135,6 +135,33 @@ void cria_model_get_info(const cria_model *model, cria_model_info *out) {
     };
 }
 
+bool cria_model_get_outline(const cria_model *model, cria_outline *out) {
+    const cria_config *c = &model->config;
+    const struct cria_model_outline *o = &model->outline;
+    if (cria_model_is_whole(model)) return false;
+    *out = (cria_outline){.file_bytes = cria_container_bytes(o->file),
+                          .n_files = cria_container_files(o->file),
+                          .n_tensors = o->n_tensors,
+                          .token_bytes = cria_model_work_bytes(model),
+                          .n_experts = c->n_experts,
+                          .n_experts_used = c->n_experts_used,
+                          .window = c->window,
+                          .chat_template = o->chat_template};
+    for (uint32_t i = 0; i < c->n_layers; i++) out->n_window_layers += (c->layer[i] & CRIA_LAYER_WINDOW) != 0;
+    return true;
+}
+
+bool cria_model_get_tensor(const cria_model *model, size_t i, cria_tensor_info *out) {
+    if (i >= model->outline.n_tensors) return false;
+    *out = model->outline.tensors[i];
+    return true;
+}
+
+uint64_t cria_model_kv_bytes(const cria_model *model, cria_kv_type kv, uint64_t tokens) {
+    const uint64_t blocks = tokens / CRIA_KV_BLOCK + (tokens % CRIA_KV_BLOCK != 0);
+    return blocks * cria_kv_block_bytes(&model->config, cria_engine_kv_elem(kv));
+}
+
 const cria_tokenizer *cria_model_tokenizer(const cria_model *model) { return model->tokenizer; }
 
 /* ---- engine and sequences ---- */
@@ -152,6 +179,8 @@ cria_status cria_engine_new(cria_model *model, const cria_engine_opts *opts, cri
     if (opts == NULL) opts = &defaults;
     cria_status st = check_size(err, "cria_engine_new", opts->size, sizeof *opts);
     if (st) return st;
+    if (!cria_model_is_whole(model))
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_engine_new: the model is an outline, without weights.");
     if ((unsigned)opts->kv > CRIA_KV_INT8)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_engine_new: there is no KV type %d.",
                          (int)opts->kv);

@@ -209,6 +209,7 @@ typedef struct cria_model_opts {
      * models whose rope is scaled: dynamic scaling and the choice of longrope's factors go by this number, and by
      * nothing else, so that the same text gets the same logits however long it becomes. */
     uint32_t context;
+    bool outline; /* open it without its weights: see "the outline of a model" */
 } cria_model_opts;
 
 CRIA_API cria_model_opts cria_model_opts_default(void);
@@ -253,6 +254,35 @@ typedef struct cria_model_info {
 /* Borrowed strings live as long as the model. */
 CRIA_API void cria_model_get_info(const cria_model *model, cria_model_info *out);
 
+/* ---- the outline of a model -------------------------------------------------------------- */
+
+/* Opened with cria_model_opts.outline, a model is what its files say of it, without the weights: in no time, however
+ * large it is. It is for cria_model_get_info, its tokenizer and what follows; cria_engine_new refuses it. Where its
+ * tokenizer cannot be read, it has none, and one line says why as a warning. */
+
+typedef struct cria_outline {
+    uint64_t file_bytes; /* of the files with weights */
+    size_t n_files;
+    size_t n_tensors;    /* that the model reads */
+    uint64_t token_bytes; /* of weights, that the next token of one sequence reads */
+    uint32_t n_experts, n_experts_used; /* 0: none */
+    uint32_t window;     /* positions that layers with a sliding window see; 0: there are none */
+    uint32_t n_window_layers;
+    bool chat_template;  /* the files have one */
+} cria_outline;
+/* False for a model that was opened whole, or is random. */
+CRIA_API bool cria_model_get_outline(const cria_model *model, cria_outline *out);
+
+typedef struct cria_tensor_info {
+    const char *name;    /* in the file */
+    const char *type;    /* how it is stored: one of cria_quantization_name */
+    uint64_t rows, cols; /* weights, not words of packed ones; a vector is one row, a stack of matrices one matrix */
+    uint64_t n_bytes;    /* in the file; with the scales and biases that MLX stores beside the weights */
+} cria_tensor_info;
+/* Tensor i of an outline, first the embeddings, then layer after layer. False for i beyond the last. The texts live as
+ * long as the model. */
+CRIA_API bool cria_model_get_tensor(const cria_model *model, size_t i, cria_tensor_info *out);
+
 /* ---- tokenizer --------------------------------------------------------------------------- */
 
 typedef struct cria_tokenizer cria_tokenizer;
@@ -264,6 +294,9 @@ CRIA_API cria_status cria_tokenizer_open(cria_ctx *ctx, const char *path, cria_t
                                          cria_error *err);
 CRIA_API void cria_tokenizer_free(cria_tokenizer *tokenizer); /* only for cria_tokenizer_open */
 
+/* "SentencePiece BPE" or "SentencePiece unigram", by that library's rules; "BPE" or "unigram", by those of PyPI
+ * tokenizers. */
+CRIA_API const char *cria_tokenizer_kind(const cria_tokenizer *tokenizer);
 CRIA_API uint32_t cria_tokenizer_vocab_size(const cria_tokenizer *tokenizer);
 /* -1 where the tokenizer has none. */
 CRIA_API int32_t cria_tokenizer_bos(const cria_tokenizer *tokenizer);
@@ -310,6 +343,9 @@ typedef struct cria_sequence cria_sequence;
 /* What keys and values are kept as. INT8 takes little more than half the memory of F16: 8-bit integers with a scale for
  * each position and head (docs/quality.md says what that costs). */
 typedef enum cria_kv_type { CRIA_KV_F16 = 0, CRIA_KV_F32, CRIA_KV_INT8 } cria_kv_type;
+
+/* Bytes of the keys and values of one sequence of so many tokens, of any model. */
+CRIA_API uint64_t cria_model_kv_bytes(const cria_model *model, cria_kv_type kv, uint64_t tokens);
 
 typedef struct cria_engine_opts {
     size_t size;

@@ -21,9 +21,7 @@ static uint64_t default_bytes(const cria_model *m, const cria_kv_pool *pool) {
 }
 
 static cria_status init_kv(cria_engine *e, const cria_engine_opts *opts, cria_error *err) {
-    const enum cria_kv_elem elem = opts->kv == CRIA_KV_F32    ? CRIA_KV_ELEM_F32
-                                   : opts->kv == CRIA_KV_INT8 ? CRIA_KV_ELEM_I8
-                                                              : CRIA_KV_ELEM_F16;
+    const enum cria_kv_elem elem = cria_engine_kv_elem(opts->kv);
     cria_status st = cria_kv_pool_init(&e->kv, e->ctx, &e->model->config, elem, opts->kv_bytes, err);
     if (!st && opts->kv_bytes == 0 && e->model->config.context != 0)
         st = cria_kv_pool_init(&e->kv, e->ctx, &e->model->config, elem, default_bytes(e->model, &e->kv), err);

@@ -35,6 +35,10 @@ void cria_engine_unref(cria_engine *engine);
 /* The public cria_engine_context. */
 uint32_t cria_engine_positions(const cria_engine *engine);
 
+static inline enum cria_kv_elem cria_engine_kv_elem(cria_kv_type kv) {
+    return kv == CRIA_KV_F32 ? CRIA_KV_ELEM_F32 : kv == CRIA_KV_INT8 ? CRIA_KV_ELEM_I8 : CRIA_KV_ELEM_F16;
+}
+
 /* The public cria_engine_get_work. */
 cria_work cria_engine_work(const cria_engine *engine, uint64_t sequences, uint64_t depth, uint64_t tokens);
 

@@ -4,6 +4,7 @@
 #include "engine/model.h"
 
 #include "base/ctx.h"
+#include "base/json.h"
 #include "base/mapfile.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -56,12 +57,48 @@ static cria_status open_gguf(cria_model *m, const cria_container *file, cria_err
     return st ? cria_fail_in(err, st, cria_container_path(file)) : st;
 }
 
-static cria_status load(cria_model *m, const cria_container *file, const char *path,
-                        const cria_model_opts *opts, cria_error *err) {
-    m->kind = cria_container_kind(file);
+/* In a folder: the file of its own, or the key of tokenizer_config.json; what is damaged there is somebody else's to
+ * say. */
+static cria_status find_template(cria_model *m, const char *path, bool *out, cria_error *err) {
+    char *folder = folder_of(m->ctx, path);
+    char *jinja = folder ? cria_path_join(m->ctx, folder, "chat_template.jinja") : NULL;
+    char *json = folder ? cria_path_join(m->ctx, folder, "tokenizer_config.json") : NULL;
+    const bool ok = jinja != NULL && json != NULL;
+    cria_mapfile map;
+    if (ok && cria_path_kind(jinja) == CRIA_PATH_FILE) {
+        *out = true;
+    } else if (ok && cria_mapfile_open(json, &map, NULL) == CRIA_OK) {
+        cria_json *root = NULL;
+        if (cria_json_parse((const char *)map.data, map.len, json, &root, NULL) == CRIA_OK) {
+            const cria_json *v = cria_json_get(root, "chat_template");
+            *out = v != NULL && cria_json_type(v) != CRIA_JSON_NULL;
+        }
+        cria_json_free(root);
+        cria_mapfile_close(&map);
+    }
+    cria_free(m->ctx, json);
+    cria_free(m->ctx, jinja);
+    cria_free(m->ctx, folder);
+    return ok ? CRIA_OK : cria_fail_nomem(err, "a path", strlen(path) + 32);
+}
+
+/* Takes *file on success. */
+static cria_status outline(cria_model *m, cria_container *file, const char *path, cria_error *err) {
+    struct cria_model_outline *o = &m->outline;
+    cria_status st = CRIA_OK;
+    if (m->kind == CRIA_CONTAINER_GGUF)
+        o->chat_template = cria_meta_find(file, "tokenizer.chat_template") != NULL;
+    else
+        st = find_template(m, path, &o->chat_template, err);
+    if (!st) st = cria_weights_outline(m->ctx, file, &m->config, &m->weights, &o->tensors, &o->n_tensors, err);
+    if (!st) o->file = file;
+    return st;
+}
+
+/* Configuration and tokenizer. */
+static cria_status open_halves(cria_model *m, const cria_container *file, const char *path, cria_error *err) {
     cria_status st = m->kind == CRIA_CONTAINER_GGUF ? open_gguf(m, file, err) : open_mlx(m, file, path, err);
     if (st) return st;
-    if (opts->context) m->config.context = opts->context;
     const uint32_t pieces = cria_tokenizer_vocab_size(m->tokenizer);
     /* Hugging Face's models often have rows for tokens that there are none of, to make the number a round one. */
     if (m->config.naming == CRIA_NAMING_HF ? pieces > m->config.V : pieces != m->config.V)
@@ -69,6 +106,24 @@ static cria_status load(cria_model *m, const cria_container *file, const char *p
             err, CRIA_EFORMAT, CRIA_NOWHERE,
             "%s: the tokenizer has %u pieces, but the model's vocabulary is %u; they are not of one model.",
             path, pieces, m->config.V);
+    return CRIA_OK;
+}
+
+/* Of an outline the file stays open. */
+static cria_status load(cria_model *m, cria_container *file, const char *path, const cria_model_opts *opts,
+                        cria_error *err) {
+    cria_error why;
+    m->kind = cria_container_kind(file);
+    cria_status st = open_halves(m, file, path, &why);
+    if (st && st != CRIA_ENOMEM && opts->outline && m->config.V != 0) { /* the configuration was read */
+        cria_log(m->ctx, CRIA_LOG_WARN, "%s", why.msg);
+        cria_tokenizer_destroy(m->tokenizer);
+        m->tokenizer = NULL;
+        st = CRIA_OK;
+    }
+    if (st) return cria_fail(err, st, why.where, "%s", why.msg);
+    if (opts->context) m->config.context = opts->context;
+    if (opts->outline) return outline(m, file, path, err);
     return cria_weights_load(m->ctx, file, &m->config, opts, &m->weights, err);
 }
 
@@ -86,7 +141,7 @@ cria_status cria_model_load(cria_ctx *ctx, const char *path, const cria_model_op
     m->activations = opts->activations;
     atomic_init(&m->refs, 1);
     st = load(m, file, path, opts, err);
-    cria_container_close(file);
+    if (cria_model_is_whole(m)) cria_container_close(file);
     if (st)
         cria_model_unref(m);
     else
@@ -125,6 +180,7 @@ cria_status cria_model_make_random(cria_ctx *ctx, const cria_random_opts *opts, 
     m->ctx = cria_ctx_ref(ctx);
     m->activations = opts->activations;
     m->config = config;
+    m->random = true;
     atomic_init(&m->refs, 1);
     st = cria_weights_random(ctx, &config, opts->quantization, opts->seed, &m->weights, err);
     if (st)
@@ -144,6 +200,8 @@ void cria_model_unref(cria_model *model) {
     cria_ctx *ctx = model->ctx;
     cria_weights_free(&model->weights);
     cria_tokenizer_destroy(model->tokenizer);
+    cria_free(ctx, model->outline.tensors);
+    cria_container_close(model->outline.file);
     cria_free(ctx, model);
     cria_ctx_unref(ctx);
 }

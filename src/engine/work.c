@@ -6,10 +6,10 @@
 #include "engine/engine.h"
 #include "model/scratch.h"
 
-static void add_product(cria_work *work, const cria_engine *e, const cria_matrix *w, enum cria_role role,
+static void add_product(cria_work *work, const cria_model *m, const cria_matrix *w, enum cria_role role,
                         uint64_t rows) {
     const uint64_t n = (uint64_t)w->spec.rows * w->spec.cols * rows;
-    const uint32_t planes = cria_product_planes(w, e->model->activations, role);
+    const uint32_t planes = cria_product_planes(w, m->activations, role);
     if (planes == 0)
         work->f32_multiply_adds += n;
     else
@@ -17,31 +17,31 @@ static void add_product(cria_work *work, const cria_engine *e, const cria_matrix
     work->read_bytes += cria_matrix_bytes(w);
 }
 
-static void add_ffn(cria_work *work, const cria_engine *e, const struct cria_ffn *ffn, uint64_t rows) {
-    add_product(work, e, &ffn->w1, CRIA_ROLE_OTHER, rows);
-    add_product(work, e, &ffn->w3, CRIA_ROLE_OTHER, rows);
-    add_product(work, e, &ffn->w2, CRIA_ROLE_OTHER, rows);
+static void add_ffn(cria_work *work, const cria_model *m, const struct cria_ffn *ffn, uint64_t rows) {
+    add_product(work, m, &ffn->w1, CRIA_ROLE_OTHER, rows);
+    add_product(work, m, &ffn->w3, CRIA_ROLE_OTHER, rows);
+    add_product(work, m, &ffn->w2, CRIA_ROLE_OTHER, rows);
 }
 
 /* As if all rows chose the same experts, which is the least that has to be read. */
-static void add_experts(cria_work *work, const cria_engine *e, const struct cria_layer *l, uint64_t rows) {
-    for (uint32_t i = 0; i < e->model->config.n_experts_used; i++) add_ffn(work, e, &l->experts[i], rows);
+static void add_experts(cria_work *work, const cria_model *m, const struct cria_layer *l, uint64_t rows) {
+    for (uint32_t i = 0; i < m->config.n_experts_used; i++) add_ffn(work, m, &l->experts[i], rows);
 }
 
 /* All layers for a batch of this many rows, without attention over earlier positions. */
-static void add_layers(cria_work *work, const cria_engine *e, uint64_t rows) {
-    const cria_config *c = &e->model->config;
+static void add_layers(cria_work *work, const cria_model *m, uint64_t rows) {
+    const cria_config *c = &m->config;
     for (uint32_t i = 0; i < c->n_layers; i++) {
-        const struct cria_layer *l = &e->model->weights.layers[i];
-        add_product(work, e, &l->wq, CRIA_ROLE_QKV, rows);
-        add_product(work, e, &l->wk, CRIA_ROLE_QKV, rows);
-        add_product(work, e, &l->wv, CRIA_ROLE_QKV, rows);
-        add_product(work, e, &l->wo, CRIA_ROLE_OTHER, rows);
+        const struct cria_layer *l = &m->weights.layers[i];
+        add_product(work, m, &l->wq, CRIA_ROLE_QKV, rows);
+        add_product(work, m, &l->wk, CRIA_ROLE_QKV, rows);
+        add_product(work, m, &l->wv, CRIA_ROLE_QKV, rows);
+        add_product(work, m, &l->wo, CRIA_ROLE_OTHER, rows);
         if (c->layer[i] & CRIA_LAYER_EXPERTS) {
-            add_product(work, e, &l->router, CRIA_ROLE_QKV, rows);
-            add_experts(work, e, l, rows);
+            add_product(work, m, &l->router, CRIA_ROLE_QKV, rows);
+            add_experts(work, m, l, rows);
         } else {
-            add_ffn(work, e, &l->ffn, rows);
+            add_ffn(work, m, &l->ffn, rows);
         }
         work->read_bytes += 2 * (uint64_t)c->d * sizeof(float);
     }
@@ -68,7 +68,7 @@ cria_work cria_engine_work(const cria_engine *e, uint64_t sequences, uint64_t de
     for (uint64_t at = 0; at < rows;) {
         const uint64_t n = rows - at < e->max_rows ? rows - at : e->max_rows;
         uint64_t wanted = 0;
-        add_layers(&work, e, n);
+        add_layers(&work, e->model, n);
         for (uint64_t left = n, row = at; left > 0;) {
             const uint64_t from = row % tokens, to = from + left < tokens ? from + left : tokens;
             add_attention(&work, e, depth + from, depth + to);
@@ -77,8 +77,16 @@ cria_work cria_engine_work(const cria_engine *e, uint64_t sequences, uint64_t de
             row += to - from;
         }
         work.read_bytes += n * w->tok_embeddings.block_bytes / CRIA_ROWS;
-        if (wanted > 0) add_product(&work, e, &w->output, CRIA_ROLE_OUTPUT, wanted);
+        if (wanted > 0) add_product(&work, e->model, &w->output, CRIA_ROLE_OUTPUT, wanted);
         at += n;
     }
     return work;
+}
+
+uint64_t cria_model_work_bytes(const cria_model *m) {
+    const cria_weights *w = &m->weights;
+    cria_work work = {0};
+    add_layers(&work, m, 1);
+    add_product(&work, m, &w->output, CRIA_ROLE_OUTPUT, 1);
+    return work.read_bytes + w->tok_embeddings.block_bytes / CRIA_ROWS;
 }

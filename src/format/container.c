@@ -292,5 +292,11 @@ void cria_container_close(cria_container *c) {
 
 enum cria_container_kind cria_container_kind(const cria_container *c) { return c->kind; }
 const char *cria_container_path(const cria_container *c) { return c->path; }
+size_t cria_container_files(const cria_container *c) { return c->n_sources; }
+uint64_t cria_container_bytes(const cria_container *c) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < c->n_sources; i++) bytes += c->sources[i].len;
+    return bytes;
+}
 size_t cria_container_count(const cria_container *c) { return c->n_tensors; }
 const cria_tensor *cria_container_at(const cria_container *c, size_t i) { return &c->tensors[i]; }

@@ -38,6 +38,8 @@ void cria_container_close(cria_container *c); /* NULL is legal */
 enum cria_container_kind cria_container_kind(const cria_container *c);
 const char *cria_container_path(const cria_container *c); /* as given to open; for messages */
 
+size_t cria_container_files(const cria_container *c);
+uint64_t cria_container_bytes(const cria_container *c); /* of the files together */
 size_t cria_container_count(const cria_container *c);
 const cria_tensor *cria_container_at(const cria_container *c, size_t i); /* i < count, in file order */
 /* NULL when there is none; a binary search over the sorted names. */

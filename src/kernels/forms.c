@@ -37,6 +37,7 @@ static const struct form forms[] = {
     FLOATS("f32", F32),
     FLOATS("f16", F16),
     FLOATS("bf16", BF16),
+    FLOATS("f8_e4m3", E4M3),
     GGUF("q4_0", Q4_0, 32, 18, 0, -1, 4.6f, 0.0f),
     GGUF("q4_1", Q4_1, 32, 20, 0, 2, 4.6f, -7.5f),
     GGUF("q5_0", Q5_0, 32, 22, 0, -1, 9.2f, 0.0f),
@@ -78,6 +79,20 @@ bool cria_form_spec(const char *name, uint32_t rows, uint32_t cols, cria_matrix_
     return cria_matrix_spec_mlx_affine(rows, cols, f->bits, f->group, CRIA_SCALE_F16, out);
 }
 
+const char *cria_form_of(enum cria_source_kind kind, const cria_matrix_spec *spec) {
+    if (kind == CRIA_SOURCE_MXFP4) kind = CRIA_SOURCE_MLX; /* the same numbers, and one name */
+    for (size_t i = 0; i < N_FORMS; i++) {
+        const struct form *f = &forms[i];
+        cria_matrix_spec s;
+        if (f->kind != kind) continue;
+        if (kind != CRIA_SOURCE_MLX) return f->name;
+        if (cria_form_spec(f->name, spec->rows, spec->cols, &s) && s.kind == spec->kind && s.bits == spec->bits &&
+            s.group == spec->group && s.affine == spec->affine)
+            return f->name;
+    }
+    return "unknown"; /* never: every spec has a form */
+}
+
 /* Codes take at most 4 bytes a weight; scales and biases, at least 16 weights apart, 4 bytes in all. */
 size_t cria_form_scratch_bytes(uint32_t cols) { return (size_t)CRIA_ROWS * cols * 8 + 64; }
 
@@ -113,6 +128,15 @@ static void fill_floats(const struct form *f, float deviation, uint8_t *data, si
             memcpy(data + 2 * i, &h, 2);
         }
     }
+}
+
+/* Codes are random; their exponents are those of numbers of the deviation, as far as there are such. */
+static void fill_e4m3(float deviation, uint8_t *data, size_t n) {
+    int exponent;
+    frexpf(deviation / 0.75f, &exponent); /* ±1 to ±1.88 times a power of two deviate by 1.5 times it */
+    const int field = exponent - 2 + 7;
+    const uint8_t bits = (uint8_t)((field < 1 ? 0 : field) << 3); /* subnormal ones deviate by 0.0082 */
+    for (size_t i = 0; i < n; i++) data[i] = (uint8_t)((data[i] & 0x87u) | bits);
 }
 
 static void fill_gguf(const struct form *f, float scale, uint8_t *data, size_t n_blocks) {
@@ -158,6 +182,8 @@ void cria_form_random(const char *name, const cria_matrix *m, uint64_t seed, uin
             for (size_t i = 0; i < n; i++) data[i] = (uint8_t)((data[i] & 0x87u) | 0x30u);
     } else if (f->block != 0) {
         fill_gguf(f, scale, data, n / f->block);
+    } else if (f->kind == CRIA_SOURCE_E4M3) {
+        fill_e4m3(deviation, data, n);
     } else {
         fill_floats(f, deviation, data, n);
     }

@@ -11,6 +11,9 @@
  * NULL for i beyond the last. Constant text. */
 const char *cria_form_name(size_t i);
 
+/* The name of the form that a source of this kind and spec has. */
+const char *cria_form_of(enum cria_source_kind kind, const cria_matrix_spec *spec);
+
 /* The spec of a matrix of that form. False when there is no such form, or it does not divide the columns. */
 bool cria_form_spec(const char *name, uint32_t rows, uint32_t cols, cria_matrix_spec *out);
 

@@ -9,14 +9,21 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* Keys (or values) of one head and layer: at most 64 · 2^10 · 4 bytes. */
+static size_t half_bytes(const cria_config *config, enum cria_kv_elem elem) {
+    return (cria_kv_array_bytes(elem, config->e) + CRIA_ALIGN - 1) / CRIA_ALIGN * CRIA_ALIGN;
+}
+
+size_t cria_kv_block_bytes(const cria_config *config, enum cria_kv_elem elem) {
+    return 2 * half_bytes(config, elem) * config->hk * config->n_layers;
+}
+
 cria_status cria_kv_pool_init(cria_kv_pool *pool, cria_ctx *ctx, const cria_config *config,
                               enum cria_kv_elem elem, uint64_t budget_bytes, cria_error *err) {
     *pool = (cria_kv_pool){
         .ctx = ctx, .elem = elem, .n_layers = config->n_layers, .hk = config->hk, .e = config->e};
-    /* At most 64 · 2^10 · 4 · 2 · 2^10 · 2^10 = 2^39 bytes, by the bounds in config.h. */
-    const size_t array = cria_kv_array_bytes(elem, config->e);
-    pool->half_bytes = (array + CRIA_ALIGN - 1) / CRIA_ALIGN * CRIA_ALIGN;
-    pool->block_bytes = 2 * pool->half_bytes * config->hk * config->n_layers;
+    pool->half_bytes = half_bytes(config, elem);
+    pool->block_bytes = cria_kv_block_bytes(config, elem);
     pool->max_blocks = budget_bytes == 0 ? SIZE_MAX : (size_t)(budget_bytes / pool->block_bytes);
     if (pool->max_blocks == 0)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,

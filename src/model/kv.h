@@ -35,6 +35,9 @@ typedef struct cria_kv_seq {
     size_t n_blocks, cap;
 } cria_kv_seq;
 
+/* Bytes of a block. At most 2^39, by the bounds in config.h. */
+size_t cria_kv_block_bytes(const cria_config *config, enum cria_kv_elem elem);
+
 /* budget_bytes 0: no bound but memory. CRIA_EINVAL when it does not hold a single block. */
 cria_status cria_kv_pool_init(cria_kv_pool *pool, cria_ctx *ctx, const cria_config *config,
                               enum cria_kv_elem elem, uint64_t budget_bytes, cria_error *err);

@@ -16,6 +16,7 @@
 #include "base/pool.h"
 #include "base/reader.h"
 #include "base/status.h"
+#include "kernels/forms.h"
 #include "model/bind.h"
 #include "model/cache.h"
 #include "model/rope.h"
@@ -305,7 +306,8 @@ cria_status cria_weights_init(cria_weights *w, const cria_config *c, cria_error 
 
 #define LEAST_EXPERT_BYTES 64u /* three matrices, however small and however quantized */
 
-static cria_status load(struct loader *l) {
+/* All but the packing. */
+static cria_status outline(struct loader *l) {
     const cria_config *c = l->config;
     cria_weights *w = l->w;
     /* A layer has tensors of its own, and an expert at least parts of some, so the file bounds both before anything is
@@ -324,10 +326,11 @@ static cria_status load(struct loader *l) {
     cria_status st = cria_weights_init(w, c, l->err);
     if (!st) st = cria_bind(l->ctx, l->file, c, w, &l->b, l->err);
     if (!st) w->n_params = l->b.n_params;
-    if (!st) st = place(l);
-    if (!st) st = provide(l);
-    if (!st && c->tied) w->output = w->tok_embeddings;
-    return st;
+    return st ? st : place(l);
+}
+
+static void tie(struct loader *l) {
+    if (l->config->tied) l->w->output = l->w->tok_embeddings;
 }
 
 cria_status cria_weights_load(cria_ctx *ctx, const cria_container *file, const cria_config *config,
@@ -335,7 +338,62 @@ cria_status cria_weights_load(cria_ctx *ctx, const cria_container *file, const c
     cria_weights w = {.ctx = ctx};
     struct loader l = {
         .ctx = ctx, .file = file, .config = config, .opts = opts, .w = &w, .b = {.ctx = ctx}, .err = err};
-    cria_status st = load(&l);
+    cria_status st = outline(&l);
+    if (!st) st = provide(&l);
+    if (!st) tie(&l);
+    cria_bindings_fini(&l.b);
+    if (st)
+        cria_weights_free(&w);
+    else
+        *out = w;
+    return st;
+}
+
+/* ---- the outline ---- */
+
+static cria_tensor_info describe(const struct cria_binding *b) {
+    const cria_tensor *t = b->tensor;
+    cria_tensor_info info = {.name = t->name, .rows = 1, .cols = 1, .n_bytes = t->nbytes};
+    for (uint32_t i = 0; i + 1 < t->ndim; i++) info.rows *= t->shape[i];
+    info.cols = b->matrix ? b->matrix->spec.cols : t->ndim ? t->shape[t->ndim - 1] : 1;
+    if (b->matrix)
+        info.type = cria_form_of(b->source.kind, &b->matrix->spec);
+    else
+        info.type = t->dtype == CRIA_DTYPE_F32 ? "f32" : t->dtype == CRIA_DTYPE_F16 ? "f16" : "bf16";
+    if (b->scales) info.n_bytes += b->scales->nbytes;
+    if (b->biases) info.n_bytes += b->biases->nbytes;
+    return info;
+}
+
+/* Every tensor once, though rows of it may be bound several times (fused matrices, experts). */
+static cria_status describe_all(struct loader *l, cria_tensor_info **out, size_t *n_out) {
+    const size_t n_tensors = cria_container_count(l->file);
+    cria_tensor_info *tensors = cria_malloc_array(l->ctx, n_tensors, sizeof *tensors);
+    bool *seen = cria_calloc(l->ctx, n_tensors, sizeof *seen);
+    size_t n = 0;
+    for (size_t i = 0; i < l->b.n && tensors && seen; i++) {
+        bool *at = &seen[l->b.items[i].tensor - cria_container_at(l->file, 0)];
+        if (!*at) tensors[n++] = describe(&l->b.items[i]);
+        *at = true;
+    }
+    const bool done = tensors && seen;
+    cria_free(l->ctx, seen);
+    if (!done) {
+        cria_free(l->ctx, tensors);
+        return cria_fail_nomem(l->err, "the list of tensors", n_tensors * sizeof *tensors);
+    }
+    *out = tensors;
+    *n_out = n;
+    return CRIA_OK;
+}
+
+cria_status cria_weights_outline(cria_ctx *ctx, const cria_container *file, const cria_config *config,
+                                 cria_weights *out, cria_tensor_info **tensors, size_t *n, cria_error *err) {
+    cria_weights w = {.ctx = ctx};
+    struct loader l = {.ctx = ctx, .file = file, .config = config, .w = &w, .b = {.ctx = ctx}, .err = err};
+    cria_status st = outline(&l);
+    if (!st) st = describe_all(&l, tensors, n);
+    if (!st) tie(&l);
     cria_bindings_fini(&l.b);
     if (st)
         cria_weights_free(&w);

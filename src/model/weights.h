@@ -48,6 +48,11 @@ typedef struct cria_weights {
 /* Of the options, progress (in bytes packed) and the cache's count here. */
 cria_status cria_weights_load(cria_ctx *ctx, const cria_container *file, const cria_config *config,
                               const cria_model_opts *opts, cria_weights *out, cria_error *err);
+/* The same without the weights: matrices have no data and vectors are NULL. *tensors, *n: the tensors that they are in,
+ * each once, one allocation that borrows names from file; free with cria_free. Nothing but the headers of the file is
+ * looked at. */
+cria_status cria_weights_outline(cria_ctx *ctx, const cria_container *file, const cria_config *config,
+                                 cria_weights *out, cria_tensor_info **tensors, size_t *n, cria_error *err);
 /* Weights of no meaning, every matrix of the named form (kernels/forms.h); the same for the same seed. CRIA_EINVAL when
  * the form does not exist or does not fit the dimensions. */
 cria_status cria_weights_random(cria_ctx *ctx, const cria_config *config, const char *form, uint64_t seed,

@@ -227,6 +227,16 @@ void cria_tokenizer_free(cria_tokenizer *tokenizer) { cria_tokenizer_destroy(tok
 
 /* ---- getters ---- */
 
+const char *cria_tokenizer_kind(const cria_tokenizer *tokenizer) {
+    switch (tokenizer->vocab.model) {
+    case CRIA_VOCAB_SPM_UNIGRAM: return "SentencePiece unigram";
+    case CRIA_VOCAB_SPM_BPE: return "SentencePiece BPE";
+    case CRIA_VOCAB_UNIGRAM: return "unigram";
+    case CRIA_VOCAB_BPE: break;
+    }
+    return "BPE";
+}
+
 uint32_t cria_tokenizer_vocab_size(const cria_tokenizer *tokenizer) { return tokenizer->vocab.n; }
 int32_t cria_tokenizer_bos(const cria_tokenizer *tokenizer) { return tokenizer->vocab.bos; }
 bool cria_tokenizer_add_bos(const cria_tokenizer *tokenizer) { return tokenizer->vocab.add_bos; }

@@ -46,6 +46,9 @@ BAD = [
     (["perplexity", "a.txt", "b.txt"], "'b.txt' is not an option"),
     (["bench", "-r", "0"], "--repeat takes"),
     (["doctor", "--threads", "1025"], "from 0 to 1024"),
+    (["inspect"], "MODEL is missing"),
+    (["inspect", "a", "b"], "'b'"),
+    (["inspect", "m", "--context", "16777217"], "from 0 to 16777216"),
     (["doctor", "now"], "'now' is not an option"),
     (["docter"], "did you mean 'doctor'?"),
     (["bench", "--prompt", "x"], "not 'x'"),  # short for --prompt-tokens
@@ -98,7 +101,8 @@ def test_defaults_in_help_are_the_defaults_of_the_example(run):
 def test_help_and_man_page_name_the_same_options(run):
     man = (ROOT / "man" / "cria.1.scd").read_text()
     in_man = set(re.findall(r"\*--([a-z-]+)\*", man))
-    help_texts = [run("help", *command).stdout.decode() for command in ((), ("bench",), ("perplexity",), ("doctor",))]
+    help_texts = [run("help", *command).stdout.decode() for command in ((), ("bench",), ("perplexity",), ("pack",), ("inspect",),
+                                                               ("doctor",))]
     in_help = set(re.findall(r"--([a-z][a-z-]+)", "".join(help_texts)))
     assert in_man == in_help
 

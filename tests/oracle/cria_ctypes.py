@@ -34,7 +34,7 @@ class CtxOpts(C.Structure):
 class ModelOpts(C.Structure):
     _fields_ = [("size", C.c_size_t), ("activations", C.c_int), ("progress", P), ("progress_user", P),
                 ("cache_folder", C.c_char_p), ("cache_least_bytes", C.c_uint64), ("cache_required", C.c_bool),
-                ("context", C.c_uint32)]
+                ("context", C.c_uint32), ("outline", C.c_bool)]
 
 
 class EngineOpts(C.Structure):
