@@ -3,6 +3,7 @@
  * cria_ctx_measure of cria.h: the probes of the kernel table on all threads of the pool. A limit is the best
  * of several tries, since whatever else the machine does can only make one slower.
  */
+#include "engine/limits.h"
 #include "base/clock.h"
 #include "base/ctx.h"
 #include "base/mem.h"
@@ -14,8 +15,6 @@
 #include <string.h>
 
 enum {
-    COMPUTE_TRIES = 100,
-    READ_TRIES = 20,
     TRY_NS = 1000000, /* waking the threads does not count, and some try falls between two interruptions */
     PIECES_PER_THREAD = 16 /* even out cores of unequal speed */
 };
@@ -36,10 +35,10 @@ static void compute_pieces(void *arg, size_t begin, size_t end, uint32_t worker)
 }
 
 /* Operations a second. */
-static double measure_compute(cria_ctx *ctx, uint64_t probe(uint32_t n)) {
+static double measure_compute(cria_ctx *ctx, uint64_t probe(uint32_t n), uint32_t tries) {
     struct compute c = {.probe = probe, .rounds = 64};
     double best = 0;
-    for (int try = 0; try < COMPUTE_TRIES;) {
+    for (uint32_t try = 0; try < tries;) {
         atomic_init(&c.done, 0);
         const uint64_t start = cria_clock_ns();
         cria_pool_for(ctx->pool, (size_t)PIECES_PER_THREAD * cria_pool_threads(ctx->pool), 1, compute_pieces,
@@ -58,9 +57,6 @@ static double measure_compute(cria_ctx *ctx, uint64_t probe(uint32_t n)) {
 
 /* ---- memory ---- */
 
-/* Several times what processors have as cache: 256 MiB, and 64 MiB for every thread. */
-#define LEAST_BYTES ((size_t)256 << 20)
-#define THREAD_BYTES ((size_t)64 << 20)
 #define MOST_BYTES ((size_t)4 << 30)
 #define PIECE ((size_t)2 << 20) /* a huge page */
 
@@ -84,9 +80,9 @@ static void read_pieces(void *arg, size_t begin, size_t end, uint32_t worker) {
                                   memory_order_relaxed);
 }
 
-static cria_status measure_read(cria_ctx *ctx, double *out, cria_error *err) {
-    size_t bytes = THREAD_BYTES * cria_pool_threads(ctx->pool);
-    if (bytes < LEAST_BYTES) bytes = LEAST_BYTES;
+static cria_status measure_read(cria_ctx *ctx, const struct cria_measure_effort *effort, double *out, cria_error *err) {
+    size_t bytes = effort->thread_bytes * cria_pool_threads(ctx->pool);
+    if (bytes < effort->least_bytes) bytes = effort->least_bytes;
     if (bytes > MOST_BYTES) bytes = MOST_BYTES;
     uint8_t *memory = cria_malloc(ctx, bytes + PIECE);
     if (memory == NULL) return cria_fail_nomem(err, "measuring how fast memory is", bytes + PIECE);
@@ -96,7 +92,7 @@ static cria_status measure_read(cria_ctx *ctx, double *out, cria_error *err) {
     cria_mem_prefer_huge(r.p, bytes);
     cria_pool_for(ctx->pool, bytes / PIECE, 1, touch_pieces, &r);
     double best = 0;
-    for (int try = 0; try < READ_TRIES; try++) {
+    for (uint32_t try = 0; try < effort->read_tries; try++) {
         const uint64_t start = cria_clock_ns();
         cria_pool_for(ctx->pool, bytes / PIECE, 1, read_pieces, &r);
         const double rate = 1e9 * (double)bytes / (double)(cria_clock_ns() - start);
@@ -107,14 +103,21 @@ static cria_status measure_read(cria_ctx *ctx, double *out, cria_error *err) {
     return CRIA_OK;
 }
 
+cria_status cria_measure(cria_ctx *ctx, const struct cria_measure_effort *effort, cria_limits *out, cria_error *err) {
+    cria_limits limits;
+    const cria_status st = measure_read(ctx, effort, &limits.read_bytes, err);
+    if (st) return st;
+    limits.f32_ops = measure_compute(ctx, ctx->kernels->probe_f32, effort->compute_tries);
+    limits.int8_ops = measure_compute(ctx, ctx->kernels->probe_int8, effort->compute_tries);
+    *out = limits;
+    return CRIA_OK;
+}
+
 cria_status cria_ctx_measure(cria_ctx *ctx, cria_limits *out, cria_error *err) {
     if (ctx == NULL || out == NULL)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_ctx_measure: a required argument is NULL.");
-    cria_limits limits;
-    const cria_status st = measure_read(ctx, &limits.read_bytes, err);
-    if (st) return st;
-    limits.f32_ops = measure_compute(ctx, ctx->kernels->probe_f32);
-    limits.int8_ops = measure_compute(ctx, ctx->kernels->probe_int8);
-    *out = limits;
-    return CRIA_OK;
+    /* The bytes are several times what processors have as cache. */
+    static const struct cria_measure_effort effort = {
+        .compute_tries = 100, .read_tries = 20, .least_bytes = (size_t)256 << 20, .thread_bytes = (size_t)64 << 20};
+    return cria_measure(ctx, &effort, out, err);
 }
