@@ -24,6 +24,7 @@ enum { MOST_TOKENS = 1000000, MOST_SEQUENCES = 512, PREFILL_ROWS = 512 };
 
 static const char *const shape_names[] = {"1b", "7b", "8b", NULL};
 
+/* options_agree knows their order. */
 static const struct arg_option rows_of_model[] = {
     {.name = "model-path",
      .letter = 'm',
@@ -314,7 +315,7 @@ static bool context_is_enough(const struct bench_options *o, uint32_t context) {
     if (context == 0 || most <= context) return true;
     complain("The longest test, %" PRIu64 " tokens at a depth of %" PRIu64
              ", does not fit in the model's context of "
-             "%" PRIu32 " tokens.",
+             "%" PRIu32 " tokens; give less with -p, -n or -d.",
              pp > tg ? pp : tg, depth, context);
     return false;
 }
@@ -397,6 +398,22 @@ static bool quantization_exists(const char *wanted) {
     return false;
 }
 
+/* Options that contradict one another, or would be without effect. A text that was not given is the table's own. */
+static bool options_agree(const struct bench_options *o) {
+    const bool has_path = o->session.model_path != rows_of_model[0].def;
+    const bool has_quantization = o->quantization != rows_of_model[2].def;
+    if (o->shape && has_path)
+        fputs("cria: --shape makes a model and --model-path names one; give one of the two.", stderr);
+    else if (!o->shape && has_quantization)
+        fputs("cria: --quantization is of the model that --shape makes; give --shape too.", stderr);
+    else if (o->csv && o->json)
+        fputs("cria: --csv and --json are two forms of the same; give one of the two.", stderr);
+    else
+        return true;
+    fputs(" Try 'cria bench --help'.\n", stderr);
+    return false;
+}
+
 static int run(struct bench *b) {
     const struct bench_options *o = b->options;
     const size_t per_depth = o->prompt_tokens.n + o->new_tokens.n * o->batch.n;
@@ -433,6 +450,7 @@ int bench_main(int argc, char **argv) {
     case ARGS_RUN:
         break;
     }
+    if (!options_agree(&o)) return EXIT_USAGE;
     if (o.shape && !quantization_exists(o.quantization)) return EXIT_USAGE;
     if (!o.shape && !session_model_is_there(o.session.model_path)) return EXIT_FAILED;
     struct bench b = {.options = &o};

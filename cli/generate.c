@@ -250,7 +250,7 @@ static void say_timing(const struct generator *g, const struct answer *a) {
 static bool prompt_fits(const struct generator *g) {
     const uint32_t context = cria_engine_context(g->session->engine);
     if (g->n_ids == 0)
-        complain("The prompt is empty, and the model has no token to begin a text with.");
+        complain("The prompt is empty, and the model has no token to begin a text with; give it some text.");
     else if (g->n_ids > context)
         complain("The prompt has %zu tokens, but the context holds %" PRIu32 "; shorten it, or ask for more with "
                  "--context.", g->n_ids, context);
@@ -275,7 +275,8 @@ static enum ending answer_prompt(struct generator *g, const struct text *prompt,
     a.seconds = clock_now() - start;
 
     if (!finish_text(g, &a, ending)) {
-        if (g->out.error != EPIPE) complain("Cannot write to stdout: %s.", strerror(g->out.error));
+        errno = g->out.error;
+        complain_unwritten(NULL);
         return END_FAILED;
     }
     if (ending == END_FAILED) {

@@ -4,7 +4,6 @@
 #include "session.h"
 #include "term.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +29,9 @@ static void unify_line_ends(struct text *t) {
     t->data[t->len = n] = '\0';
 }
 
-static bool read_stream(FILE *f, const char *name, struct text *out) {
+/* path NULL: stdin. */
+static bool read_stream(FILE *f, const char *path, struct text *out) {
+    const char *name = path ? path : "stdin";
     size_t room = 4096;
     struct text t = {malloc(room), 0};
     while (t.data) {
@@ -46,11 +47,11 @@ static bool read_stream(FILE *f, const char *name, struct text *out) {
     }
     if (t.len >= LARGEST || ferror(f)) {
         if (t.len >= LARGEST)
-            complain("%s is larger than %d MiB.", name, LARGEST >> 20);
+            complain("%s is larger than %d MiB; give a part of it.", name, LARGEST >> 20);
         else if (term_interrupted())
             complain("Interrupted while reading %s.", name);
         else
-            complain("Cannot read %s: %s.", name, strerror(errno));
+            complain_unread(path);
         text_free(&t);
         return false;
     }
@@ -60,10 +61,10 @@ static bool read_stream(FILE *f, const char *name, struct text *out) {
 }
 
 bool input_read_all(const char *path, struct text *out) {
-    if (!path) return read_stream(stdin, "stdin", out);
+    if (!path) return read_stream(stdin, NULL, out);
     FILE *f = fopen(path, "rb");
     if (!f) {
-        complain("Cannot open '%s': %s.", path, strerror(errno));
+        complain_unread(path);
         return false;
     }
     const bool ok = read_stream(f, path, out);
@@ -81,7 +82,7 @@ static enum line_result fill(struct line_reader *r) {
         return LINE_READ;
     }
     if (n == 0 || term_interrupted()) return LINE_NONE;
-    complain("Cannot read stdin: %s.", strerror(errno));
+    complain_unread(NULL);
     return LINE_FAILED;
 }
 

@@ -62,7 +62,7 @@ void kl_close(struct kl_file *k) {
 /* ---- writing ---- */
 
 static bool cannot_write(const struct kl_file *k) {
-    complain("Cannot write '%s': %s.", k->path, strerror(errno));
+    complain_unwritten(k->path);
     return false;
 }
 
@@ -124,7 +124,7 @@ bool kl_finish_writing(struct kl_file *k) {
 static bool read_words(struct kl_file *k, void *words, size_t n) {
     if (fread(words, 4, n, k->f) != n) {
         if (ferror(k->f))
-            complain("Cannot read '%s': %s.", k->path, strerror(errno));
+            complain_unread(k->path);
         else
             complain("'%s' ends too early; save it again with --kl-base.", k->path);
         return false;
@@ -197,7 +197,7 @@ static bool length_fits(const struct kl_file *k, const struct kl_text *t) {
 bool kl_open(struct kl_file *k, const char *path, const struct kl_text *text) {
     *k = (struct kl_file){.f = fopen(path, "rb"), .path = path, .vocab = text->vocab, .sum = SUM_START};
     if (!k->f) {
-        complain("Cannot open '%s': %s.", path, strerror(errno));
+        complain_unread(path);
         return false;
     }
     struct header h;

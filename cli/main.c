@@ -3,8 +3,10 @@
 #include "args.h"
 #include "commands.h"
 #include "cria/cria.h"
+#include "session.h"
 #include "term.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -78,9 +80,8 @@ int main(int argc, char **argv) {
     term_init();
     const int code = dispatch(argc, argv);
     /* What was printed with stdio (help, versions, tables) may fail only now. */
-    if (fflush(stdout) != 0 && code == EXIT_DONE) {
-        fprintf(stderr, "cria: Cannot write to stdout.\n");
-        return EXIT_FAILED;
-    }
+    const bool failed = ferror(stdout) != 0; /* for what reason, the system has forgotten */
+    errno = EIO;
+    if ((fflush(stdout) != 0 || failed) && code == EXIT_DONE) return complain_unwritten(NULL);
     return code;
 }

@@ -232,7 +232,8 @@ static bool choose_context(struct scorer *s) {
     if (context < 2)
         complain("A window of 1 token foretells nothing; --context takes 2 or more.");
     else if (model > 0 && context > model)
-        complain("--context is %" PRIu64 ", but the model's context holds %" PRIu32 " tokens.", context, model);
+        complain("--context is %" PRIu64 ", but the model's context holds %" PRIu32 " tokens; give no more.", context,
+                 model);
     else {
         s->text.context = (uint32_t)context;
         return true;
@@ -259,7 +260,8 @@ static bool encode(struct scorer *s, const struct text *text) {
     t->n_ids = (uint32_t)n;
     t->n_rows = (uint32_t)(n - (t->bos >= 0 ? 0 : n_windows(t)));
     if (t->n_rows > 0) return true;
-    complain("The text has %zu token%s; none can be foretold from one before it.", n, n == 1 ? "" : "s");
+    complain("The text has %zu token%s; none can be foretold from one before it; give a longer one.", n,
+             n == 1 ? "" : "s");
     return false;
 }
 

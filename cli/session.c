@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "session.h"
 
+#include "commands.h"
 #include "progress.h"
 #include "term.h"
 
@@ -66,6 +67,41 @@ int complain(const char *format, ...) {
     fputc('\n', stderr);
     va_end(args);
     return 1;
+}
+
+static const char *reading_advice(int error) {
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR: return "look whether the path is right";
+    case EISDIR: return "name a file in it";
+    case EACCES:
+    case EPERM: return "give this user the right to read it";
+    default: return "try again, or copy it to another disk";
+    }
+}
+
+static const char *writing_advice(int error) {
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR: return "make the folder first, or name another one";
+    case EISDIR: return "name a file in it";
+    case ENOSPC:
+    case EDQUOT: return "make room on the disk, or write elsewhere";
+    default: return "write elsewhere";
+    }
+}
+
+int complain_unread(const char *path) {
+    const int error = errno;
+    if (path) return complain("Cannot read '%s': %s; %s.", path, strerror(error), reading_advice(error));
+    return complain("Cannot read stdin: %s; give it a file or a pipe, as in < FILE.", strerror(error));
+}
+
+int complain_unwritten(const char *path) {
+    const int error = errno;
+    if (path) return complain("Cannot write '%s': %s; %s.", path, strerror(error), writing_advice(error));
+    if (error == EPIPE) return EXIT_FAILED;
+    return complain("Cannot write to stdout: %s; %s.", strerror(error), writing_advice(error));
 }
 
 /* The path as the system sees it, for a better sentence than the library can say: it knows no default and no script. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A model opened as the options ask, with its engine: what every subcommand that computes begins with. Also the three
+/* A model opened as the options ask, with its engine: what every subcommand that computes begins with. Also the
  * ways in which the program talks on stderr. */
 #ifndef CRIA_CLI_SESSION_H
 #define CRIA_CLI_SESSION_H
@@ -53,5 +53,9 @@ cria_activations session_activations(const struct session_options *o);
 void say(bool quiet, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* "cria: <sentence>" on stderr. Returns 1, the exit code of a failure. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* What could not be read (path NULL: stdin) or written (NULL: stdout) and why, from errno, and what to do. Nothing when
+ * stdout's reader has gone away: there is nobody to be told. Both return 1. */
+int complain_unread(const char *path);
+int complain_unwritten(const char *path);
 
 #endif

@@ -40,7 +40,9 @@ size_t term_width(void) {
 
 void term_catch_interrupt(void) {
     interrupted = 0;
+    /* A shell starts its background jobs with SIGINT ignored: the Ctrl-C is then meant for another program. */
     struct sigaction action;
+    if (sigaction(SIGINT, NULL, &action) == 0 && action.sa_handler == SIG_IGN) return;
     memset(&action, 0, sizeof action);
     action.sa_handler = note_interrupt;
     action.sa_flags = (int)SA_RESETHAND; /* and no SA_RESTART: what waits is to return */

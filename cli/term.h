@@ -15,7 +15,8 @@ bool term_stdin_is_terminal(void);
 bool term_can_draw(void);
 size_t term_width(void); /* of stderr, in columns */
 
-/* From now on the first Ctrl-C (SIGINT) is only noted; the second ends the process, as it would have. */
+/* From now on the first Ctrl-C (SIGINT) is only noted; the second ends the process, as it would have. Where the parent
+ * had SIGINT ignored it stays so. */
 void term_catch_interrupt(void);
 bool term_interrupted(void);
 /* Blocks until stdin has something to read (its end included) or Ctrl-C comes; false for the latter. */

@@ -18,9 +18,10 @@ enum { FOLDER_MAX_NAMES = 65536, FOLDER_MAX_BYTES = 32 << 20 };
 
 static cria_status map_fd(int fd, const char *path, cria_mapfile *out, cria_error *err) {
     struct stat st;
-    if (fstat(fd, &st) != 0) return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot look at %s: %m.", path);
+    if (fstat(fd, &st) != 0) return cria_fail_errno(err, "look at %s", path);
     if (S_ISDIR(st.st_mode))
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%s is a folder where a file is needed.", path);
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%s is a folder where a file is needed; name a file in it.",
+                         path);
     if (!S_ISREG(st.st_mode))
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
                          "%s is not a regular file (a device, pipe or socket); copy it to a file first.",
@@ -37,8 +38,7 @@ static cria_status map_fd(int fd, const char *path, cria_mapfile *out, cria_erro
                          "%s is on a file system that cannot map files into memory; copy it to a local disk.",
                          path);
     if (p == MAP_FAILED)
-        return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot map %s (%zu bytes) into memory: %m.", path,
-                         len);
+        return cria_fail_errno(err, "map %s (%zu bytes) into memory", path, len);
     out->data = p;
     out->len = len;
     return CRIA_OK;
@@ -46,7 +46,7 @@ static cria_status map_fd(int fd, const char *path, cria_mapfile *out, cria_erro
 
 static cria_status check_owner(int fd, const char *path, cria_error *err) {
     struct stat st;
-    if (fstat(fd, &st) != 0) return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot look at %s: %m.", path);
+    if (fstat(fd, &st) != 0) return cria_fail_errno(err, "look at %s", path);
     if ((st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
                          "%s belongs to user %lu or others may write to it (mode %o), so it is not used.", path,
@@ -57,7 +57,7 @@ static cria_status check_owner(int fd, const char *path, cria_error *err) {
 static cria_status open_and_map(const char *path, bool own, cria_mapfile *out, cria_error *err) {
     /* O_NONBLOCK: a pipe must be refused, not waited for. It means nothing for regular files. */
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (own ? O_NOFOLLOW : 0));
-    if (fd < 0) return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot open %s: %m.", path);
+    if (fd < 0) return cria_fail_errno(err, "open %s", path);
     cria_mapfile map;
     cria_status status = own ? check_owner(fd, path, err) : CRIA_OK;
     if (status == CRIA_OK) status = map_fd(fd, path, &map, err);
@@ -119,8 +119,7 @@ static cria_status collect(DIR *dir, const char *folder, const char *prefix, con
     for (;;) {
         errno = 0;
         const struct dirent *e = readdir(dir);
-        if (!e && errno != 0)
-            return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot list the folder %s: %m.", folder);
+        if (!e && errno != 0) return cria_fail_errno(err, "list the folder %s", folder);
         if (!e) return CRIA_OK;
         if (!name_matches(e->d_name, prefix, suffix) || kind_at(dirfd(dir), e->d_name) != CRIA_PATH_FILE)
             continue;
@@ -139,7 +138,7 @@ static int by_bytes(const void *a, const void *b) { return strcmp(*(char *const 
 cria_status cria_folder_list(cria_ctx *ctx, const char *folder, const char *prefix, const char *suffix,
                              char ***out, size_t *n, cria_error *err) {
     DIR *dir = opendir(folder);
-    if (!dir) return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot open the folder %s: %m.", folder);
+    if (!dir) return cria_fail_errno(err, "open the folder %s", folder);
     cria_buf names;
     cria_buf_init(&names, ctx, FOLDER_MAX_BYTES);
     size_t count = 0;

@@ -36,7 +36,7 @@ static cria_status make_folder(cria_ctx *ctx, const char *folder, cria_error *er
 static cria_status open_part(const char *part, int *out, cria_error *err) {
     const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
     const int fd = open(part, flags, S_IRUSR | S_IWUSR);
-    if (fd < 0) return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot create %s: %m.", part);
+    if (fd < 0) return cria_fail_errno(err, "create %s", part);
     struct stat st, named;
     cria_status status = CRIA_OK;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink > 1)
@@ -45,7 +45,7 @@ static cria_status open_part(const char *part, int *out, cria_error *err) {
     else if (flock(fd, LOCK_EX | LOCK_NB) != 0)
         status = errno == EWOULDBLOCK
                      ? cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Another process is just writing %s.", part)
-                     : cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot lock %s: %m.", part);
+                     : cria_fail_errno(err, "lock %s", part);
     else if (lstat(part, &named) != 0 || named.st_dev != st.st_dev || named.st_ino != st.st_ino)
         status = cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Another process has just written %s.", part);
     if (status != CRIA_OK)
@@ -80,12 +80,12 @@ void cria_outfile_discard(cria_outfile *o) {
 /* o has its names and a locked fd. */
 static cria_status map_part(cria_outfile *o, cria_error *err) {
     const int reason = allot(o->fd, o->len);
-    errno = reason; /* for %m */
+    errno = reason;
     if (reason != 0)
-        return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot make room for %s (%zu bytes): %m.", o->part, o->len);
+        return cria_fail_errno(err, "make room for %s (%zu bytes)", o->part, o->len);
     void *p = mmap(NULL, o->len, PROT_READ | PROT_WRITE, MAP_SHARED, o->fd, 0);
     if (p == MAP_FAILED)
-        return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot map %s (%zu bytes) into memory: %m.", o->part, o->len);
+        return cria_fail_errno(err, "map %s (%zu bytes) into memory", o->part, o->len);
     o->data = p;
     return CRIA_OK;
 }
@@ -126,9 +126,9 @@ void cria_outfile_flush(const cria_outfile *o, const void *data, size_t len) {
 cria_status cria_outfile_commit(cria_outfile *o, cria_mapfile *out, cria_error *err) {
     cria_status status = CRIA_OK;
     if (fsync(o->fd) != 0) /* before the name: after a crash a named file must hold what was written */
-        status = cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot write %s (%zu bytes): %m.", o->part, o->len);
+        status = cria_fail_errno(err, "write %s (%zu bytes)", o->part, o->len);
     else if (mprotect(o->data, o->len, PROT_READ) != 0 || rename(o->part, o->path) != 0)
-        status = cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot rename %s to %s: %m.", o->part, o->path);
+        status = cria_fail_errno(err, "rename %s to %s", o->part, o->path);
     if (status != CRIA_OK) {
         cria_outfile_discard(o);
         return status;

@@ -3,6 +3,7 @@
  * well-formed UTF-8 or could steer a terminal (control bytes, C1 controls) becomes '?'. */
 #include "base/status.h"
 #include "base/utf8.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,6 +50,37 @@ cria_status cria_fail(cria_error *err, cria_status code, uint64_t where, const c
     return code;
 }
 
+/* What the user can do about a file that the system refuses. */
+static const char *errno_advice(int error) {
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR: return "look whether the path is right and nothing is missing there";
+    case EACCES:
+    case EPERM: return "give this user the right to it";
+    case ELOOP: return "name the file itself instead of a link";
+    case ENAMETOOLONG: return "use a shorter path";
+    case EMFILE:
+    case ENFILE: return "raise the limit of open files (ulimit -n)";
+    case ENOMEM: return "raise the limit of memory (ulimit -v) or free some";
+    case ENOSPC:
+    case EDQUOT: return "make room on the disk or name another folder";
+    case EROFS: return "name a folder that can be written to";
+    default: return "try again, or copy the files to another disk";
+    }
+}
+
+cria_status cria_fail_errno(cria_error *err, const char *what, ...) {
+    const int error = errno;
+    if (!err) return CRIA_EIO;
+    char text[sizeof err->msg];
+    va_list args;
+    va_start(args, what);
+    cria_message(text, sizeof text, what, args);
+    va_end(args);
+    errno = error; /* for %m */
+    return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Cannot %s: %m; %s.", text, errno_advice(error));
+}
+
 cria_status cria_fail_in(cria_error *err, cria_status code, const char *name) {
     if (!err) return code;
     const cria_error was = *err;
@@ -56,6 +88,6 @@ cria_status cria_fail_in(cria_error *err, cria_status code, const char *name) {
 }
 
 cria_status cria_fail_nomem(cria_error *err, const char *what, size_t bytes) {
-    return cria_fail(err, CRIA_ENOMEM, CRIA_NOWHERE, "There is not enough memory for %s (%zu bytes).", what,
-                     bytes);
+    return cria_fail(err, CRIA_ENOMEM, CRIA_NOWHERE, "There is not enough memory for %s (%zu bytes); free some.",
+                     what, bytes);
 }

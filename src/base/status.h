@@ -13,8 +13,12 @@
 cria_status cria_fail(cria_error *err, cria_status code, uint64_t where, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* CRIA_ENOMEM with "There is not enough memory for <what> (<bytes> bytes)." */
+/* CRIA_ENOMEM with "There is not enough memory for <what> (<bytes> bytes); free some." */
 cria_status cria_fail_nomem(cria_error *err, const char *what, size_t bytes);
+
+/* CRIA_EIO with "Cannot <what>: <the system's reason>; <what to do>." from errno; what is formatted and names the
+ * file. */
+cria_status cria_fail_errno(cria_error *err, const char *what, ...) __attribute__((format(printf, 2, 3)));
 
 /* Names the file in the message of a function that does not know it: puts "name: " before what *err (when not NULL)
  * says. Returns err's code, or code. */

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import termios
 import time
 
 import pytest
@@ -166,6 +167,29 @@ def test_interrupt_ends_the_text_cleanly(cria, small_model):
     (head + out).decode()
 
 
+def test_an_ignored_interrupt_stays_ignored(cria, small_model):
+    """As in a background job of a script: Ctrl-C is for the program in front. It ended the text."""
+    p = start(cria, "--model-path", small_model, "--ignore-eos", "-m", 2000,
+              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    os.read(p.stdout.fileno(), 10)
+    p.send_signal(signal.SIGINT)
+    _, err = p.communicate(timeout=60)
+    assert p.returncode == 0 and b"2000 generated" in err and b"Interrupted" not in err
+
+
+def test_interrupt_while_loading(cria, smollm2):
+    """It may come too late, on a machine that has other things to do."""
+    for _ in range(10):
+        p = start(cria, "--model-path", smollm2, "-m", 100, bufsize=0)
+        assert p.stderr.readline().startswith(b"[INFO] Loading model")
+        p.send_signal(signal.SIGINT)
+        out, err = p.communicate(timeout=60)
+        if b"Loaded" not in err:
+            break
+    assert (p.returncode, out) == (1, b"")
+    assert err.decode() == f"cria: Interrupted while loading '{smollm2}'.\n"
+
+
 def test_interrupt_of_a_long_prompt_is_heard_soon(cria, smollm2):
     """The first part of a prompt had 256 tokens, which a large model on a slow machine takes minutes for."""
     p = start(cria, "--model-path", smollm2, "--isa", "scalar", "--threads", 1, "--prompt", "word " * 300)
@@ -278,11 +302,12 @@ def test_one_stream_of_random_numbers_for_all_questions(run, small_model, shots)
 
 # ---- a terminal ----
 
-def in_terminal(cria, arguments, typed):
+def in_terminal(cria, arguments, typed, term="xterm", columns=80):
     """Runs cria with a pseudo-terminal for all three descriptors; typed: (words to wait for, what is typed then)."""
     pid, fd = pty.fork()
     if pid == 0:
-        os.environ["TERM"] = "xterm"
+        termios.tcsetwinsize(0, (24, columns))
+        os.environ["TERM"] = term
         os.execv(cria, [str(cria), *map(str, arguments)])
     seen, at = b"", 0
     try:
@@ -301,6 +326,24 @@ def in_terminal(cria, arguments, typed):
     finally:
         os.close(fd)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen.replace(b"\r\n", b"\n").decode()
+
+
+@pytest.mark.parametrize("term, columns, quiet", [("xterm", 30, []), ("dumb", 80, []), ("xterm", 80, ["--quiet"])])
+def test_terminal_gets_a_bar_that_is_gone_in_the_end(cria, smollm2, term, columns, quiet):
+    """In a prompt of two parts, the first of which takes longer than a moment."""
+    arguments = ["--model-path", smollm2, "--isa", "scalar", "--threads", 1, "--prompt", "a" + " b" * 39, "-m", 1, *quiet]
+    code, seen = in_terminal(cria, arguments, [], term, columns)
+    assert code == 0
+    bars = re.findall(r"\r(Prompt \[(#*)(\.*)\] +(\d+)%)", seen)
+    if term == "dumb" or quiet:
+        assert not bars and "\r" not in seen and "\033" not in seen
+        return
+    assert bars
+    for bar, full, rest, percent in bars:
+        assert len(bar) < columns and len(full + rest) == min(40, columns - len("Prompt [] 100%") - 2)
+        assert abs(len(full) / len(full + rest) - int(percent) / 100) <= 1 / len(full + rest)
+    last = seen.rindex(bars[-1][0]) + len(bars[-1][0])
+    assert seen.startswith("\r\033[K", last) and "%" not in seen[last:]
 
 
 def test_terminal_asks_until_end_of_input(cria, talker, shots):

@@ -64,6 +64,9 @@ BAD = [
     (["bench", "-t", "1025"], "from 0 to 1024"),
     (["bench", "--shape", "3b"], "1b, 7b or 8b"),
     (["bench", "--shape", "1b", "--quantization", "q9"], "affine4-g64"),
+    (["bench", "--shape", "1b", "-m", "mlx_model"], "one of the two"),
+    (["bench", "-m", "x.gguf", "--quantization", "q4_0"], "give --shape too"),
+    (["bench", "-m", "x.gguf", "--csv", "--json"], "one of the two"),
 ]
 
 
@@ -159,11 +162,31 @@ def test_isa_by_environment(run, small_gguf):
     assert isa(CRIA_ISA="pentium") == (1, (None, "pentium"))
 
 
-def test_few_shot_file_missing(run, small_gguf):
-    fails(run("--model-path", small_gguf, "--few-shot", "no such file"), "no such file")
+def test_texts_that_cannot_be_read(run, small_gguf, tmp_path):
+    """Lines said why, but not what to do about it."""
+    for path, *words in ("no such file", "No such file", "path is right"), (tmp_path, "Is a directory", "a file in it"):
+        fails(run("--model-path", small_gguf, "--few-shot", path), str(path), *words)
+    with open("/proc/self/mem", "rb") as unreadable:
+        fails(run("--model-path", small_gguf, "--prompt", "-", "--quiet", stdin=unreadable),
+              "stdin: Input/output error", "a file or a pipe")
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.model"])
+def test_a_folder_that_lacks_a_file(run, small_model, tmp_path, name):
+    for file in small_model.iterdir():
+        if file.name != name:
+            os.symlink(file, tmp_path / file.name)
+    fails(run("--model-path", tmp_path), str(tmp_path / name), "No such file", "nothing is missing there")
 
 
 def test_help_into_a_full_disk_is_a_failure(cria):
     with open("/dev/full", "wb") as full:
         r = subprocess.run([cria, "--help"], stdout=full, stderr=subprocess.PIPE)
-    assert r.returncode == 1 and r.stderr.startswith(b"cria: ")
+    assert r.returncode == 1 and r.stderr.startswith(b"cria: Cannot write to stdout: No space left on device; make room")
+
+
+def test_help_that_nobody_reads_says_nothing(cria):
+    p = subprocess.Popen(["sh", "-c", 'sleep 0.2; exec "$0" --help', cria], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    p.stdout.close()
+    assert (p.stderr.read(), p.wait()) == (b"", 1)
+    p.stderr.close()

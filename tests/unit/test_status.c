@@ -22,7 +22,7 @@ static void fills_in_code_place_and_message(void **state) {
     assert_string_equal(err.msg, "wq has 3 rows.");
     assert_int_equal(cria_fail_nomem(&err, "a thing", 12), CRIA_ENOMEM);
     assert_true(err.where == CRIA_NOWHERE);
-    assert_string_equal(err.msg, "There is not enough memory for a thing (12 bytes).");
+    assert_string_equal(err.msg, "There is not enough memory for a thing (12 bytes); free some.");
     assert_int_equal(cria_fail(NULL, CRIA_EIO, 0, "%s", "nobody listens"), CRIA_EIO);
 }
 
