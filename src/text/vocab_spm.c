@@ -83,9 +83,9 @@ static bool read_varint(cria_reader *r, uint64_t *out) {
 /* Reads the next field of a message; the caller has checked that bytes are left. */
 static cria_status next_field(const struct model *m, cria_reader *r, struct field *f) {
     const uint8_t *at = r->base + r->pos;
+    *f = (struct field){.at = at}; /* whole also after a failure, which gcc 14 cannot see that nobody looks behind */
     uint64_t tag, len;
     if (!read_varint(r, &tag) || tag > UINT32_MAX || tag >> 3 == 0) return damaged(m, at, "a bad field tag");
-    f->at = at;
     f->number = (uint32_t)tag >> 3;
     f->type = (enum wire_type)(tag & 7);
     uint32_t u32;
