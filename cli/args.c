@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_OPTIONS = 40, FIRST_VALUE = 256, WIDTH = 80, HELP_COLUMN = 26 };
+enum { MAX_OPTIONS = 40, MAX_OPERANDS = 4, FIRST_VALUE = 256, WIDTH = 80, HELP_COLUMN = 26 };
 
 /* What getopt_long is given; value FIRST_VALUE + i stands for rows[i]. */
 struct parser {
@@ -17,13 +17,18 @@ struct parser {
     const struct arg_option *rows[MAX_OPTIONS];
     void *targets[MAX_OPTIONS];
     size_t n;
-    const struct arg_option *operand; /* NULL: none */
-    const char **operand_target;
+    const struct arg_option *operands[MAX_OPERANDS];
+    void *operand_targets[MAX_OPERANDS];
+    size_t n_operands;
     struct option longs[MAX_OPTIONS + 3];
     char shorts[2 * MAX_OPTIONS + 4];
 };
 
 enum { VALUE_HELP = FIRST_VALUE + MAX_OPTIONS, VALUE_VERSION };
+
+static bool is_operand(const struct arg_option *o) {
+    return o->kind == ARG_OPERAND || o->kind == ARG_OPERAND_MAYBE || o->kind == ARG_OPERANDS;
+}
 
 static void parser_init(struct parser *p, const struct arg_command *command, const struct arg_group *groups,
                         size_t n_groups) {
@@ -35,9 +40,9 @@ static void parser_init(struct parser *p, const struct arg_command *command, con
     for (size_t g = 0; g < n_groups; g++) {
         for (size_t i = 0; i < groups[g].n && p->n < MAX_OPTIONS; i++) {
             const struct arg_option *o = &groups[g].options[i];
-            if (o->kind == ARG_OPERAND) {
-                p->operand = o;
-                p->operand_target = (const char **)((char *)groups[g].target + o->offset);
+            if (is_operand(o)) {
+                p->operands[p->n_operands] = o;
+                p->operand_targets[p->n_operands++] = (char *)groups[g].target + o->offset;
                 continue;
             }
             const bool has_value = o->kind != ARG_FLAG;
@@ -105,6 +110,12 @@ static bool is_choice(const char *text, const char *const *choices) {
     return false;
 }
 
+static bool add_text(const char *text, struct arg_texts *out) {
+    if (out->n == ARG_TEXTS_MAX) return false;
+    out->v[out->n++] = text;
+    return true;
+}
+
 static bool set_value(const struct arg_option *o, void *target, const char *text) {
     switch (o->kind) {
     case ARG_FLAG: *(bool *)target = true; return true;
@@ -114,8 +125,11 @@ static bool set_value(const struct arg_option *o, void *target, const char *text
     case ARG_CHOICE:
         if (!is_choice(text, o->choices)) return false;
         break;
+    case ARG_TEXTS: return add_text(text, target);
     case ARG_TEXT:
-    case ARG_OPERAND: break;
+    case ARG_OPERAND:
+    case ARG_OPERAND_MAYBE:
+    case ARG_OPERANDS: break;
     }
     *(const char **)target = text;
     return true;
@@ -125,6 +139,8 @@ static void set_defaults(const struct parser *p) {
     for (size_t i = 0; i < p->n; i++) {
         if (p->rows[i]->kind == ARG_FLAG)
             *(bool *)p->targets[i] = false;
+        else if (p->rows[i]->kind == ARG_TEXTS)
+            *(struct arg_texts *)p->targets[i] = (struct arg_texts){0};
         else if (p->rows[i]->def)
             set_value(p->rows[i], p->targets[i], p->rows[i]->def);
         else
@@ -186,6 +202,8 @@ static enum arg_result bad_value(const struct parser *p, const struct arg_option
                 o->min, o->max);
     else if (o->kind == ARG_REAL)
         fprintf(stderr, "a number that is not negative");
+    else if (o->kind == ARG_TEXTS)
+        fprintf(stderr, "at most %d values", ARG_TEXTS_MAX);
     else
         print_choices(stderr, o->choices);
     fprintf(stderr, ", not '%s'.", text);
@@ -236,12 +254,17 @@ enum arg_result args_parse(const struct arg_command *command, const struct arg_g
         }
         if (!set_value(o, p.targets[row_of(&p, value)], optarg)) return bad_value(&p, o, optarg);
     }
-    if (p.operand) {
-        if (optind >= argc) {
-            fprintf(stderr, "cria: %s is missing.", p.operand->name);
-            return bad_hint(&p);
+    for (size_t i = 0; i < p.n_operands; i++) {
+        if (p.operands[i]->kind == ARG_OPERANDS) {
+            *(struct arg_rest *)p.operand_targets[i] = (struct arg_rest){(size_t)(argc - optind), argv + optind};
+            optind = argc;
+            continue;
         }
-        *p.operand_target = argv[optind++];
+        const char *operand = optind < argc ? argv[optind++] : NULL;
+        *(const char **)p.operand_targets[i] = operand;
+        if (operand || p.operands[i]->kind == ARG_OPERAND_MAYBE) continue;
+        fprintf(stderr, "cria: %s is missing.", p.operands[i]->name);
+        return bad_hint(&p);
     }
     if (optind < argc) {
         fprintf(stderr, "cria: '%s' is not an option; a text with spaces needs quotes.", argv[optind]);
@@ -288,7 +311,7 @@ static void print_option(const char *name, char letter, const char *metavar, con
 
 static void print_row(const struct arg_option *o) {
     char help[512];
-    if (o->kind == ARG_OPERAND) {
+    if (is_operand(o)) {
         print_described(o->name, o->help);
         return;
     }

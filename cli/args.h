@@ -17,7 +17,21 @@ enum arg_kind {
     ARG_REAL,   /* double, at least 0 and finite */
     ARG_TEXT,   /* const char *, NULL where def is NULL */
     ARG_CHOICE, /* const char *, one of choices */
-    ARG_OPERAND /* const char *, the argument that is no option; at most one row, and then it must be given */
+    ARG_TEXTS,  /* struct arg_texts: may be given several times */
+    ARG_OPERAND, /* const char *, an argument that is no option, in the order of the rows; it must be given */
+    ARG_OPERAND_MAYBE, /* the same, NULL where it is not given; after all that must be */
+    ARG_OPERANDS       /* struct arg_rest: all others; the last of the operands' rows */
+};
+
+struct arg_rest {
+    size_t n;
+    char **v; /* in argv */
+};
+
+enum { ARG_TEXTS_MAX = 64 };
+struct arg_texts {
+    size_t n;
+    const char *v[ARG_TEXTS_MAX];
 };
 
 enum { ARG_LIST_MAX = 16 };

@@ -11,6 +11,8 @@ int bench_main(int argc, char **argv);
 int perplexity_main(int argc, char **argv);
 int pack_main(int argc, char **argv);
 int inspect_main(int argc, char **argv);
+int tokenize_main(int argc, char **argv);
+int detokenize_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 
 /* "cria 0.1.0" on stdout. */

@@ -55,12 +55,12 @@ static bool read_stream(FILE *f, const char *path, struct text *out) {
         text_free(&t);
         return false;
     }
-    unify_line_ends(&t);
+    t.data[t.len] = '\0';
     *out = t;
     return true;
 }
 
-bool input_read_all(const char *path, struct text *out) {
+bool input_read_bytes(const char *path, struct text *out) {
     if (!path) return read_stream(stdin, NULL, out);
     FILE *f = fopen(path, "rb");
     if (!f) {
@@ -70,6 +70,12 @@ bool input_read_all(const char *path, struct text *out) {
     const bool ok = read_stream(f, path, out);
     fclose(f);
     return ok;
+}
+
+bool input_read_all(const char *path, struct text *out) {
+    if (!input_read_bytes(path, out)) return false;
+    unify_line_ends(out);
+    return true;
 }
 
 /* More bytes into the empty buffer. */

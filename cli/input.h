@@ -15,6 +15,8 @@ void text_free(struct text *t);
 /* Everything until the end of the file, line ends made "\n" as Python's text mode does ("\r\n" and "\r" too).
  * path NULL: stdin. False after one line on stderr. */
 bool input_read_all(const char *path, struct text *out);
+/* The same byte for byte. */
+bool input_read_bytes(const char *path, struct text *out);
 /* Lines of stdin, read as they come. Start with {0}. */
 struct line_reader {
     size_t at, n; /* bytes [at, n) of buffer are still to be given out */

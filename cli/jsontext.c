@@ -2,16 +2,20 @@
 #include "jsontext.h"
 
 #include <stdio.h>
+#include <string.h>
 
-void print_json_text(const char *text) {
+void print_json_bytes(const char *text, size_t len) {
     putchar('"');
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            printf("\\%c", *c);
-        else if (*c < 0x20)
-            printf("\\u%04x", *c);
+    for (size_t i = 0; i < len; i++) {
+        const unsigned char c = (unsigned char)text[i];
+        if (c == '"' || c == '\\')
+            printf("\\%c", c);
+        else if (c < 0x20)
+            printf("\\u%04x", c);
         else
-            putchar(*c);
+            putchar(c);
     }
     putchar('"');
 }
+
+void print_json_text(const char *text) { print_json_bytes(text, strlen(text)); }

@@ -19,13 +19,15 @@ static const struct command {
     {"perplexity", "measure how well a model foretells a text", perplexity_main},
     {"pack", "pack a large model ahead of time, so that it loads fast", pack_main},
     {"inspect", "show what a model is: sizes, types, memory", inspect_main},
+    {"tokenize", "show the tokens of a text", tokenize_main},
+    {"detokenize", "turn token ids back into text", detokenize_main},
     {"doctor", "show what this machine has, and test the kernels on it", doctor_main},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 /* For spelling hints. */
-static const char *const names[N_COMMANDS + 2] = {"generate", "bench", "perplexity", "pack", "inspect", "doctor",
-                                               "help", NULL};
+static const char *const names[N_COMMANDS + 2] = {"generate", "bench", "perplexity", "pack", "inspect",
+                                                  "tokenize", "detokenize", "doctor", "help", NULL};
 
 int print_version(void) {
     printf("cria %s\n", cria_version());

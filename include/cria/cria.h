@@ -289,7 +289,9 @@ typedef struct cria_tokenizer cria_tokenizer;
 
 /* Borrowed from the model; NULL for one of cria_model_random. */
 CRIA_API const cria_tokenizer *cria_model_tokenizer(const cria_model *model);
-/* A tokenizer without its model: path of a tokenizer.model or .gguf file, or of an MLX folder. */
+/* A tokenizer without its model: path of a tokenizer.json, tokenizer.model or .gguf file, or of a model's folder, where
+ * tokenizer.json comes before tokenizer.model. What begins and ends a text is looked up in the files beside a
+ * tokenizer.json: tokenizer_config.json, special_tokens_map.json, generation_config.json, config.json. */
 CRIA_API cria_status cria_tokenizer_open(cria_ctx *ctx, const char *path, cria_tokenizer **out,
                                          cria_error *err);
 CRIA_API void cria_tokenizer_free(cria_tokenizer *tokenizer); /* only for cria_tokenizer_open */
@@ -301,10 +303,11 @@ CRIA_API uint32_t cria_tokenizer_vocab_size(const cria_tokenizer *tokenizer);
 /* -1 where the tokenizer has none. */
 CRIA_API int32_t cria_tokenizer_bos(const cria_tokenizer *tokenizer);
 CRIA_API int32_t cria_tokenizer_eos(const cria_tokenizer *tokenizer);
-/* True where a prompt is to begin with bos: always for a tokenizer.model that has one, as the file says for a .gguf. */
+/* True where a prompt is to begin with bos: always for a tokenizer.model that has one, else as the files say. */
 CRIA_API bool cria_tokenizer_add_bos(const cria_tokenizer *tokenizer);
-/* True for every id that ends a generation: eos, and the ends of turn and message (eot, eom) that the file names or, in
- * a GGUF that names none, the well-known symbols for them ("<|eot_id|>", "<|endoftext|>"), as llama.cpp does. */
+/* True for every id that ends a generation: eos, all that generation_config.json or config.json list, and the ends of
+ * turn and message (eot, eom) that a GGUF names or, where no file names any, the well-known symbols for them
+ * ("<|eot_id|>", "<|endoftext|>"), as llama.cpp does. */
 CRIA_API bool cria_tokenizer_is_eog(const cria_tokenizer *tokenizer, int32_t id);
 /* The piece as stored in the vocabulary; NULL when id is out of range. *len may be NULL. */
 CRIA_API const char *cria_tokenizer_piece(const cria_tokenizer *tokenizer, int32_t id, size_t *len);
