@@ -144,7 +144,7 @@ static double yarn_mscale(double factor, double mscale) {
 }
 
 static void read_yarn(struct cria_fields *s, struct cria_rope *r) {
-    double mscale = 1, all = 0;
+    double mscale = 0, all = 0;
     bool truncate = true;
     r->scaling = CRIA_ROPE_YARN;
     r->low = 1, r->high = 32;
@@ -155,12 +155,14 @@ static void read_yarn(struct cria_fields *s, struct cria_rope *r) {
     if (cria_field_bool(s, "truncate", &truncate) && !truncate)
         s->st = cria_fail(s->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
                           "%s: yarn with \"truncate\": false is not supported.", s->name);
-    r->amplitude = yarn_mscale(r->factor, mscale) / yarn_mscale(r->factor, all);
+    r->amplitude = mscale != 0 && all != 0 ? yarn_mscale(r->factor, mscale) / yarn_mscale(r->factor, all)
+                                           : yarn_mscale(r->factor, 1);
     cria_field_real(s, "attention_factor", &r->amplitude);
 }
 
 static void read_longrope(struct cria_fields *s, const cria_config *c, struct cria_rope *r) {
     r->scaling = CRIA_ROPE_FACTORS;
+    if (r->original == 0) cria_field_missing(s, "original_max_position_embeddings");
     if (c->rotary > CRIA_HEAD_DIM_MAX) return; /* refused later */
     read_factors(s, "short_factor", c->rotary / 2, r->short_factors);
     read_factors(s, "long_factor", c->rotary / 2, r->long_factors);
@@ -191,12 +193,14 @@ static void read_scaling(struct cria_fields *f, const cria_json *v, const char *
     } else if (longrope) {
         read_longrope(&s, c, r);
     } else {
-        if (!cria_field_real(&s, "factor", &r->factor)) cria_field_missing(&s, "factor");
+        const bool by_length = strcmp(type, "yarn") == 0 && r->original > 0 && c->context > 0;
+        if (by_length) r->factor = (double)c->context / r->original;
+        if (!cria_field_real(&s, "factor", &r->factor) && !by_length) cria_field_missing(&s, "factor");
         if (strcmp(type, "linear") == 0) {
             r->scaling = CRIA_ROPE_LINEAR;
         } else if (strcmp(type, "dynamic") == 0) {
             r->scaling = CRIA_ROPE_DYNAMIC;
-            if (r->original == 0) r->original = c->context; /* there it is the length before scaling */
+            r->original = c->context; /* there it is the length before scaling */
         } else if (strcmp(type, "yarn") == 0) {
             if (r->original == 0) r->original = c->context;
             read_yarn(&s, r);
@@ -307,6 +311,7 @@ static void read_no_rope(struct cria_fields *f, const struct cria_family *family
         if (list != NULL && !cria_json_int(cria_json_at(list, i), &rotated))
             cria_field_wrong_type(f, "no_rope_layers", cria_json_at(list, i), "an array of numbers");
         if (!rotated) c->layer[i] |= CRIA_LAYER_NO_ROPE;
+        if (rotated && !cria_field(f, "layer_types")) c->layer[i] &= (uint8_t)~CRIA_LAYER_WINDOW;
     }
 }
 

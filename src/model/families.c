@@ -13,7 +13,7 @@ static const struct cria_family families[] = {
     {.hf = "mixtral", .name = "mixtral", .default_theta = 1e6f, .experts = true,
      .experts_normalized = true},
     {.hf = "smollm3", .gguf = "smollm3", .name = "smollm3", .default_theta = 2e6f, .gguf_pairs = true,
-     .no_rope_layers = true},
+     .window_off = true, .no_rope_layers = true},
     {.hf = "qwen2", .gguf = "qwen2", .name = "qwen2", .default_theta = 1e6f, .qkv_bias = true, .window_off = true},
     {.hf = "qwen3", .gguf = "qwen3", .name = "qwen3", .default_theta = 1e6f, .qk_norm = CRIA_QK_NORM_HEAD,
      .window_off = true},

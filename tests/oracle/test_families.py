@@ -5,6 +5,9 @@ Two texts of 300 tokens each: random ones, and 100 random ones with 200 that cri
 text in one pass. Logits at every position, past the original length of scaled ropes and past the windows, and every
 greedy token.
 """
+import os
+from pathlib import Path
+
 import compare
 import mlx.core as mx
 import models
@@ -15,20 +18,42 @@ from families import FAMILIES, Family, permute
 PROMPT, WRITTEN = 100, 200
 
 
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "models.md"
+
+
 @pytest.fixture(scope="module", params=FAMILIES)
 def family(request):
     return Family(request.param)
 
 
+@pytest.fixture(scope="module")
+def table():
+    """Rows of docs/models.md: what was compared, and how near it was. CRIA_WRITE_MODELS=1 writes them there."""
+    rows = {}
+    yield rows
+    if os.environ.get("CRIA_WRITE_MODELS") and rows:
+        text = DOCUMENT.read_text()
+        start, end = text.index("| Model |"), text.index("\n\n", text.index("| Model |"))
+        head = ["| Model | File | Weights | Tokens compared | Ties | Worst logit |", "|---|---|---|---|---|---|"]
+        lines = head + [f"| {' | '.join(key)} | {value} |" for key, value in rows.items()]
+        DOCUMENT.write_text(text[:start] + "\n".join(lines) + text[end:])
+
+
+def documented():
+    lines = DOCUMENT.read_text().splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    return {tuple(row[:3]) for row in cells if len(row) == 6 and row[0] != "Model"}
+
+
 CONTEXT = {"llama, dynamic": PROMPT + WRITTEN - 1}  # what the reference sees in one pass
 
 
-def check(lib, path, family, reference, tally, what):
+def check(lib, path, family, reference, table, file, weights):
     rng = np.random.default_rng(11)
     vocab = family.config["vocab_size"]
     prompt = [1] + rng.integers(100, vocab, PROMPT - 1).tolist()
     model = lib.open(path, activations="f32", context=CONTEXT.get(family.name, 0))
-    assert model.info.architecture.decode() in (family.model_type, family.arch, "gemma3"), what
+    assert model.info.architecture.decode() in (family.model_type, family.arch, "gemma3")
     engine = model.engine(kv="f32")
     result = compare.compare_texts(engine, reference, compare.greedy([prompt]), WRITTEN)
     text = rng.integers(3, vocab, PROMPT + WRITTEN - 1).tolist()
@@ -36,36 +61,38 @@ def check(lib, path, family, reference, tally, what):
     assert error < compare.LOGITS, f"random text: logits are off by {error:.2e} of the largest"
     result.worst = max(result.worst, error)
     result.finish()
-    tally.append(f"family {family.name}, {what}: {result}")
+    row = family.name, file, weights
+    table[row] = f"{result.tokens} | {result.ties} | {result.worst:.1e}"
+    assert row in documented(), f"docs/models.md has no row for {row}; CRIA_WRITE_MODELS=1 writes it"
 
 
-def test_hugging_face(lib, family, tmp_path, tally):
-    check(lib, family.write_hf(tmp_path / "m"), family, family.reference(), tally, "safetensors")
+def test_hugging_face(lib, family, tmp_path, table):
+    check(lib, family.write_hf(tmp_path / "m"), family, family.reference(), table, "Hugging Face", "float32")
 
 
-def test_quantized(lib, family, tmp_path, tally):
+def test_quantized(lib, family, tmp_path, table):
     tensors, plain, quantization = family.quantized()
     path = family.write_hf(tmp_path / "m", tensors, quantization=quantization)
-    check(lib, path, family, family.reference(plain), tally, "mlx-lm 4 bits")
+    check(lib, path, family, family.reference(plain), table, "mlx-lm", "affine 4 bits, group 32")
 
 
-def test_gguf(lib, family, tmp_path, tally):
+def test_gguf(lib, family, tmp_path, table):
     if family.arch is None:
         return  # the converter has no form for it
-    check(lib, family.write_gguf(tmp_path / "m.gguf"), family, family.reference(), tally, "gguf")
+    check(lib, family.write_gguf(tmp_path / "m.gguf"), family, family.reference(), table, "GGUF", "F32")
 
 
-@pytest.mark.parametrize("mode", ["mixed bits", "mxfp4", "mxfp8 and affine"])
-def test_exceptions(lib, tmp_path, tally, mode):
+@pytest.mark.parametrize("mode", ["affine 4 and 6 bits", "mxfp4", "mxfp8 and affine 5 bits"])
+def test_exceptions(lib, tmp_path, table, mode):
     """mlx-lm's layers with numbers of their own."""
     family = Family("llama")
-    kind = {"mixed bits": {"bits": 4, "group": 64, "other": {"bits": 6, "group_size": 32}},
+    kind = {"affine 4 and 6 bits": {"bits": 4, "group": 64, "other": {"bits": 6, "group_size": 32}},
             "mxfp4": {"bits": 4, "group": 32, "mode": "mxfp4"},
-            "mxfp8 and affine": {"bits": 8, "group": 32, "mode": "mxfp8",
+            "mxfp8 and affine 5 bits": {"bits": 8, "group": 32, "mode": "mxfp8",
                                  "other": {"bits": 5, "group_size": 64, "mode": "affine"}}}[mode]
     tensors, plain, quantization = family.quantized(**kind)
     path = family.write_hf(tmp_path / "m", tensors, quantization=quantization)
-    check(lib, path, family, family.reference(plain), tally, mode)
+    check(lib, path, family, family.reference(plain), table, "mlx-lm", mode)
 
 
 # ---- the same bits from every container ----
