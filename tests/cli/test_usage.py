@@ -171,12 +171,13 @@ def test_texts_that_cannot_be_read(run, small_gguf, tmp_path):
               "stdin: Input/output error", "a file or a pipe")
 
 
-@pytest.mark.parametrize("name", ["config.json", "tokenizer.model"])
-def test_a_folder_that_lacks_a_file(run, small_model, tmp_path, name):
+@pytest.mark.parametrize("name, words", [("config.json", ("/config.json", "No such file", "nothing is missing there")),
+                                         ("tokenizer.model", ("neither tokenizer.json nor tokenizer.model", "copy"))])
+def test_a_folder_that_lacks_a_file(run, small_model, tmp_path, name, words):
     for file in small_model.iterdir():
         if file.name != name:
             os.symlink(file, tmp_path / file.name)
-    fails(run("--model-path", tmp_path), str(tmp_path / name), "No such file", "nothing is missing there")
+    fails(run("--model-path", tmp_path), str(tmp_path), *words)
 
 
 def test_help_into_a_full_disk_is_a_failure(cria):
