@@ -32,7 +32,8 @@ static const struct arg_option rows_of_model[] = {
      .metavar = "PATH",
      .def = "mlx_model",
      .offset = FIELD(session.model_path),
-     .help = "an MLX folder (weights*.npz, config.json, tokenizer.model) or a .gguf file"},
+     .help = "a folder with weights, config.json and tokenizer, as Hugging Face, mlx-lm or the MLX example "
+             "have it, or a .gguf file"},
     {.name = "shape",
      .kind = ARG_CHOICE,
      .metavar = "NAME",

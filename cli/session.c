@@ -24,7 +24,8 @@ static const char *const kv_names[] = {"f16", "f32", "int8", NULL}; /* as cria_k
 
 const struct arg_option session_model_rows[] = {
     {.name = "model-path", .kind = ARG_TEXT, .metavar = "PATH", .def = DEFAULT_MODEL, .offset = FIELD(model_path),
-     .help = "an MLX folder (weights*.npz, config.json, tokenizer.model) or a .gguf file"},
+     .help = "a folder with weights, config.json and tokenizer, as Hugging Face, mlx-lm or the MLX example "
+             "have it, or a .gguf file"},
 };
 const size_t n_session_model_rows = sizeof session_model_rows / sizeof *session_model_rows;
 
@@ -109,7 +110,7 @@ bool session_model_is_there(const char *path) {
     struct stat st;
     if (stat(path, &st) == 0 || errno != ENOENT) return true;
     if (strcmp(path, DEFAULT_MODEL) == 0)
-        complain("There is no model at '%s', the default. Name an MLX folder or a .gguf file with --model-path, or run "
+        complain("There is no model at '%s', the default. Name a folder or a .gguf file with --model-path, or run "
                  "./quickstart, which gets one.", path);
     else
         complain("There is no model at '%s'; name the folder of a model, or a .gguf file.", path);

@@ -87,17 +87,7 @@ size_t cria_json_size(const cria_json *v) {
 
 const cria_json *cria_json_at(const cria_json *v, size_t i) { return as_value(json_array_get(in(v), i)); }
 
-bool cria_json_member(const cria_json *v, size_t i, const char **key, const cria_json **value) {
-    if (i >= cria_json_size(v) || !json_is_object(in(v))) return false;
-    json_t *object = (json_t *)(uintptr_t)v; /* jansson's iterators are not const, but do not modify it */
-    void *it = json_object_iter(object);
-    while (i-- > 0) it = json_object_iter_next(object, it);
-    *key = json_object_iter_key(it);
-    *value = as_value(json_object_iter_value(it));
-    return true;
-}
-
-/* jansson's iterators: see cria_json_member. */
+/* jansson's iterators take an object that is not const, but do not modify it. */
 cria_json_iter cria_json_begin(const cria_json *v) {
     return (cria_json_iter){v, json_object_iter((json_t *)(uintptr_t)v)}; /* NULL for other types */
 }

@@ -23,8 +23,6 @@ enum cria_json_type cria_json_type(const cria_json *v);
 const cria_json *cria_json_get(const cria_json *v, const char *key);
 size_t cria_json_size(const cria_json *v);                      /* items of an array or object, else 0 */
 const cria_json *cria_json_at(const cria_json *v, size_t i);    /* item of an array; NULL outside */
-/* i-th member of an object, in file order; false outside. Walks there in i steps: to loop over a whole object, walk. */
-bool cria_json_member(const cria_json *v, size_t i, const char **key, const cria_json **value);
 /* Walks the members of an object in file order, none when v is no object:
  *     cria_json_iter it = cria_json_begin(v);
  *     while (cria_json_next(&it, &key, &value)) … */

@@ -233,7 +233,8 @@ void cria_config_read_quantization(struct cria_fields *f, const char *key, const
                          s.name, method);
     q->present = true;
     read_mode(&s, q);
-    for (size_t i = 0; !s.st && cria_json_member(v, i, &key, &member); i++) {
+    cria_json_iter it = cria_json_begin(v);
+    while (!s.st && cria_json_next(&it, &key, &member)) {
         if (strcmp(key, "group_size") == 0 || strcmp(key, "bits") == 0 || strcmp(key, "mode") == 0) continue;
         if (!exceptions)
             s.st = cria_fail(s.err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,

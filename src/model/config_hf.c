@@ -60,7 +60,8 @@ static bool is_read(const char *key) {
 static void check_keys(struct cria_fields *f) {
     const char *key;
     const cria_json *value;
-    for (size_t i = 0; !f->st && cria_json_member(f->root, i, &key, &value); i++)
+    cria_json_iter it = cria_json_begin(f->root);
+    while (!f->st && cria_json_next(&it, &key, &value))
         if (cria_json_type(value) != CRIA_JSON_NULL && !is_read(key) && !is_harmless(key)) cria_field_unknown(f, key);
 }
 
@@ -135,7 +136,8 @@ static void check_scaling_keys(struct cria_fields *s) {
         "long_factor", "short_mscale", "long_mscale", "partial_rotary_factor", "finetuned", "truncate"};
     const char *key;
     const cria_json *value;
-    for (size_t i = 0; !s->st && cria_json_member(s->root, i, &key, &value); i++)
+    cria_json_iter it = cria_json_begin(s->root);
+    while (!s->st && cria_json_next(&it, &key, &value))
         if (!AMONG(key, known)) cria_field_unknown(s, key);
 }
 

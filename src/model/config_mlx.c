@@ -14,7 +14,8 @@ static void check_keys(struct cria_fields *f) {
         "multiple_of", "ffn_dim_multiplier", "quantization", "rope_traditional"};
     const char *key;
     const cria_json *value;
-    for (size_t i = 0; !f->st && cria_json_member(f->root, i, &key, &value); i++) {
+    cria_json_iter it = cria_json_begin(f->root);
+    while (!f->st && cria_json_next(&it, &key, &value)) {
         bool ok = false;
         for (size_t j = 0; j < sizeof known / sizeof *known; j++) ok |= strcmp(key, known[j]) == 0;
         if (!ok) cria_field_unknown(f, key);
