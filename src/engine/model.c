@@ -106,6 +106,7 @@ static cria_status open_halves(cria_model *m, const cria_container *file, const 
             err, CRIA_EFORMAT, CRIA_NOWHERE,
             "%s: the tokenizer has %u pieces, but the model's vocabulary is %u; they are not of one model.",
             path, pieces, m->config.V);
+    m->tokenizer->vocab.n_rows = m->config.V;
     return CRIA_OK;
 }
 

@@ -169,6 +169,7 @@ static cria_status feed_sentencepiece(struct machine *m, uint32_t id, cria_buf *
 
 static cria_status machine_feed(struct machine *m, struct cria_decoder *d, int32_t id, cria_buf *out,
                                 cria_error *err) {
+    if (id >= 0 && (uint32_t)id >= m->v->n && (uint32_t)id < m->v->n_rows) return CRIA_OK; /* as tokenizers */
     if (id < 0 || (uint32_t)id >= m->v->n)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
                          "The token id %d is not one of the vocabulary's 0 to %u.", (int)id, m->v->n - 1);

@@ -59,6 +59,7 @@ typedef struct cria_vocab {
     cria_ctx *ctx;
     enum cria_vocab_model model;
     uint32_t n;
+    uint32_t n_rows;          /* of the model: ids from n on that it has rows for stand for no text; 0: none */
     char *text;               /* all pieces, each followed by a NUL */
     uint32_t *offset;         /* [n + 1] into text; piece i is text[offset[i] .. offset[i+1] − 1) */
     uint32_t n_model;         /* tokenizer.json: pieces 0 to n_model − 1 may be the model's, later ones only added */

@@ -13,6 +13,7 @@ import mlx.core as mx
 import models
 import numpy as np
 import pytest
+from cria_ctypes import CriaError
 from families import FAMILIES, Family, permute
 
 PROMPT, WRITTEN = 100, 200
@@ -139,3 +140,17 @@ def test_same_bits(lib, tmp_path, quantized, activations, kv):
     bits = {name: lib.open(path, activations=activations).engine(kv=kv).sequence().eval(tokens).tobytes()
             for name, path in paths.items()}
     assert len(set(bits.values())) == 1, [name for name in bits if bits[name] != bits["whole"]]
+
+
+def test_rows_without_a_piece(lib, tmp_path):
+    """Models whose vocabulary is larger than their tokenizer's: such rows have logits, and are no text."""
+    family = Family("qwen2")
+    vocab = family.config["vocab_size"]
+    folder = family.write_hf(tmp_path / "m")
+    (folder / "tokenizer.model").write_bytes(models.spm_model_dummy(vocab - 9))
+    model = lib.open(folder)
+    assert len(model.tokenizer) == vocab - 9 and model.info.vocab_size == vocab
+    assert model.engine().sequence().eval([1, vocab - 1]).shape == (2, vocab)
+    assert model.tokenizer.decode([40, vocab - 9, 41, vocab - 1]) == model.tokenizer.decode([40, 41])
+    with pytest.raises(CriaError):
+        model.tokenizer.decode([vocab])
