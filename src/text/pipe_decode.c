@@ -18,6 +18,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#define MADE_MAX ((size_t)256 << 20) /* bytes that a piece, or all of them joined, may become by replacing   \
+                                      */
+
 static cria_status feed(struct cria_decoder *d, unsigned k, const uint8_t *text, size_t len, bool last,
                         cria_buf *out, cria_error *err);
 
@@ -251,7 +254,7 @@ void cria_decoder_init(struct cria_decoder *d, const cria_pipeline *p) {
     d->n = p->decode.n;
     for (unsigned i = 0; i < p->decode.n; i++) {
         cria_buf_init(&d->buf[i], p->ctx, PTRDIFF_MAX);
-        cria_buf_init(&d->made[i], p->ctx, PTRDIFF_MAX);
+        cria_buf_init(&d->made[i], p->ctx, MADE_MAX);
     }
 }
 

@@ -105,8 +105,8 @@ cria_status cria_step_rewrite(const struct cria_step *s, const uint8_t *text, si
     }
 }
 
-void cria_normalize_work_init(struct cria_normalize_work *w, cria_ctx *ctx) {
-    for (int i = 0; i < 2; i++) cria_buf_init(&w->buf[i], ctx, UINT32_MAX);
+void cria_normalize_work_init(struct cria_normalize_work *w, cria_ctx *ctx, size_t text_len) {
+    for (int i = 0; i < 2; i++) cria_buf_init(&w->buf[i], ctx, cria_pipeline_text_max(text_len));
 }
 
 void cria_normalize_work_fini(struct cria_normalize_work *w) {

@@ -95,9 +95,10 @@ static cria_status run(struct cria_splitter *s, unsigned step, const uint8_t *te
 
 void cria_splitter_init(struct cria_splitter *s, const cria_pipeline *p,
                         cria_status (*word)(void *user, const uint8_t *word, size_t len, cria_error *err),
-                        void *user) {
+                        void *user, size_t text_len) {
     *s = (struct cria_splitter){.p = p, .word = word, .user = user};
-    for (unsigned i = 0; i < p->split.n; i++) cria_buf_init(&s->buf[i], p->ctx, UINT32_MAX);
+    for (unsigned i = 0; i < p->split.n; i++)
+        cria_buf_init(&s->buf[i], p->ctx, cria_pipeline_text_max(text_len));
 }
 
 void cria_splitter_fini(struct cria_splitter *s) {

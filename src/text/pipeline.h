@@ -18,6 +18,12 @@
 
 #define CRIA_STEPS_MAX 24u /* of one kind */
 
+/* What steps may make of a text of n bytes; real ones stay far below, and steps that double a text again and
+ * again are CRIA_EFULL. */
+static inline size_t cria_pipeline_text_max(size_t n) {
+    return n > UINT32_MAX / 33 ? UINT32_MAX : 32 * n + (1u << 20);
+}
+
 enum cria_step_kind {
     /* normalize */
     CRIA_STEP_NFC,
@@ -95,7 +101,7 @@ cria_status cria_pipeline_add_split(cria_pipeline *p, const char *pattern, size_
 struct cria_normalize_work {
     cria_buf buf[2];
 };
-void cria_normalize_work_init(struct cria_normalize_work *w, cria_ctx *ctx);
+void cria_normalize_work_init(struct cria_normalize_work *w, cria_ctx *ctx, size_t text_len);
 void cria_normalize_work_fini(struct cria_normalize_work *w);
 
 /* *text becomes its normal form: itself, or in w until the next call. *first: the text stands at the very
@@ -118,7 +124,7 @@ struct cria_splitter {
 /* word is called for each word in order; the bytes are the splitter's. */
 void cria_splitter_init(struct cria_splitter *s, const cria_pipeline *p,
                         cria_status (*word)(void *user, const uint8_t *word, size_t len, cria_error *err),
-                        void *user);
+                        void *user, size_t text_len);
 void cria_splitter_fini(struct cria_splitter *s);
 cria_status cria_splitter_run(struct cria_splitter *s, const uint8_t *text, size_t len, bool first,
                               cria_error *err);

@@ -229,10 +229,14 @@ void cria_tokenizer_free(cria_tokenizer *tokenizer) { cria_tokenizer_destroy(tok
 
 const char *cria_tokenizer_kind(const cria_tokenizer *tokenizer) {
     switch (tokenizer->vocab.model) {
-    case CRIA_VOCAB_SPM_UNIGRAM: return "SentencePiece unigram";
-    case CRIA_VOCAB_SPM_BPE: return "SentencePiece BPE";
-    case CRIA_VOCAB_UNIGRAM: return "unigram";
-    case CRIA_VOCAB_BPE: break;
+    case CRIA_VOCAB_SPM_UNIGRAM:
+        return "SentencePiece unigram";
+    case CRIA_VOCAB_SPM_BPE:
+        return "SentencePiece BPE";
+    case CRIA_VOCAB_UNIGRAM:
+        return "unigram";
+    case CRIA_VOCAB_BPE:
+        break;
     }
     return "BPE";
 }
@@ -383,8 +387,8 @@ static cria_status encode_pipeline(struct encoder *e, const uint8_t *text, size_
         st = repair_utf8(t->ctx, text, len, &repaired, &len, err);
         text = repaired;
     }
-    cria_normalize_work_init(&e->normalize, t->ctx);
-    cria_splitter_init(&e->splitter, &t->vocab.pipe, word, e);
+    cria_normalize_work_init(&e->normalize, t->ctx, len);
+    cria_splitter_init(&e->splitter, &t->vocab.pipe, word, e, len);
     if (st == CRIA_OK && t->bpe) st = cria_bpe_begin(t->bpe, &t->vocab, len, &e->bpe, err);
     if (st == CRIA_OK) st = cut(e, &t->specials->raw, text, len, true, raw_part, err);
     cria_bpe_finish(e->bpe);

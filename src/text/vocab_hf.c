@@ -521,7 +521,7 @@ static cria_status set_forms(struct loader *l) {
     cria_vocab *v = l->v;
     struct cria_normalize_work w;
     cria_status st = CRIA_OK;
-    cria_normalize_work_init(&w, l->ctx);
+    cria_normalize_work_init(&w, l->ctx, CRIA_PIECE_MAX);
     for (uint32_t i = 0; i < v->n_added && st == CRIA_OK; i++) {
         struct cria_added *a = &v->added[i];
         size_t len, n;

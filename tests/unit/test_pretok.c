@@ -29,7 +29,7 @@ static void start(struct splitter *s, const char *kind) {
     assert_int_equal(cria_ctx_base_new(NULL, &s->ctx, NULL), CRIA_OK);
     cria_pipeline_init(&s->p, s->ctx);
     assert_int_equal(cria_pretok_build(kind, strlen(kind), &s->p, &traits, NULL), CRIA_OK);
-    cria_splitter_init(&s->s, &s->p, word, s);
+    cria_splitter_init(&s->s, &s->p, word, s, 1 << 16);
 }
 
 static void split(struct splitter *s, const void *text, size_t len) {
