@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tokenizer.json, and what it does to text. The input is a file; whatever follows the last line that holds a lone "@" is
- * a text for it. A tokenizer that loads encodes that text, the file itself and a few awkward characters, with symbols
- * recognized and not, and decodes the ids at once and as a stream, which must agree.
+ * tokenizer.json, and what it does to text. The input is a file; whatever follows the last line that holds a
+ * lone "@" is a text for it. A tokenizer that loads encodes that text, the file itself and a few awkward
+ * characters, with symbols recognized and not, and decodes the ids at once and as a stream, which must agree.
  */
 #include "guard.h"
 #include "base/utf8.h"
 #include "text/tokenizer.h"
 
-static void check_stream(const cria_tokenizer *t, const int32_t *ids, size_t n, const char *want, size_t len) {
+static void check_stream(const cria_tokenizer *t, const int32_t *ids, size_t n, const char *want,
+                         size_t len) {
     cria_detok *d = NULL;
     const char *part;
     size_t pos = 0, got;
@@ -50,8 +51,9 @@ static void every_id(const cria_tokenizer *t) {
 }
 
 static void hf_json(cria_ctx *ctx, const uint8_t *data, size_t len) {
-    static const char awkward[] = " Hello,  w\xc3\xb6rld! <|end|> 123\n\n  \t'll e\xcc\x81 \xff\xe2\x96\x81\xe2\x96\x81 "
-                                  "\xea\xb0\x80\xe1\x86\xa8 \xef\xac\x81";
+    static const char awkward[] =
+        " Hello,  w\xc3\xb6rld! <|end|> 123\n\n  \t'll e\xcc\x81 \xff\xe2\x96\x81\xe2\x96\x81 "
+        "\xea\xb0\x80\xe1\x86\xa8 \xef\xac\x81";
     cria_vocab v;
     cria_tokenizer *t;
     const uint8_t *text = data;
@@ -74,7 +76,7 @@ static void hf_json(cria_ctx *ctx, const uint8_t *data, size_t len) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
-    /* A pattern of few bytes may stand for tables of a megabyte, and there may be one for every thirty bytes; replacing
-     * may lengthen a text again and again. */
+    /* A pattern of few bytes may stand for tables of a megabyte, and there may be one for every thirty bytes;
+     * replacing may lengthen a text again and again. */
     return guard_run_from(hf_json, data, len, (size_t)64 << 20, 1 << 20);
 }
