@@ -12,6 +12,7 @@
 #error "needs -mavx2 -mfma -mf16c"
 #endif
 #define SIMDE_ENABLE_NATIVE_ALIASES
+#define __mmask64 __mmask64 /* the compiler's: SIMDe 0.8.2 makes another one of it for clang */
 #include <simde/x86/avx512.h>
 #include <simde/x86/f16c.h>
 #include <simde/x86/fma.h>
