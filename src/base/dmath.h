@@ -56,12 +56,13 @@ static inline double cria_log_f64(double x) {
     return (double)k * CRIA_LN2_HI + ((double)k * CRIA_LN2_LO + 2.0 * s * sum);
 }
 
-/* π/2 in pieces of 29, 29 and 53 bits: n·piece is exact for n < 2^24 in the first two (Cody and Waite). */
+/* π/2 in pieces of 29, 29 and 53 bits: n·piece is exact for n < 2^24 in the first two (Cody and Waite), which is so for
+ * x < 2^24·π/2. */
 #define CRIA_PIO2_1 0x1.921fb54p+0
 #define CRIA_PIO2_2 0x1.10b4611p-30
 #define CRIA_PIO2_3 0x1.4c4c6628b80dcp-59
 
-/* sin x and cos x for 0 <= x < 2^24. */
+/* sin x and cos x for 0 <= x <= 1.5·2^24. */
 static inline void cria_sincos_f64(double x, double *sin_out, double *cos_out) {
     const double n = cria_round_f64(x * 0x1.45f306dc9c883p-1);                    /* 2/π */
     const double r = ((x - n * CRIA_PIO2_1) - n * CRIA_PIO2_2) - n * CRIA_PIO2_3; /* |r| <= π/4 */

@@ -64,6 +64,7 @@ cria_status cria_json_parse(const char *text, size_t len, const char *name, cria
 void cria_json_free(cria_json *root) { json_decref((json_t *)root); }
 
 enum cria_json_type cria_json_type(const cria_json *v) {
+    if (v == NULL) return CRIA_JSON_NULL;
     switch (json_typeof(in(v))) {
     case JSON_OBJECT: return CRIA_JSON_OBJECT;
     case JSON_ARRAY: return CRIA_JSON_ARRAY;

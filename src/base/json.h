@@ -18,6 +18,7 @@ enum cria_json_type {
 cria_status cria_json_parse(const char *text, size_t len, const char *name, cria_json **out, cria_error *err);
 void cria_json_free(cria_json *root);
 
+/* All of these take NULL, what is not there, for null. */
 enum cria_json_type cria_json_type(const cria_json *v);
 /* NULL when v is no object or has no such key. */
 const cria_json *cria_json_get(const cria_json *v, const char *key);

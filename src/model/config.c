@@ -61,7 +61,7 @@ static cria_status check_rope(const char *name, const cria_config *c, const stru
     const struct {
         const char *field;
         double value, low, high;
-    } numbers[] = {{"the factor of the scaled rope", r->factor, 1e-3, 1e6},
+    } numbers[] = {{"the factor of the scaled rope", r->factor, CRIA_ROPE_FACTOR_MIN, 1e6},
                    {"the amplitude of the scaled rope", r->amplitude, 1e-3, 1e3},
                    {"low_freq_factor (or beta_slow)", r->low, 0.0, 1e6},
                    {"high_freq_factor (or beta_fast)", r->high, 0.0, 1e6}};
@@ -81,10 +81,9 @@ static cria_status check_rope(const char *name, const cria_config *c, const stru
     for (uint32_t i = 0; r->scaling == CRIA_ROPE_FACTORS && i < c->rotary / 2; i++) {
         const float factors[] = {r->short_factors[i], r->long_factors[i]};
         for (size_t k = 0; k < 2; k++)
-            if (!(factors[k] > 0.0f && factors[k] <= 1e9f))
-                return cria_fail(err, CRIA_EFORMAT, i,
-                                 "%s: rope factor %u is %g, but must be a positive number of at most 1e9.", name, i,
-                                 (double)factors[k]);
+            if (!((double)factors[k] >= CRIA_ROPE_FACTOR_MIN && factors[k] <= 1e9f))
+                return cria_fail(err, CRIA_EFORMAT, i, "%s: rope factor %u is %g, but must be between %g and 1e9.",
+                                 name, i, (double)factors[k], CRIA_ROPE_FACTOR_MIN);
     }
     return CRIA_OK;
 }
@@ -195,8 +194,9 @@ static void check_exception(const struct cria_fields *parent, const char *stem, 
     }
     struct cria_fields of = {v, parent->name, parent->err, CRIA_OK};
     struct cria_mlx_quantization q = {.group = 0};
+    bool as_others = false;
     if (cria_json_bool(v, &wanted)) {
-        if (wanted) return; /* quantized as the others are */
+        as_others = wanted;
     } else if (cria_json_type(v) == CRIA_JSON_OBJECT) {
         read_mode(&of, &q);
         wanted = true;
@@ -208,6 +208,7 @@ static void check_exception(const struct cria_fields *parent, const char *stem, 
     if (s->st) return;
     const uint64_t cols = scales && scales->ndim > 0 ? scales->shape[scales->ndim - 1] * q.group : 0;
     const bool alike = !wanted ? scales == NULL
+                     : as_others ? scales != NULL
                                : scales != NULL && t->ndim > 0 && cols <= CRIA_DIM_MAX && q.bits <= 8 &&
                                      t->shape[t->ndim - 1] * 32 == cols * q.bits;
     if (alike) return;

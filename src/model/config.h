@@ -16,7 +16,9 @@
 #define CRIA_HEAD_DIM_MAX 1024u
 #define CRIA_EXPERTS_MAX 1024u
 #define CRIA_EXPERTS_USED_MAX 64u     /* of one token */
-#define CRIA_POSITIONS_MAX (1u << 24) /* rope angles are exact up to here (base/dmath.h) */
+#define CRIA_POSITIONS_MAX (1u << 24)
+/* Of what rotary frequencies are divided by: so angles stay where sines are exact (base/dmath.h), 1.5·2^24. */
+#define CRIA_ROPE_FACTOR_MIN (1 / 1.5)
 
 /* How MLX quantized the tensors that have .scales beside them. What a tensor's bits and group are is seen from its
  * shapes; this is what config.json says of them all, and must agree unless it names exceptions. */

@@ -171,8 +171,12 @@ static void read_rope(struct gguf *g, const struct cria_family *family, cria_con
         r->amplitude = (r->factor > 1 ? 0.1 * cria_log_f64(r->factor) + 1 : 1) * (double)amplitude;
     } else if (type.len == 6 && memcmp(type.data, "linear", 6) == 0) {
         if (scaled) r->scaling = CRIA_ROPE_LINEAR;
-    } else if (!(type.len == 4 && memcmp(type.data, "none", 4) == 0) &&
-               !(type.len == 8 && memcmp(type.data, "longrope", 8) == 0)) {
+    } else if (type.len == 8 && memcmp(type.data, "longrope", 8) == 0) {
+        g->st = cria_fail(g->err, CRIA_EFORMAT, CRIA_NOWHERE,
+                          "%s: the tensors rope_factors_long.weight and rope_factors_short.weight are missing; the "
+                          "scaled rope (longrope) needs them.",
+                          g->path);
+    } else if (!(type.len == 4 && memcmp(type.data, "none", 4) == 0)) {
         g->st = cria_fail(g->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
                           "%s: %s.rope.scaling.type is \"%.*s\"; none, linear, yarn and longrope are known.", g->path,
                           g->arch, (int)(type.len > 40 ? 40 : type.len), type.data);
@@ -180,6 +184,7 @@ static void read_rope(struct gguf *g, const struct cria_family *family, cria_con
 }
 
 static void read_layers(struct gguf *g, const struct cria_family *family, cria_config *c) {
+    uint64_t n_experts;
     c->window = 0;
     get_u32(g, "attention.sliding_window", INT32_MAX, &c->window);
     cria_family_windows(family, c);
@@ -187,7 +192,13 @@ static void read_layers(struct gguf *g, const struct cria_family *family, cria_c
         if (c->layer[i] & CRIA_LAYER_WINDOW && family->default_local_theta != 0) c->layer[i] |= CRIA_LAYER_LOCAL_ROPE;
         if (family->no_rope_layers && i % 4 == 3) c->layer[i] |= CRIA_LAYER_NO_ROPE;
     }
-    if (!get_u32(g, "expert_count", CRIA_EXPERTS_MAX, &c->n_experts)) return;
+    if (!has(g, "expert_count") || (cria_meta_u64(g->file, g->key, &n_experts) && n_experts == 0)) return;
+    if (!family->experts && !family->gguf_experts) {
+        g->st = cria_fail(g->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
+                          "%s: %s: experts are not supported for this architecture.", g->path, g->key);
+        return;
+    }
+    get_u32(g, "expert_count", CRIA_EXPERTS_MAX, &c->n_experts);
     need_u32(g, "expert_used_count", CRIA_EXPERTS_USED_MAX, &c->n_experts_used);
     c->f_expert = c->f;
     get_u32(g, "expert_feed_forward_length", CRIA_DIM_MAX, &c->f_expert);

@@ -53,7 +53,7 @@ static bool is_read(const char *key) {
         "final_logit_softcapping", "no_rope_layers", "no_rope_layer_interval", "embedding_multiplier",
         "residual_multiplier", "attention_multiplier", "logits_scaling", "num_local_experts", "num_experts",
         "num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob", "decoder_sparse_step", "mlp_only_layers",
-        "use_bidirectional_attention", "is_encoder_decoder", "add_cross_attention", "text_config"};
+        "use_bidirectional_attention", "is_encoder_decoder", "add_cross_attention"};
     return AMONG(key, list);
 }
 
@@ -71,6 +71,12 @@ static void must_be_off(struct cria_fields *f, const char *key) {
     if (cria_field_bool(f, key, &on) && on)
         f->st = cria_fail(f->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE, "%s: \"%s\" is true, which is not supported.",
                           f->name, key);
+}
+
+/* Fields that only some families have. */
+static void refuse_fields(struct cria_fields *f, const char *const *keys, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (cria_field(f, keys[i]) != NULL) cria_field_unknown(f, keys[i]);
 }
 
 /* ---- parts ---- */
@@ -189,6 +195,11 @@ static void read_scaling(struct cria_fields *f, const cria_json *v, const char *
     cria_field_f32(&s, "rope_theta", &r->theta);
     r->original = original;
     cria_field_u32(&s, "original_max_position_embeddings", 1, INT32_MAX, &r->original);
+    double part;
+    if (cria_field_real(&s, "partial_rotary_factor", &part) && floor(c->e * part) != c->rotary)
+        s.st = cria_fail(s.err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
+                         "%s: \"partial_rotary_factor\" is %g in \"%s\" and something else outside of it.", s.name,
+                         part, key);
     const bool longrope = strcmp(type, "longrope") == 0 || strcmp(type, "su") == 0;
     if (strcmp(type, "default") == 0 || strcmp(type, "mrope") == 0) {
         r->original = 0;
@@ -222,6 +233,21 @@ static void read_scaling(struct cria_fields *f, const cria_json *v, const char *
     f->st = s.st;
 }
 
+/* rope_parameters for the layers that see everything, and for those with the window. */
+static void read_rope_by_layer(struct cria_fields *f, const cria_json *parameters, uint32_t original, cria_config *c) {
+    static const char *const keys[] = {"full_attention", "sliding_attention"};
+    const char *key;
+    const cria_json *value;
+    for (uint32_t i = 0; i < 2 && !f->st; i++) {
+        const cria_json *v = cria_json_get(parameters, keys[i]);
+        if (v != NULL) read_scaling(f, v, keys[i], original, c, &c->rope[i]);
+        if (v != NULL && c->rope[i].theta == 0) cria_field_missing(f, "rope_theta");
+    }
+    cria_json_iter it = cria_json_begin(parameters);
+    while (cria_json_next(&it, &key, &value))
+        if (!AMONG(key, keys)) cria_field_unknown(f, key);
+}
+
 static void read_rope(struct cria_fields *f, const struct cria_family *family, cria_config *c) {
     uint32_t original = 0;
     c->rope[0].theta = family->default_theta;
@@ -235,19 +261,19 @@ static void read_rope(struct cria_fields *f, const struct cria_family *family, c
     const cria_json *scaling = cria_field(f, "rope_scaling"), *parameters = cria_field(f, "rope_parameters");
     double part = 1;
     cria_field_real(f, "partial_rotary_factor", &part);
-    if (parameters != NULL) cria_json_real(cria_json_get(parameters, "partial_rotary_factor"), &part);
+    struct cria_fields inner = {parameters, f->name, f->err, f->st};
+    if (parameters != NULL) cria_field_real(&inner, "partial_rotary_factor", &part);
+    f->st = inner.st;
+    if (f->st) return;
     if (!(part > 0 && part <= 1)) {
         f->st = cria_fail(f->err, CRIA_EFORMAT, CRIA_NOWHERE,
                           "%s: \"partial_rotary_factor\" is %g, but must be above 0 and at most 1.", f->name, part);
         return;
     }
     c->rotary = (uint32_t)(c->e * part);
-    const cria_json *full = parameters ? cria_json_get(parameters, "full_attention") : NULL,
-                    *sliding = parameters ? cria_json_get(parameters, "sliding_attention") : NULL;
-    if (full != NULL) read_scaling(f, full, "full_attention", original, c, &c->rope[0]);
-    if (sliding != NULL && !f->st) read_scaling(f, sliding, "sliding_attention", original, c, &c->rope[1]);
-    if (full != NULL || sliding != NULL) return;
-    if (scaling != NULL)
+    if (cria_json_get(parameters, "full_attention") || cria_json_get(parameters, "sliding_attention"))
+        read_rope_by_layer(f, parameters, original, c);
+    else if (scaling != NULL)
         read_scaling(f, scaling, "rope_scaling", original, c, &c->rope[0]);
     else if (parameters != NULL)
         read_scaling(f, parameters, "rope_parameters", original, c, &c->rope[0]);
@@ -290,16 +316,15 @@ static void read_layers(struct cria_fields *f, const struct cria_family *family,
     } else {
         cria_family_windows(family, c);
     }
-    if (family->default_local_theta != 0)
-        for (uint32_t i = 0; i < c->n_layers; i++)
-            if (c->layer[i] & CRIA_LAYER_WINDOW) c->layer[i] |= CRIA_LAYER_LOCAL_ROPE;
+    for (uint32_t i = 0; i < c->n_layers && c->rope[1].theta != 0; i++)
+        if (c->layer[i] & CRIA_LAYER_WINDOW) c->layer[i] |= CRIA_LAYER_LOCAL_ROPE;
 }
 
 static void read_no_rope(struct cria_fields *f, const struct cria_family *family, cria_config *c) {
     const cria_json *list = cria_field(f, "no_rope_layers");
     uint32_t every = 4;
     if (!family->no_rope_layers) {
-        if (list != NULL) cria_field_unknown(f, "no_rope_layers");
+        refuse_fields(f, (const char *const[]){"no_rope_layers", "no_rope_layer_interval"}, 2);
         return;
     }
     cria_field_u32(f, "no_rope_layer_interval", 1, CRIA_LAYERS_MAX, &every);
@@ -340,7 +365,9 @@ static void read_experts(struct cria_fields *f, const struct cria_family *family
     cria_field_u32(f, "decoder_sparse_step", 1, CRIA_LAYERS_MAX, &step);
     for (uint32_t i = 0; i < c->n_layers; i++)
         if ((i + 1) % step == 0) c->layer[i] |= CRIA_LAYER_EXPERTS;
-    for (size_t i = 0; dense != NULL && i < cria_json_size(dense); i++) {
+    if (dense != NULL && cria_json_type(dense) != CRIA_JSON_ARRAY)
+        cria_field_wrong_type(f, "mlp_only_layers", dense, "an array of numbers");
+    for (size_t i = 0; dense != NULL && i < cria_json_size(dense) && !f->st; i++) {
         int64_t layer;
         if (!cria_json_int(cria_json_at(dense, i), &layer))
             cria_field_wrong_type(f, "mlp_only_layers", cria_json_at(dense, i), "an array of numbers");
@@ -367,13 +394,11 @@ static void read_scales(struct cria_fields *f, const struct cria_family *family,
         c->logit_scale = 1.0f / divisor;
     }
     static const char *const multipliers[] = {"embedding_multiplier", "residual_multiplier", "attention_multiplier",
-                                              "logits_scaling"};
-    for (size_t i = 0; !family->multipliers && i < sizeof multipliers / sizeof *multipliers; i++)
-        if (cria_field(f, multipliers[i])) cria_field_unknown(f, multipliers[i]);
-    if (!family->default_query_scalar && (cria_field(f, "attn_logit_softcapping") ||
-                                          cria_field(f, "final_logit_softcapping")))
-        cria_field_unknown(f, cria_field(f, "attn_logit_softcapping") ? "attn_logit_softcapping"
-                                                                      : "final_logit_softcapping");
+                                              "logits_scaling"},
+                            *const of_gemma[] = {"query_pre_attn_scalar", "attn_logit_softcapping",
+                                                 "final_logit_softcapping"};
+    if (!family->multipliers) refuse_fields(f, multipliers, sizeof multipliers / sizeof *multipliers);
+    if (!family->default_query_scalar) refuse_fields(f, of_gemma, sizeof of_gemma / sizeof *of_gemma);
 }
 
 /* ---- the whole ---- */

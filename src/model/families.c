@@ -7,7 +7,8 @@
 #include <string.h>
 
 static const struct cria_family families[] = {
-    {.hf = "llama", .gguf = "llama", .name = "llama", .default_theta = 10000, .gguf_pairs = true},
+    {.hf = "llama", .gguf = "llama", .name = "llama", .default_theta = 10000, .gguf_pairs = true,
+     .gguf_experts = true},
     /* In GGUF Mistral and Mixtral are "llama". */
     {.hf = "mistral", .name = "mistral", .default_theta = 10000},
     {.hf = "mixtral", .name = "mixtral", .default_theta = 1e6f, .experts = true,

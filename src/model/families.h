@@ -37,6 +37,7 @@ struct cria_family {
     bool round_root;       /* … as a bfloat16 */
     bool window_off;       /* unless "use_sliding_window" says otherwise */
     bool experts;
+    bool gguf_experts;     /* in GGUF's files of that architecture too, where "experts" is of another row */
     bool experts_normalized; /* unless "norm_topk_prob" says otherwise */
     bool multipliers;      /* embedding_multiplier and the like are read */
     bool no_rope_layers;   /* each fourth layer is not rotated unless the file says otherwise */

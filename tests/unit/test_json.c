@@ -49,6 +49,8 @@ static void reads_all_types(void **state) {
     assert_true(cria_json_real(cria_json_at(list, 1), &r) && r == -2.5);
     assert_int_equal(cria_json_type(cria_json_at(list, 2)), CRIA_JSON_NULL);
     assert_null(cria_json_at(list, 4));
+    assert_int_equal(cria_json_type(cria_json_at(list, 4)), CRIA_JSON_NULL); /* once a crash in a message */
+    assert_string_equal(cria_json_type_name(NULL), "null");
     assert_null(cria_json_get(list, "dim"));
     assert_null(cria_json_at(v, 0));
     assert_int_equal(cria_json_size(cria_json_at(list, 0)), 0);
