@@ -162,7 +162,7 @@ struct cria_kernels {
      * Weights whose pairs are neighbours are brought into this order when they are packed (matrix.h). */
     void (*rope)(float *x, uint32_t n_heads, uint32_t e, uint32_t rot, const float *cos, const float *sin);
 
-    /* y_i = x_i·a */
+    /* y_i = x_i·a. y may be x. */
     void (*scale)(float *y, const float *x, float a, size_t n);
 
     /* Puts one position (p < 64) of one head into a KV block (layout above): float32 → f16 nearest even, or

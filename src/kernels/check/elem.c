@@ -46,11 +46,12 @@ static void run_scale(struct check *c) {
         const size_t n = some_size(c);
         float a;
         check_data(c, &a, 1);
-        check_case(c, "n %zu, a %a", n, (double)a);
+        const bool in_place = check_rand(c) & 1;
+        check_case(c, "n %zu, in place %d, a %a", n, in_place, (double)a);
         const float *x = some_floats(c, n);
         const struct check_pair y = some_pair(c, n);
-        c->ref->scale(y.want, x, a, n);
-        CHECK_CALL(c, c->k->scale(y.got, x, a, n));
+        c->ref->scale(y.want, in_place ? y.want : x, a, n);
+        CHECK_CALL(c, c->k->scale(y.got, in_place ? y.got : x, a, n));
         check_same_f32(c, "y", y, n);
     }
 }
