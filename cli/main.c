@@ -17,6 +17,7 @@ static const struct command {
     {"generate", "go on from a prompt, or answer questions (the default)", generate_main},
     {"bench", "measure loading, prompt processing and generation", bench_main},
     {"perplexity", "measure how well a model foretells a text", perplexity_main},
+    {"convert", "convert a model into an MLX folder, and quantize it", convert_main},
     {"pack", "pack a large model ahead of time, so that it loads fast", pack_main},
     {"inspect", "show what a model is: sizes, types, memory", inspect_main},
     {"tokenize", "show the tokens of a text", tokenize_main},
@@ -26,7 +27,7 @@ static const struct command {
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 /* For spelling hints. */
-static const char *const names[N_COMMANDS + 2] = {"generate", "bench", "perplexity", "pack", "inspect",
+static const char *const names[N_COMMANDS + 2] = {"generate", "bench", "perplexity", "convert", "pack", "inspect",
                                                   "tokenize", "detokenize", "doctor", "help", NULL};
 
 int print_version(void) {

@@ -9,6 +9,7 @@
 struct progress {
     const char *what; /* "Loading" */
     bool on, drawn;
+    bool timed;         /* show the time left, too: for what takes longer than a moment */
     double start, last; /* seconds */
 };
 

@@ -23,6 +23,7 @@ void term_init(void) {
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) _exit(1);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow further is an error of who writes it */
 }
 
 bool term_stdin_is_terminal(void) { return isatty(STDIN_FILENO) == 1; }
@@ -38,15 +39,25 @@ size_t term_width(void) {
     return size.ws_col;
 }
 
-void term_catch_interrupt(void) {
-    interrupted = 0;
-    /* A shell starts its background jobs with SIGINT ignored: the Ctrl-C is then meant for another program. */
+/* A shell starts its background jobs with SIGINT ignored: the Ctrl-C is then meant for another program. */
+static void catch(int signal_number) {
     struct sigaction action;
-    if (sigaction(SIGINT, NULL, &action) == 0 && action.sa_handler == SIG_IGN) return;
+    if (sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN) return;
     memset(&action, 0, sizeof action);
     action.sa_handler = note_interrupt;
     action.sa_flags = (int)SA_RESETHAND; /* and no SA_RESTART: what waits is to return */
-    sigaction(SIGINT, &action, NULL);
+    sigaction(signal_number, &action, NULL);
+}
+
+void term_catch_interrupt(void) {
+    interrupted = 0;
+    catch(SIGINT);
+}
+
+void term_catch_end(void) {
+    term_catch_interrupt();
+    catch(SIGTERM);
+    catch(SIGHUP);
 }
 
 bool term_interrupted(void) { return interrupted != 0; }

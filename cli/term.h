@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 /* Descriptors 0, 1 and 2 exist from here on, so that no file opened later takes the place of a closed stdout. SIGPIPE
- * is ignored: a reader that went away is seen as a failed write. */
+ * is ignored, a reader that went away is seen as a failed write; so is SIGXFSZ. */
 void term_init(void);
 
 bool term_stdin_is_terminal(void);
@@ -18,6 +18,8 @@ size_t term_width(void); /* of stderr, in columns */
 /* From now on the first Ctrl-C (SIGINT) is only noted; the second ends the process, as it would have. Where the parent
  * had SIGINT ignored it stays so. */
 void term_catch_interrupt(void);
+/* The same for SIGTERM and SIGHUP, too: for who has to tidy up. */
+void term_catch_end(void);
 bool term_interrupted(void);
 /* Blocks until stdin has something to read (its end included) or Ctrl-C comes; false for the latter. */
 bool term_wait_for_input(void);

@@ -420,6 +420,48 @@ CRIA_API void cria_sampler_free(cria_sampler *sampler);
 CRIA_API cria_status cria_sampler_sample(cria_sampler *sampler, const float *logits, size_t vocab_size,
                                          int32_t *id, cria_error *err);
 
+/* ---- converting -------------------------------------------------------------------------- */
+
+/* A way to quantize the layers whose names ("model.layers.3.mlp.down_proj") the pattern fits: '*' stands for any
+ * characters and '?' for one; without either the pattern is a part of the name. */
+typedef struct cria_convert_rule {
+    const char *pattern;
+    const char *mode; /* NULL: as the others are */
+    uint32_t bits;    /* 0 with mode NULL: not quantized; 0 otherwise: the mode's own */
+    uint32_t group;   /* 0: as the others, or the mode's own where there is a mode */
+} cria_convert_rule;
+
+typedef struct cria_convert_opts {
+    size_t size;
+    bool npz;          /* as the MLX example writes it, which only a plain Llama can be; else as mlx-lm does */
+    bool quantize;
+    const char *mode;  /* "affine", "mxfp4", "nvfp4", "mxfp8"; NULL: affine */
+    uint32_t bits, group; /* 0: as mx.quantize has them for the mode */
+    const char *recipe; /* "mixed_2_6", "mixed_3_4", "mixed_3_6", "mixed_4_6" as in mlx-lm; NULL: none */
+    const cria_convert_rule *rules; /* [n_rules], the first that fits a layer decides; they come before the recipe */
+    size_t n_rules;
+    const char *dtype; /* "float32", "float16", "bfloat16": of all that stays a float, scales and biases included;
+                        * NULL: what the source says of itself, or has */
+    const char *tokenizer; /* a tokenizer.model or tokenizer.json, or a folder with one, to take along; NULL: what is
+                            * beside the weights, or in the .gguf */
+    uint64_t shard_bytes; /* of one file of tensors; 0: 5 GiB, with npz 15 GiB */
+    cria_progress_fn *progress; /* in weights; NULL: none. Called from the calling thread, several times a second */
+    void *progress_user;
+} cria_convert_opts;
+
+typedef struct cria_convert_info {
+    uint64_t n_params, n_bytes; /* weights; bytes of the tensors written */
+    uint32_t n_files;           /* of tensors */
+} cria_convert_info;
+
+CRIA_API cria_convert_opts cria_convert_opts_default(void);
+/* Converts the model at src into the new folder dst, which must not exist or be empty. src: a folder of safetensors as
+ * Hugging Face or mlx-lm have it; an MLX folder of npz; a .gguf; Meta's consolidated.*.pth with params.json; a .bin of
+ * llama2.c, version 0. Quantized tensors are mx.quantize's byte for byte, with any number of threads. dst appears when
+ * it is complete: on failure, or when progress returns false (CRIA_ECANCELLED), nothing is left. *out may be NULL. */
+CRIA_API cria_status cria_convert(cria_ctx *ctx, const char *src, const char *dst, const cria_convert_opts *opts,
+                                  cria_convert_info *out, cria_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -17,7 +17,7 @@
 #define PART_SUFFIX ".part"
 
 /* Like mkdir -p. What is there already, or cannot be made, is found out by whoever opens a file in it. */
-static cria_status make_folder(cria_ctx *ctx, const char *folder, cria_error *err) {
+static cria_status make_folder(cria_ctx *ctx, const char *folder, enum cria_file_access access, cria_error *err) {
     const size_t len = strlen(folder);
     char *path = cria_malloc(ctx, len + 1);
     if (path == NULL) return cria_fail_nomem(err, "a path", len + 1);
@@ -25,7 +25,7 @@ static cria_status make_folder(cria_ctx *ctx, const char *folder, cria_error *er
         if (folder[i] != '/' && folder[i] != '\0') continue;
         memcpy(path, folder, i);
         path[i] = '\0';
-        (void)mkdir(path, S_IRWXU);
+        (void)mkdir(path, access == CRIA_FILE_MINE ? S_IRWXU : S_IRWXU | S_IRWXG | S_IRWXO);
     }
     cria_free(ctx, path);
     return CRIA_OK;
@@ -33,9 +33,10 @@ static cria_status make_folder(cria_ctx *ctx, const char *folder, cria_error *er
 
 /* Opens and locks the .part. After the lock it must still be the file of that name: whoever had the lock before may
  * have given it its final name, and readers map that. */
-static cria_status open_part(const char *part, int *out, cria_error *err) {
+static cria_status open_part(const char *part, enum cria_file_access access, int *out, cria_error *err) {
     const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
-    const int fd = open(part, flags, S_IRUSR | S_IWUSR);
+    const mode_t mine = S_IRUSR | S_IWUSR, common = mine | S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH;
+    const int fd = open(part, flags, access == CRIA_FILE_MINE ? mine : common);
     if (fd < 0) return cria_fail_errno(err, "create %s", part);
     struct stat st, named;
     cria_status status = CRIA_OK;
@@ -56,8 +57,9 @@ static cria_status open_part(const char *part, int *out, cria_error *err) {
 }
 
 /* posix_fallocate returns the error instead of setting errno, and a signal may interrupt it. */
-static int allot(int fd, size_t len) {
-    if (ftruncate(fd, 0) != 0 || fchmod(fd, S_IRUSR | S_IWUSR) != 0) return errno;
+static int allot(int fd, size_t len, enum cria_file_access access) {
+    if (ftruncate(fd, 0) != 0) return errno;
+    if (access == CRIA_FILE_MINE && fchmod(fd, S_IRUSR | S_IWUSR) != 0) return errno; /* it may be a left-over */
     int reason;
     do reason = posix_fallocate(fd, 0, (off_t)len);
     while (reason == EINTR);
@@ -78,8 +80,8 @@ void cria_outfile_discard(cria_outfile *o) {
 }
 
 /* o has its names and a locked fd. */
-static cria_status map_part(cria_outfile *o, cria_error *err) {
-    const int reason = allot(o->fd, o->len);
+static cria_status map_part(cria_outfile *o, enum cria_file_access access, cria_error *err) {
+    const int reason = allot(o->fd, o->len, access);
     errno = reason;
     if (reason != 0)
         return cria_fail_errno(err, "make room for %s (%zu bytes)", o->part, o->len);
@@ -90,9 +92,9 @@ static cria_status map_part(cria_outfile *o, cria_error *err) {
     return CRIA_OK;
 }
 
-cria_status cria_outfile_create(cria_ctx *ctx, const char *folder, const char *name, size_t len, cria_outfile *out,
-                                cria_error *err) {
-    cria_status status = make_folder(ctx, folder, err);
+cria_status cria_outfile_create(cria_ctx *ctx, const char *folder, const char *name, size_t len,
+                                enum cria_file_access access, cria_outfile *out, cria_error *err) {
+    cria_status status = make_folder(ctx, folder, access, err);
     if (status != CRIA_OK) return status;
     cria_outfile o = {.ctx = ctx, .len = len, .fd = -1, .path = cria_path_join(ctx, folder, name)};
     const size_t n = o.path != NULL ? strlen(o.path) : 0;
@@ -103,13 +105,13 @@ cria_status cria_outfile_create(cria_ctx *ctx, const char *folder, const char *n
     }
     memcpy(o.part, o.path, n);
     memcpy(o.part + n, PART_SUFFIX, sizeof PART_SUFFIX);
-    status = open_part(o.part, &o.fd, err);
+    status = open_part(o.part, access, &o.fd, err);
     if (status != CRIA_OK) {
         cria_free(ctx, o.path);
         cria_free(ctx, o.part);
         return status;
     }
-    status = map_part(&o, err);
+    status = map_part(&o, access, err);
     if (status != CRIA_OK)
         cria_outfile_discard(&o);
     else

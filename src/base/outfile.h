@@ -21,10 +21,15 @@ typedef struct cria_outfile {
     char *path, *part;
 } cria_outfile;
 
-/* folder is made, with those above it and readable by this user only, where it is missing. len > 0. CRIA_EIO with the
- * reason: no such folder, read-only, full, another process is writing it. */
-cria_status cria_outfile_create(cria_ctx *ctx, const char *folder, const char *name, size_t len, cria_outfile *out,
-                                cria_error *err);
+enum cria_file_access {
+    CRIA_FILE_MINE,  /* readable and writable by this user only */
+    CRIA_FILE_COMMON /* as the user's umask has it */
+};
+
+/* folder is made, with those above it and the same access, where it is missing. len > 0. CRIA_EIO with the reason: no
+ * such folder, read-only, full, another process is writing it. */
+cria_status cria_outfile_create(cria_ctx *ctx, const char *folder, const char *name, size_t len,
+                                enum cria_file_access access, cria_outfile *out, cria_error *err);
 /* Begins to write [data, data+len), which will not change any more, so that commit has less to wait for. */
 void cria_outfile_flush(const cria_outfile *o, const void *data, size_t len);
 /* Waits until all is on the disk, gives the file its name (replacing the one before) and hands the mapping over, from

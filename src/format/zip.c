@@ -343,3 +343,5 @@ cria_status cria_zip_inflate(const cria_zip *zip, const cria_zip_member *member,
             zip->path, shown, member->name, (unsigned)crc, (unsigned)member->crc);
     return CRIA_OK;
 }
+
+uint32_t cria_zip_crc32(const uint8_t *data, size_t len) { return libdeflate_crc32(0, data, len); }

@@ -44,5 +44,7 @@ void cria_zip_fini(cria_zip *zip);
 /* out[0..usize) becomes the contents of a deflated member, length and CRC-32 checked. */
 cria_status cria_zip_inflate(const cria_zip *zip, const cria_zip_member *member, uint8_t *out,
                              cria_error *err);
+/* For who writes an archive (write.h). */
+uint32_t cria_zip_crc32(const uint8_t *data, size_t len);
 
 #endif

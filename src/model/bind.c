@@ -173,8 +173,7 @@ static cria_status bind_mlx_quantized(struct loader *l, const char *stem, const 
     return CRIA_OK;
 }
 
-static cria_status bind_plain(struct loader *l, const cria_tensor *t, const struct want *want,
-                              struct cria_binding *b, cria_matrix_spec *spec) {
+bool cria_source_kind_of(cria_dtype dtype, enum cria_source_kind *out) {
     static const struct {
         cria_dtype dtype;
         enum cria_source_kind kind;
@@ -187,13 +186,20 @@ static cria_status bind_plain(struct loader *l, const cria_tensor *t, const stru
                  {CRIA_DTYPE_Q5_K, CRIA_SOURCE_Q5_K},     {CRIA_DTYPE_Q6_K, CRIA_SOURCE_Q6_K},
                  {CRIA_DTYPE_IQ4_NL, CRIA_SOURCE_IQ4_NL}, {CRIA_DTYPE_IQ4_XS, CRIA_SOURCE_IQ4_XS},
                  {CRIA_DTYPE_MXFP4, CRIA_SOURCE_MXFP4}};
-    if (!is_matrix(t, want, want->cols)) return wrong_shape(l, t, want->all, want->cols);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        if (t->dtype != kinds[i].dtype) continue;
-        if (!cria_matrix_spec_for(kinds[i].kind, want->rows, want->cols, spec) ||
-            !cria_dtype_row_bytes(t->dtype, want->cols, &b->source.row_bytes))
-            break;
-        b->source.kind = kinds[i].kind;
+        if (dtype != kinds[i].dtype) continue;
+        *out = kinds[i].kind;
+        return true;
+    }
+    return false;
+}
+
+static cria_status bind_plain(struct loader *l, const cria_tensor *t, const struct want *want,
+                              struct cria_binding *b, cria_matrix_spec *spec) {
+    if (!is_matrix(t, want, want->cols)) return wrong_shape(l, t, want->all, want->cols);
+    if (cria_source_kind_of(t->dtype, &b->source.kind) &&
+        cria_matrix_spec_for(b->source.kind, want->rows, want->cols, spec) &&
+        cria_dtype_row_bytes(t->dtype, want->cols, &b->source.row_bytes)) {
         b->source.data = t->data;
         return CRIA_OK;
     }

@@ -30,6 +30,9 @@ struct cria_bindings {
     uint64_t n_params;     /* logical weights */
 };
 
+/* How rows of this type are packed; false when it is none of weights. */
+bool cria_source_kind_of(cria_dtype dtype, enum cria_source_kind *out);
+
 /* w is initialized (cria_weights_init); its matrices get their specs, and no data yet. An error names the tensor.
  * A tensor that nothing asks for would change the model if it were understood (a bias, an adapter): it is refused. */
 cria_status cria_bind(cria_ctx *ctx, const cria_container *file, const cria_config *config, cria_weights *w,

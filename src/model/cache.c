@@ -126,7 +126,7 @@ cria_status cria_cache_find(const cria_cache *k, cria_mapfile *out, cria_error *
 }
 
 cria_status cria_cache_create(const cria_cache *k, cria_outfile *out, cria_error *err) {
-    const cria_status st = cria_outfile_create(k->ctx, k->folder, k->name, k->total, out, err);
+    const cria_status st = cria_outfile_create(k->ctx, k->folder, k->name, k->total, CRIA_FILE_MINE, out, err);
     if (st == CRIA_OK) memcpy(out->data, k->head.data, k->head.len);
     return st;
 }

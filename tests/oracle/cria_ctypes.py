@@ -53,6 +53,13 @@ class ModelInfo(C.Structure):
         ("n_params", C.c_uint64), ("weight_bytes", C.c_uint64), ("weights_mapped", C.c_bool)]
 
 
+class ConvertOpts(C.Structure):
+    _fields_ = [("size", C.c_size_t), ("npz", C.c_bool), ("quantize", C.c_bool), ("mode", C.c_char_p),
+                ("bits", C.c_uint32), ("group", C.c_uint32), ("recipe", C.c_char_p), ("rules", P),
+                ("n_rules", C.c_size_t), ("dtype", C.c_char_p), ("tokenizer", C.c_char_p), ("shard_bytes", C.c_uint64),
+                ("progress", P), ("progress_user", P)]
+
+
 ROW = np.dtype([("sequence", np.uintp), ("token", np.int32), ("want_logits", np.bool_), ("pad", "V3")])
 
 # name: (result, arguments without the trailing cria_error *); "status" raises when it is not 0.
@@ -91,6 +98,8 @@ FUNCTIONS = {
     "cria_sequence_length": (C.c_size_t, [P]),
     "cria_sequence_truncate": (None, [P, C.c_size_t]),
     "cria_engine_eval": ("status", [P, P, C.c_size_t, P]),
+    "cria_convert_opts_default": (ConvertOpts, []),
+    "cria_convert": ("status", [P, C.c_char_p, C.c_char_p, P, P]),
     "cria_sampler_opts_default": (SamplerOpts, []),
     "cria_sampler_new": ("status", [P, P, P]),
     "cria_sampler_free": (None, [P]),
@@ -109,6 +118,7 @@ class Library:
             status = result == "status"
             function.restype = C.c_int if status else result
             function.argtypes = arguments + ([P] if status else [])
+            name = {"cria_convert": "cria_convert_raw"}.get(name, name) # convert is the method below
             setattr(self, name.removeprefix("cria_"), self._checked(function) if status else function)
 
     @staticmethod
@@ -121,6 +131,13 @@ class Library:
 
     def context(self, threads=0, isa=None):
         return Context(self, threads, isa)
+
+    def convert(self, src, dst, **options):
+        opts = self.convert_opts_default()
+        for name, value in options.items():
+            setattr(opts, name, value)
+        context = Context(self, 2)
+        self.convert_raw(context.p, str(src).encode(), str(dst).encode(), C.byref(opts), None)
 
     def open(self, path, *, threads=2, isa=None, activations="default", context=0):
         return Model(Context(self, threads, isa), path, activations, context)

@@ -45,7 +45,7 @@ static void write_file(uint8_t first) {
     cria_outfile o;
     cria_mapfile map;
     cria_error err;
-    assert_int_equal(cria_outfile_create(&ctx, folder, "x", LEN, &o, &err), CRIA_OK);
+    assert_int_equal(cria_outfile_create(&ctx, folder, "x", LEN, CRIA_FILE_MINE, &o, &err), CRIA_OK);
     fill(&o, first);
     cria_outfile_flush(&o, o.data + 5000, 100);
     assert_int_equal(cria_outfile_commit(&o, &map, &err), CRIA_OK);
@@ -61,7 +61,7 @@ static void a_file_appears_when_it_is_whole(void **state) {
     cria_error err;
     char path[512];
     struct stat st;
-    assert_int_equal(cria_outfile_create(&ctx, folder, "x", LEN, &o, &err), CRIA_OK);
+    assert_int_equal(cria_outfile_create(&ctx, folder, "x", LEN, CRIA_FILE_MINE, &o, &err), CRIA_OK);
     assert_int_equal(stat(folder, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0700);
     for (size_t i = 0; i < LEN; i++) assert_int_equal(o.data[i], 0);
@@ -85,7 +85,7 @@ static void discarded_files_leave_nothing(void **state) {
     (void)state;
     cria_outfile o;
     cria_error err;
-    assert_int_equal(cria_outfile_create(&ctx, folder, "y", LEN, &o, &err), CRIA_OK);
+    assert_int_equal(cria_outfile_create(&ctx, folder, "y", LEN, CRIA_FILE_MINE, &o, &err), CRIA_OK);
     assert_true(is_there("a/b/y.part"));
     cria_outfile_discard(&o);
     assert_false(is_there("a/b/y.part"));
@@ -97,16 +97,16 @@ static void one_writer_at_a_time(void **state) {
     cria_outfile o, second;
     cria_mapfile map;
     cria_error err;
-    assert_int_equal(cria_outfile_create(&ctx, folder, "z", LEN, &o, &err), CRIA_OK);
+    assert_int_equal(cria_outfile_create(&ctx, folder, "z", LEN, CRIA_FILE_MINE, &o, &err), CRIA_OK);
     fill(&o, 3);
-    assert_int_equal(cria_outfile_create(&ctx, folder, "z", LEN, &second, &err), CRIA_EIO);
+    assert_int_equal(cria_outfile_create(&ctx, folder, "z", LEN, CRIA_FILE_MINE, &second, &err), CRIA_EIO);
     assert_non_null(strstr(err.msg, "Another process"));
     assert_int_equal(cria_outfile_commit(&o, &map, &err), CRIA_OK);
     assert_int_equal(map.data[1], 3 + 7);
     cria_mapfile_close(&map);
     /* What a killed writer left is taken over, and none of its bytes. */
     scratch_text(&scratch, "a/b/z.part", "left behind");
-    assert_int_equal(cria_outfile_create(&ctx, folder, "z", LEN, &o, &err), CRIA_OK);
+    assert_int_equal(cria_outfile_create(&ctx, folder, "z", LEN, CRIA_FILE_MINE, &o, &err), CRIA_OK);
     assert_int_equal(o.data[0], 0);
     cria_outfile_discard(&o);
 }
@@ -120,13 +120,13 @@ static void nothing_is_written_through_links(void **state) {
     scratch_text(&scratch, "a/b/victim", "mine");
     scratch_path(&scratch, "a/b/victim", victim);
     assert_int_equal(symlink("victim", scratch_path(&scratch, "a/b/l.part", path)), 0);
-    assert_int_equal(cria_outfile_create(&ctx, folder, "l", LEN, &o, &err), CRIA_EIO);
+    assert_int_equal(cria_outfile_create(&ctx, folder, "l", LEN, CRIA_FILE_MINE, &o, &err), CRIA_EIO);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(link(victim, path), 0);
-    assert_int_equal(cria_outfile_create(&ctx, folder, "l", LEN, &o, &err), CRIA_EIO);
+    assert_int_equal(cria_outfile_create(&ctx, folder, "l", LEN, CRIA_FILE_MINE, &o, &err), CRIA_EIO);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(mkfifo(path, 0600), 0);
-    assert_int_equal(cria_outfile_create(&ctx, folder, "l", LEN, &o, &err), CRIA_EIO);
+    assert_int_equal(cria_outfile_create(&ctx, folder, "l", LEN, CRIA_FILE_MINE, &o, &err), CRIA_EIO);
     assert_int_equal(cria_mapfile_open_own(victim, &map, &err), CRIA_OK);
     assert_int_equal(map.len, 4);
     cria_mapfile_close(&map);
@@ -165,7 +165,7 @@ static void a_full_disk_is_an_error(void **state) {
     limit = old;
     limit.rlim_cur = LEN / 2;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    const cria_status st = cria_outfile_create(&ctx, folder, "full", LEN, &o, &err);
+    const cria_status st = cria_outfile_create(&ctx, folder, "full", LEN, CRIA_FILE_MINE, &o, &err);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
     signal(SIGXFSZ, handler);
     assert_int_equal(st, CRIA_EIO);
@@ -174,7 +174,8 @@ static void a_full_disk_is_an_error(void **state) {
     /* A file where a folder should be. */
     char path[512];
     scratch_text(&scratch, "a/file", "x");
-    assert_int_equal(cria_outfile_create(&ctx, scratch_path(&scratch, "a/file", path), "x", LEN, &o, &err), CRIA_EIO);
+    scratch_path(&scratch, "a/file", path);
+    assert_int_equal(cria_outfile_create(&ctx, path, "x", LEN, CRIA_FILE_MINE, &o, &err), CRIA_EIO);
 }
 
 static void every_allocation_may_fail(void **state) {
@@ -182,7 +183,7 @@ static void every_allocation_may_fail(void **state) {
     for (long fail_at = 0;; fail_at++) {
         counting_alloc_init(&alloc, fail_at);
         cria_outfile o;
-        const cria_status st = cria_outfile_create(&ctx, folder, "oom", LEN, &o, NULL);
+        const cria_status st = cria_outfile_create(&ctx, folder, "oom", LEN, CRIA_FILE_MINE, &o, NULL);
         if (st == CRIA_OK) cria_outfile_discard(&o);
         assert_int_equal(atomic_load(&alloc.live), 0);
         assert_false(is_there("a/b/oom.part"));
