@@ -9,6 +9,7 @@ import subprocess
 import time
 import zipfile
 
+import families
 import mlx.core as mx
 import models
 import numpy as np
@@ -661,3 +662,116 @@ def test_refused(run, npz, tmp_path, arguments, words):
                                        ["-q", "--q-mode", "int4"], ["--mlx-path", "elsewhere"], ["third"]])
 def test_usage(run, npz, tmp_path, arguments):
     refused(run, npz("f16"), tmp_path / "out", *arguments, code=2)
+
+
+# ---- every family ----
+
+@pytest.mark.parametrize("name", families.FAMILIES)
+def test_families_are_quantized_as_mlx_lm_does(convert, lib, tmp_path, name):
+    """Hugging Face's folder of each, sharded, against mlx.nn.quantize of mlx-lm's own model; and cria runs it."""
+    family = families.Family(name)
+    family.write_hf(tmp_path / "in", shards=2)
+    rule = ["--q-layers", "*.mlp.gate=4:32"] if any(".mlp.gate." in k for k in family.weights) else []
+    convert(tmp_path / "in", tmp_path / "out", "-q", "--q-group-size", 32, *rule)
+    tensors, _, _ = family.quantized(4, 32)
+    compare(tmp_path / "out", tensors)
+    logits = lib.open(tmp_path / "out").engine().sequence().eval([1, 2, 3])
+    assert np.isfinite(logits).all()
+
+
+# ---- broken and hostile files ----
+
+class Pickled:
+    """A pickle written by hand: opcodes and their arguments."""
+
+    def __init__(self, *parts):
+        self.data = b"\x80\x02" + b"".join(parts) + b"."
+
+
+def text(s):
+    return b"X" + struct.pack("<I", len(s)) + s.encode()
+
+
+def tensor(key=b"0", storage=b"ctorch\nFloatStorage\n", numel=b"K\x06", offset=b"K\x00", size=b"K\x02K\x03\x86",
+           stride=b"K\x03K\x01\x86", what=b"ctorch._utils\n_rebuild_tensor_v2\n", tail=b"\x89}t"):
+    storage = b"(" + text("storage") + storage + text(key.decode()) + text("cpu") + numel + b"tQ"
+    return what + b"(" + storage + offset + size + stride + tail + b"R"
+
+
+def state(*items):
+    return b"}(" + b"".join(text(k) + v for k, v in items) + b"u"
+
+
+BROKEN_PTH = {
+    "os.system": (state(("a", b"cos\nsystem\n(" + text("id") + b"tR")), "os.system"),
+    "builtins.eval": (b"c__builtin__\neval\n(" + text("1") + b"tR", "__builtin__.eval"),
+    "another storage": (state(("a", tensor(storage=b"ctorch\nQuantizedStorage\n"))), "torch.QuantizedStorage"),
+    "object": (b"ccopy_reg\n_reconstructor\n", "copy_reg._reconstructor"),
+    "INST": (b"(ios\nsystem\n", "0x69"),
+    "NEWOBJ": (b"ccollections\nOrderedDict\n)\x81", "0x81"),
+    "OrderedDict of items": (b"ccollections\nOrderedDict\n(" + text("x") + b"tR", "OrderedDict"),
+    "no end": (state(("a", tensor()))[:-1], "damaged"),
+    "not a dict": (b"K\x01", "no state dict"),
+    "a number": (state(("a", b"K\x01")), "other than named tensors"),
+    "twice": (state(("a", tensor()), ("a", tensor())), "two tensors"),
+    "storage missing": (state(("a", tensor(key=b"7"))), "not in the archive"),
+    "too large": (state(("a", tensor(size=b"K\x02K\x04\x86", stride=b"K\x04K\x01\x86"))), "claims 32 bytes"),
+    "offset": (state(("a", tensor(offset=b"K\x01"))), "from item 1"),
+    "negative offset": (state(("a", tensor(offset=b"J\xff\xff\xff\xff"))), "claims"),
+    "overflow": (state(("a", tensor(size=b"\x8a\x08" + b"\xff" * 7 + b"\x7f" + b"K\x02\x86", stride=b"K\x02K\x01\x86"))),
+                 "claims"),
+    "transposed": (state(("a", tensor(stride=b"K\x01K\x02\x86"))), "row by row"),
+    "memo": (b"h\x09", "was not kept"),
+    "empty stack": (b"R", "a call of nothing"),
+    "mark": (b"u", "without a mark"),
+    "text": (b"X\xff\xff\xff\x7fabc", "beyond the end"),
+}
+
+
+def write_members(path, members):
+    with zipfile.ZipFile(path, "w") as z:
+        for name, data in members.items():
+            z.writestr(name, data)
+
+
+@pytest.mark.parametrize("what", BROKEN_PTH)
+def test_broken_pth(run, tmp_path, what):
+    data, words = BROKEN_PTH[what]
+    (tmp_path / "in").mkdir()
+    write_members(tmp_path / "in/consolidated.00.pth", {"c/data.pkl": Pickled(data).data, "c/data/0": bytes(24)})
+    (tmp_path / "in/params.json").write_text('{"dim": 128, "n_layers": 2, "n_heads": 4}')
+    message = refused(run, tmp_path / "in", tmp_path / "out")
+    assert words in message and "consolidated.00.pth" in message
+    assert not (tmp_path / "out").exists() and not (tmp_path / "out.part").exists()
+
+
+@pytest.mark.parametrize("params,words", [
+    ("{", "not valid JSON"), ("{}", '"dim" is missing'), ('{"dim": 1e99, "n_layers": 1, "n_heads": 1}', '"dim"'),
+    ('{"dim": 128, "n_layers": 2, "n_heads": 3}', "do not fit together"),
+    ('{"dim": 128, "n_layers": 2, "n_heads": 4, "use_scaled_rope": true}', "use_scaled_rope"),
+])
+def test_broken_params(run, tmp_path, params, words):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/params.json").write_text(params)
+    assert words in refused(run, tmp_path / "in", tmp_path / "out")
+
+
+def test_no_shards(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/params.json").write_text('{"dim": 128, "n_layers": 2, "n_heads": 4}')
+    assert "consolidated" in refused(run, tmp_path / "in", tmp_path / "out")
+
+
+@pytest.mark.parametrize("change", ["longer", "shorter", "layers", "heads"])
+def test_broken_llama2c(run, tmp_path, change):
+    """Its length follows from its header: what does not fit is not one."""
+    path = write_llama2c(tmp_path / "m.bin", SHAPE, models.random_weights(SHAPE), False)
+    data = bytearray(path.read_bytes())
+    if change == "longer":
+        data += bytes(4)
+    elif change == "shorter":
+        del data[-4:]
+    else:
+        struct.pack_into("<i", data, 8 if change == "layers" else 12, 3)
+    path.write_bytes(data)
+    assert "m.bin" in refused(run, path, tmp_path / "out")
