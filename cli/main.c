@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct command {
     const char *name, *summary;
@@ -81,6 +82,9 @@ static int dispatch(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     term_init();
+    /* A page of help is to be one write, the last: why an earlier one failed would be forgotten by then. */
+    static char page[1 << 16]; /* glibc takes no size without the memory */
+    if (isatty(STDOUT_FILENO) == 0) setvbuf(stdout, page, _IOFBF, sizeof page);
     const int code = dispatch(argc, argv);
     /* What was printed with stdio (help, versions, tables) may fail only now. */
     const bool failed = ferror(stdout) != 0; /* for what reason, the system has forgotten */
