@@ -70,7 +70,7 @@ static void matches(void **state) {
         {"[^a-c]+", "ab<de>c<\303\251>"},
         {"[a-z&&[^aeiou]]+", "a<bcd>e"},
         {"[[ab]x-]", "<a><x><->y"},
-        {"\\p{Lu}\\p{Ll}*|\\p{^L}", "<Ab><\303\204\303\266>x<1>"},
+        {"\\p{Lu}\\p{Ll}*|\\p{^L}", "<Ab><\303\204\303\266x><1>"},
         {"\\h{2}\\x41\\u00e9", "g<0fA\303\251>"},
         {"x*", "<>a<xx>b<>"}, /* an empty match, but not right behind another */
         {"(?:a|b)*c|d", "<abac>ab<d>"},
