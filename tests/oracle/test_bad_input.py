@@ -5,6 +5,7 @@ The program under test is the one with the address and undefined-behaviour sanit
 A sanitizer's report ends it with a code of its own, and so does one allocation above LARGEST, which no file here
 justifies (a deflated member may inflate a thousand times). Every case starts from a good model and breaks one thing.
 """
+import dataclasses
 import json
 import os
 import shutil
@@ -54,15 +55,18 @@ def must_fail(asan, path):
 
 def store(folder, kind):
     """The good MLX folder: plain float32, or quantized with float16 scales; as weights.npz, or " st": one
-    model.safetensors, " st3": three shards with an index."""
+    model.safetensors, " st3": three shards with an index, " deflated", " zip64": such a .npz; " unigram": with that kind
+    of tokenizer."""
     weights, config = models.random_weights(SHAPE), SHAPE.config()
     kind, _, how = kind.partition(" ")
-    how = {"": {}, "st": {"writer": "safetensors"}, "st3": {"writer": "safetensors", "shards": 3}}[how]
+    tokenizer = models.spm_model(SHAPE.vocab, "unigram" if how == "unigram" else "bpe")
+    how = {"": {}, "st": {"writer": "safetensors"}, "st3": {"writer": "safetensors", "shards": 3}, "unigram": {},
+           "deflated": {"writer": "mlx_compressed"}, "zip64": {"writer": "zip64"}}[how]
     if kind == "f32":
         weights = models.cast(weights, "f32")
     else:
         weights, config["quantization"] = models.quantize(weights, kind)
-    return models.write_folder(folder, config, weights, models.spm_model(SHAPE.vocab), **how)
+    return models.write_folder(folder, config, weights, tokenizer, **how)
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +89,7 @@ def good(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", ["f32", "q4g64", "q3g32", "mxfp4", "nvfp4", "mxfp8", "f32 st", "q4g64 st", "f32 st3",
-                                  "F32/llama", "Q4_1/gpt2",
+                                  "q4g64 deflated", "q4g64 zip64", "q4g64 unigram", "F32/llama", "Q4_1/gpt2",
                                   "Q8_0/llama", "Q4_1/gpt2 aligned", "K/gpt2"])
 def test_the_good_models_run(asan, good, kind):
     """Otherwise every case below would pass for the wrong reason."""
@@ -97,6 +101,8 @@ def test_the_good_models_run(asan, good, kind):
 
 @pytest.mark.parametrize("cut", range(CUTS))
 @pytest.mark.parametrize("kind,name", [("q4g64", "weights.npz"), ("q4g64", "config.json"), ("q4g64", "tokenizer.model"),
+                                       ("q4g64 deflated", "weights.npz"), ("q4g64 zip64", "weights.npz"),
+                                       ("q4g64 unigram", "tokenizer.model"),
                                        ("q4g64 st", "model.safetensors"), ("f32 st3", "model.safetensors.index.json"),
                                        ("f32 st3", "model-00002-of-00003.safetensors"),
                                        ("Q4_1/gpt2", "m.gguf"), ("Q8_0/llama", "m.gguf"),
@@ -776,6 +782,13 @@ def test_gguf(asan, good, tmp_path, name):
     assert changed != good(kind).read_bytes(), "the case breaks nothing"
     path = tmp_path / "m.gguf"
     path.write_bytes(changed)
+    must_fail(asan, path)
+
+
+@pytest.mark.parametrize("tokenizer", ["llama", "gpt2"])
+def test_gguf_with_more_tokens_than_rows(asan, tmp_path, tokenizer):
+    fewer = dataclasses.replace(SHAPE, vocab=SHAPE.vocab - 1)
+    path = models.write_gguf(tmp_path / "m.gguf", SHAPE, models.random_weights(fewer), "Q8_0", tokenizer)
     must_fail(asan, path)
 
 

@@ -3,6 +3,9 @@
  */
 #include "format_unit.h"
 #include "format/zip.h"
+#include "scratch.h"
+
+#include <fcntl.h>
 
 /* Offsets of fields in their records. */
 enum {
@@ -277,6 +280,23 @@ struct zip64 {
     size_t central, extra, end64, locator, end;
 };
 
+/* The records at the end, of a directory of n entries that begins at a->central; a->o begins at the archive's byte
+ * base. */
+static void put_ends64(struct zip64 *a, uint64_t n, uint64_t base) {
+    struct out *o = &a->o;
+    a->end64 = put(o, "PK\6\6", 4);
+    put_uint(o, 44, 8);
+    put_zeros(o, 12);
+    put_uint(o, n, 8);
+    put_uint(o, n, 8);
+    put_uint(o, a->end64 - a->central, 8);
+    put_uint(o, base + a->central, 8);
+    a->locator = put(o, "PK\6\7\0\0\0\0", 8);
+    put_uint(o, base + a->end64, 8);
+    put_uint(o, 1, 4);
+    a->end = put(o, "PK\5\6\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0", 22);
+}
+
 /* One stored member, all of whose sizes and offsets are only in ZIP64 records. */
 static struct zip64 zip64_archive(void) {
     struct zip_out z = {.n = 0};
@@ -299,17 +319,7 @@ static struct zip64 zip64_archive(void) {
     put_uint(o, npy.len, 8);
     put_uint(o, npy.len, 8);
     put_uint(o, 0, 8);
-    a.end64 = put(o, "PK\6\6", 4);
-    put_uint(o, 44, 8);
-    put_zeros(o, 12);
-    put_uint(o, 1, 8);
-    put_uint(o, 1, 8);
-    put_uint(o, a.end64 - a.central, 8);
-    put_uint(o, a.central, 8);
-    a.locator = put(o, "PK\6\7\0\0\0\0", 8);
-    put_uint(o, a.end64, 8);
-    put_uint(o, 1, 4);
-    a.end = put(o, "PK\5\6\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0", 22);
+    put_ends64(&a, 1, 0);
     out_free(&npy);
     return a;
 }
@@ -323,6 +333,66 @@ static void zip64_fields(void **state) {
     assert_int_equal(cria_container_find(x.c, "a")->nbytes, 12);
     shut(&x);
     assert_robust(&a.o, true);
+    out_free(&a.o);
+}
+
+static void put_entry64(struct out *o, const char *name, uint32_t crc, uint64_t size, uint64_t local) {
+    put(o, "PK\1\2\x2d\0\x2d\0\0\0\0\0\0\0\0\0", 16);
+    put_uint(o, crc, 4);
+    put_uint(o, 0xffffffffffffffff, 8);
+    put_uint(o, strlen(name), 2);
+    put_uint(o, 28, 2);
+    put_zeros(o, 10);
+    put_uint(o, 0xffffffff, 4);
+    put(o, name, strlen(name));
+    put_uint(o, 1 | 24 << 16, 4);
+    put_uint(o, size, 8);
+    put_uint(o, size, 8);
+    put_uint(o, local, 8);
+}
+
+/* A file with a hole of 4 GiB of zeros as its first member, so that the second and the directory lie behind it. */
+static void zip64_beyond_4_gib(void **state) {
+    (void)state;
+    const uint64_t zeros = ((uint64_t)4 << 30) + 256;
+    struct out npy = {NULL, 0, 0}, head = {NULL, 0, 0};
+    put_npy(&npy, 1, DICT("|u1", "False", "(16777217, 256)"), 0);
+    const uint64_t size = npy.len + zeros;
+    put(&head, "PK\3\4\x2d\0\0\0\0\0\0\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\5\0\x14\0z.npy", 35);
+    put_uint(&head, 1 | 16 << 16, 4);
+    put_uint(&head, size, 8);
+    put_uint(&head, size, 8);
+    put(&head, npy.p, npy.len);
+    out_free(&npy);
+
+    const uint64_t base = head.len + zeros;
+    put_npy(&npy, 1, DICT("<f4", "False", "(3,)"), 12);
+    struct zip_out z = {.n = 0};
+    zip_add(&z, "a.npy", npy.p, npy.len, 0);
+    struct zip64 a = {.o = z.o, .central = z.o.len};
+    put_entry64(&a.o, "z.npy", 0, size, 0);
+    put_entry64(&a.o, "a.npy", z.m[0].crc, npy.len, base);
+    put_ends64(&a, 2, base);
+
+    struct scratch scratch;
+    char path[512];
+    scratch_new(&scratch);
+    const int fd = open(scratch_path(&scratch, "w.npz", path), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(pwrite(fd, head.p, head.len, 0), head.len);
+    assert_int_equal(pwrite(fd, a.o.p, a.o.len, (off_t)base), a.o.len);
+    close(fd);
+    struct opened x = {.c = NULL};
+    counting_alloc_init(&x.alloc.blocks, -1);
+    x.ctx.allocator = (cria_allocator){byte_alloc_alloc, counting_alloc_free, &x.alloc};
+    if (cria_container_open(&x.ctx, path, &x.c, &x.err) != CRIA_OK) fail_msg("%s", x.err.msg);
+    assert_true(cria_container_find(x.c, "z")->nbytes == zeros);
+    assert_int_equal(cria_container_find(x.c, "z")->data[zeros - 1], 0);
+    const cria_tensor *t = cria_container_find(x.c, "a");
+    assert_true(t->nbytes == 12 && memcmp(t->data, "\1\2\3\4\5\6\7\x08\x09\x0a\x0b\x0c", 12) == 0);
+    shut(&x);
+    scratch_free(&scratch);
+    out_free(&npy);
+    out_free(&head);
     out_free(&a.o);
 }
 
@@ -368,6 +438,7 @@ int main(void) {
         cmocka_unit_test(data_descriptor),
         cmocka_unit_test(zip64_fields),
         cmocka_unit_test(zip64_lies),
+        cmocka_unit_test(zip64_beyond_4_gib),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
