@@ -775,3 +775,14 @@ def test_broken_llama2c(run, tmp_path, change):
         struct.pack_into("<i", data, 8 if change == "layers" else 12, 3)
     path.write_bytes(data)
     assert "m.bin" in refused(run, path, tmp_path / "out")
+
+
+# ---- a real model ----
+
+@pytest.mark.parametrize("kind", ["q4g32", "q4g64", "q5g64", "q6g64", "q8g64", "mxfp4", "nvfp4", "mxfp8"])
+def test_smollm2_still_knows_paris(convert, run, smollm2, tmp_path, kind):
+    """From the .gguf to a quantized folder with a tokenizer.json, and text from that."""
+    convert(smollm2, tmp_path / "out", *flags(kind))
+    done = run("generate", "--model-path", tmp_path / "out", "--quiet", "--max-tokens", 12, "--prompt",
+               "Question: What is the capital of France?\nAnswer: The capital of France is")
+    assert done.returncode == 0 and b"Paris" in done.stdout, (done.stdout, done.stderr)
