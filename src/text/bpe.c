@@ -360,28 +360,44 @@ static void find_units(struct cria_bpe *b, const cria_vocab *v) {
     }
 }
 
-/* The last unit of the one piece and the first of the other. */
-static void note_meeting(struct cria_bpe *b, const cria_vocab *v, const struct cria_merge *m) {
-    size_t n_left, n_right;
-    const uint8_t *left = (const uint8_t *)cria_vocab_piece(v, m->left, &n_left);
-    const uint8_t *right = (const uint8_t *)cria_vocab_piece(v, m->right, &n_right);
-    /* Bytes that a character fell back to may merge with what stands beside it, whatever the character. */
-    if (!b->bytes && (cria_vocab_byte((const char *)left, n_left) >= 0 ||
-                      cria_vocab_byte((const char *)right, n_right) >= 0))
-        b->complete = false;
-    uint32_t a = 0, c = 0;
-    size_t at = n_left;
-    while (at > 0 && (left[--at] & 0xc0) == 0x80) continue;
-    if (n_left > 0) cria_utf8_decode(left + at, n_left - at, &a);
-    if (n_right > 0) cria_utf8_decode(right, n_right, &c);
-    if (b->bytes) {
-        const int x = cria_char_to_byte(a), y = cria_char_to_byte(c);
-        if (x < 0 || y < 0) return; /* never a symbol */
-        a = (uint32_t)x;
-        c = (uint32_t)y;
+/* The first and the last unit of each piece, [2 · n]; UINT32_MAX where there is none. */
+static uint32_t *find_ends(const struct cria_bpe *b, const cria_vocab *v) {
+    uint32_t *ends = cria_malloc_array(v->ctx, v->n, 2 * sizeof *ends);
+    for (uint32_t id = 0; ends && id < v->n; id++) {
+        size_t n;
+        const uint8_t *piece = (const uint8_t *)cria_vocab_piece(v, id, &n);
+        size_t at = n;
+        while (at > 0 && (piece[--at] & 0xc0) == 0x80) continue;
+        for (int side = 0; side < 2; side++) {
+            uint32_t cp = UINT32_MAX;
+            if (n > 0) cria_utf8_decode(piece + (side ? at : 0), side ? n - at : n, &cp);
+            if (n > 0 && b->bytes) cp = (uint32_t)cria_char_to_byte(cp); /* −1: never a symbol */
+            ends[2 * (size_t)id + (size_t)side] = cp;
+        }
     }
-    const uint32_t h = meeting_of(b, a, c);
+    return ends;
+}
+
+/* The last unit of the one part and the first of the other. */
+static void note_meeting(struct cria_bpe *b, const uint32_t *ends, const struct cria_merge *m) {
+    const uint32_t left = ends[2 * (size_t)m->left + 1], right = ends[2 * (size_t)m->right];
+    if (left == UINT32_MAX || right == UINT32_MAX) return;
+    const uint32_t h = meeting_of(b, left, right);
     b->meeting[h / 64] |= UINT64_C(1) << h % 64;
+}
+
+/* Bytes that a character fell back to may merge with what stands beside it, whatever the character: then
+ * words are not cut. */
+static bool bytes_merge(const struct cria_bpe *b, const cria_vocab *v) {
+    if (b->bytes || !v->byte_fallback) return false;
+    uint8_t *is_byte = cria_calloc(v->ctx, v->n, 1);
+    bool found = !is_byte; /* without memory: as if */
+    for (unsigned i = 0; i < 256 && is_byte; i++)
+        if (b->byte_piece[i] != NONE) is_byte[b->byte_piece[i]] = 1;
+    for (uint32_t i = 0; i < v->n_merges && !found; i++)
+        found = is_byte[v->merges[i].left] || is_byte[v->merges[i].right];
+    cria_free(v->ctx, is_byte);
+    return found;
 }
 
 cria_status cria_bpe_new(const cria_vocab *v, struct cria_bpe **out, cria_error *err) {
@@ -402,10 +418,17 @@ cria_status cria_bpe_new(const cria_vocab *v, struct cria_bpe **out, cria_error 
     b->meeting_shift = 64 - meeting_bits;
     b->bytes = v->pipe.bytes;
     find_units(b, v);
+    if (bytes_merge(b, v)) b->complete = false;
+    uint32_t *ends = find_ends(b, v);
+    if (ends == NULL) {
+        cria_bpe_free(v->ctx, b);
+        return cria_fail_nomem(err, "the tokenizer's table of merges", v->n * 2 * sizeof *ends);
+    }
     for (uint32_t i = 0; i < v->n_merges; i++) {
         *find_slot(b, v, v->merges[i].left, v->merges[i].right) = i;
-        note_meeting(b, v, &v->merges[i]);
+        note_meeting(b, ends, &v->merges[i]);
     }
+    cria_free(v->ctx, ends);
     *out = b;
     return CRIA_OK;
 }

@@ -71,6 +71,10 @@ static struct cria_vocab_slot *find_slot(const cria_vocab *v, uint32_t tag, cons
     }
 }
 
+void cria_vocab_prefetch(const cria_vocab *v, const char *piece, size_t len) {
+    __builtin_prefetch(&v->hash[hash_bytes((const uint8_t *)piece, len) & v->hash_mask]);
+}
+
 int32_t cria_vocab_find(const cria_vocab *v, const char *piece, size_t len) {
     const uint32_t id = find_slot(v, hash_bytes((const uint8_t *)piece, len), piece, len)->id;
     return id == EMPTY ? -1 : (int32_t)id;

@@ -99,6 +99,8 @@ void cria_vocab_init(cria_vocab *v, cria_ctx *ctx);
 void cria_vocab_fini(cria_vocab *v);
 /* Id of the piece, or −1. */
 int32_t cria_vocab_find(const cria_vocab *v, const char *piece, size_t len);
+/* Says that the piece will be looked for soon, for who looks for many. */
+void cria_vocab_prefetch(const cria_vocab *v, const char *piece, size_t len);
 /* The same among all pieces: the index of a tokenizer.json has the model's only. */
 int32_t cria_vocab_find_any(const cria_vocab *v, const char *piece, size_t len);
 /* Chat models end a turn with a token of their own, and not every file names it: fills in eot and eom, where

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #define MERGES_MAX (1u << 23)
+#define WAITING 16u
 
 struct entry { /* a piece where it was met */
     uint32_t id, start, len;
@@ -50,7 +51,11 @@ struct loader {
     char *unk; /* unk_token, NUL-terminated; NULL: none */
     size_t unk_len;
     int64_t unk_id; /* unigram; −1: none */
-    cria_buf joint; /* where a merge's parts are put together */
+    cria_buf joint; /* the parts of the merges that wait to be looked up, put together */
+    struct waiting {
+        size_t start, n_left, n; /* bytes in joint */
+    } waiting[WAITING];
+    unsigned n_waiting;
 };
 
 static bool fail(const struct loader *l, cria_status code, const char *what, cria_jsontext t) {
@@ -182,24 +187,43 @@ static cria_status index_pieces(struct loader *l) {
 
 /* ---- merges ---- */
 
-static bool add_merge(struct loader *l, size_t n_left) {
-    const char *text = (const char *)l->joint.data;
-    const size_t n = l->joint.len;
-    const cria_jsontext part[3] = {{text, n_left}, {text + n_left, n - n_left}, {text, n}};
+/* Looks up the parts and results of the merges that wait. */
+static bool resolve_merges(struct loader *l) {
     static const char *const what[] = {"the left part of a merge is not in the vocabulary:",
                                        "the right part of a merge is not in the vocabulary:",
                                        "the result of a merge is not in the vocabulary:"};
-    int32_t id[3];
-    for (int i = 0; i < 3; i++) {
-        id[i] = part[i].len ? cria_vocab_find(l->v, part[i].data, part[i].len) : -1;
-        if (id[i] < 0) return fail(l, CRIA_EFORMAT, what[i], part[i]);
+    for (unsigned k = 0; k < l->n_waiting; k++) {
+        const struct waiting *w = &l->waiting[k];
+        const char *text = (const char *)l->joint.data + w->start;
+        const cria_jsontext part[3] = {{text, w->n_left}, {text + w->n_left, w->n - w->n_left}, {text, w->n}};
+        int32_t id[3];
+        for (int i = 0; i < 3; i++) {
+            id[i] = part[i].len ? cria_vocab_find(l->v, part[i].data, part[i].len) : -1;
+            if (id[i] < 0) return fail(l, CRIA_EFORMAT, what[i], part[i]);
+        }
+        if (l->merges.n == MERGES_MAX)
+            return cria_jsonread_fail(l->r, CRIA_EUNSUPPORTED, "there are more than %u merges", MERGES_MAX);
+        if (!grow(l, &l->merges, sizeof(struct cria_merge))) return false;
+        ((struct cria_merge *)l->merges.data)[l->merges.n++] =
+            (struct cria_merge){(uint32_t)id[0], (uint32_t)id[1], (uint32_t)id[2]};
     }
-    if (l->merges.n == MERGES_MAX)
-        return cria_jsonread_fail(l->r, CRIA_EUNSUPPORTED, "there are more than %u merges", MERGES_MAX);
-    if (!grow(l, &l->merges, sizeof(struct cria_merge))) return false;
-    ((struct cria_merge *)l->merges.data)[l->merges.n++] =
-        (struct cria_merge){(uint32_t)id[0], (uint32_t)id[1], (uint32_t)id[2]};
+    l->n_waiting = 0;
+    l->joint.len = 0;
     return true;
+}
+
+/* A merge whose parts stand at the end of joint, from start. The index is larger than the caches: merges wait
+ * until there are several, while what they will look at is fetched. */
+static bool add_merge(struct loader *l, size_t start, size_t n_left) {
+    const char *text = (const char *)l->joint.data + start;
+    const size_t n = l->joint.len - start;
+    if (n_left > CRIA_PIECE_MAX || n - n_left > CRIA_PIECE_MAX)
+        return cria_jsonread_fail(l->r, CRIA_EFORMAT, "a part of a merge is longer than any piece");
+    cria_vocab_prefetch(l->v, text, n_left);
+    cria_vocab_prefetch(l->v, text + n_left, n - n_left);
+    cria_vocab_prefetch(l->v, text, n);
+    l->waiting[l->n_waiting++] = (struct waiting){start, n_left, n};
+    return l->n_waiting < WAITING || resolve_merges(l);
 }
 
 static bool join(struct loader *l, const char *data, size_t len) {
@@ -210,34 +234,34 @@ static bool join(struct loader *l, const char *data, size_t len) {
 /* ["left", "right"] */
 static bool read_pair(struct loader *l) {
     cria_jsontext t;
-    size_t n_left;
+    const size_t start = l->joint.len;
     if (!cria_jsonread_array(l->r) || !cria_jsonread_item(l->r) || !cria_jsonread_string(l->r, &t) ||
         !join(l, t.data, t.len))
         return false;
-    n_left = l->joint.len;
+    const size_t n_left = l->joint.len - start;
     if (!cria_jsonread_item(l->r) || !cria_jsonread_string(l->r, &t) || !join(l, t.data, t.len)) return false;
     if (cria_jsonread_item(l->r))
         return cria_jsonread_fail(l->r, CRIA_EFORMAT, "a merge has more than two parts");
-    return add_merge(l, n_left);
+    return add_merge(l, start, n_left);
 }
 
 /* "left right", as older files have it, with their first line perhaps. */
 static bool read_line(struct loader *l) {
     cria_jsontext t;
+    const size_t start = l->joint.len;
     if (!cria_jsonread_string(l->r, &t)) return false;
     if (t.len >= 8 && memcmp(t.data, "#version", 8) == 0) return true;
     const char *space = t.len ? memchr(t.data, ' ', t.len) : NULL;
     const size_t n_left = space ? (size_t)(space - t.data) : 0, rest = space ? n_left + 1 : 0;
     if (!space || memchr(space + 1, ' ', t.len - rest))
         return fail(l, CRIA_EFORMAT, "a merge is not two parts with a space between:", t);
-    return join(l, t.data, n_left) && join(l, t.data + rest, t.len - rest) && add_merge(l, n_left);
+    return join(l, t.data, n_left) && join(l, t.data + rest, t.len - rest) && add_merge(l, start, n_left);
 }
 
 static void read_merges(struct loader *l) {
-    for (cria_jsonread_array(l->r); cria_jsonread_item(l->r);) {
-        l->joint.len = 0;
+    for (cria_jsonread_array(l->r); cria_jsonread_item(l->r);)
         if (!(cria_jsonread_peek(l->r) == CRIA_JSON_ARRAY ? read_pair(l) : read_line(l))) break;
-    }
+    if (l->r->status == CRIA_OK) resolve_merges(l);
 }
 
 /* ---- the model ---- */
@@ -613,7 +637,7 @@ cria_status cria_vocab_load_hf(cria_ctx *ctx, const uint8_t *data, size_t len, c
     cria_vocab_init(&v, ctx);
     cria_jsonread_init(&r, ctx, data, len, name, err);
     cria_buf_init(&l.text, ctx, UINT32_MAX);
-    cria_buf_init(&l.joint, ctx, 2 * (size_t)CRIA_PIECE_MAX);
+    cria_buf_init(&l.joint, ctx, UINT32_MAX);
     cria_status st = read_file(&l, &prefix);
     if (st == CRIA_OK && prefix >= (int32_t)v.n)
         st = cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE,

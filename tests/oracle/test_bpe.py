@@ -19,6 +19,8 @@ gguf = pytest.importorskip("gguf")
 spm = pytest.importorskip("sentencepiece")
 pytest.importorskip("tokenizers")
 import textgen  # noqa: E402
+from hf_tokenizers import DEEPSEEK3, TEKKEN, o200k  # noqa: E402
+from hf_tokenizers import split as split_at  # noqa: E402
 from protowire import fields  # noqa: E402
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: E402
 from tokprogram import BOS, INFO, ROOT, SPECIAL, STREAM, Cria, first_difference  # noqa: E402
@@ -40,13 +42,18 @@ def pre_tokenizer(name):
         return words
     if name == "smollm":
         return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), words])
-    split = pre_tokenizers.Split(Regex(LLAMA3 % {"llama-bpe": "{1,3}", "qwen2": ""}[name]), "isolated")
+    others = {"tekken": [TEKKEN], "gpt-4o": [o200k(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?", "{1,3}")],
+              "deepseek-v3": [r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+", DEEPSEEK3],
+              "deepseek-coder": [r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+", r"\p{N}"]}
+    if name in others:
+        return split_at(*others[name])
+    split = pre_tokenizers.Split(Regex(LLAMA3 % {"llama-bpe": "{1,3}", "dbrx": "{1,3}", "qwen2": ""}[name]), "isolated")
     return pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
 
 
 def library_of(tokens, types, merges, pre):
     """The tokenizer that a GGUF's arrays describe."""
-    model = models.BPE({t: i for i, t in enumerate(tokens) if types[i] != UNUSED}, merges, ignore_merges=pre == "llama-bpe")
+    model = models.BPE({t: i for i, t in enumerate(tokens) if types[i] != UNUSED}, merges, ignore_merges=pre in ("llama-bpe", "tekken"))
     library = Tokenizer(model)
     library.pre_tokenizer, library.decoder = pre_tokenizer(pre), decoders.ByteLevel()
     library.add_special_tokens([AddedToken(t, normalized=False) for t, k in zip(tokens, types) if k == CONTROL])
@@ -126,7 +133,9 @@ def test_smollm2(smollm2):
 
 
 @pytest.mark.parametrize("pre,size,alphabet", [("gpt-2", 1000, True), ("gpt-2", 3000, False), ("smollm", 3000, True),
-                                               ("llama-bpe", 30000, True), ("qwen2", 8000, True)])
+                                               ("llama-bpe", 30000, True), ("qwen2", 8000, True),
+                                               ("tekken", 5000, True), ("dbrx", 3000, True), ("gpt-4o", 3000, True),
+                                               ("deepseek-v3", 3000, True), ("deepseek-coder", 3000, True)])
 def test_trained(tmp_path, pre, size, alphabet):
     """Without an alphabet some bytes have no piece. Of llama-bpe's merges some are missing, so that words are pieces
     which no merges lead to."""
