@@ -231,7 +231,7 @@ static void print_tensor(const cria_tensor_info *t, const char *name, uint64_t n
                          const char *which) {
     char shape[48], size[16];
     snprintf(shape, sizeof shape, "%" PRIu64 " x %" PRIu64, t->rows, t->cols);
-    printf("  %-44s %16s  %-12s %9s", name, shape, t->type, bytes_text(n_bytes, size));
+    printf("  %-50s %15s  %-11s %9s", name, shape, t->type, bytes_text(n_bytes, size));
     if (n > 1) printf("  %" PRIu64 "%s", n, which);
     printf("\n");
 }

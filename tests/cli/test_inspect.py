@@ -177,3 +177,22 @@ def test_a_large_file_is_not_read(cria, tmp_path):
         assert f"{at / 1e9:.1f} GB" in out.read()
     assert process.returncode == 0 and time.monotonic() - start < 10
     assert usage.ru_maxrss < 1 << 20  # kB; what this process has counts, too: it forked
+
+
+@pytest.mark.parametrize("name", ["qwen3_moe", "gemma3", "phi3"])
+@pytest.mark.parametrize("file", ["hf", "gguf"])
+def test_families(inspect, tmp_path, name, file):
+    """Each tensor of the file once, fused ones and stacks of experts, too; experts and windows are told."""
+    from families import Family
+    family = Family(name)
+    path = family.write_gguf(tmp_path / "m.gguf") if file == "gguf" else family.write_hf(tmp_path / "m")
+    seen, config = inspect(path), family.config
+    assert seen["experts"] == config.get("num_experts") and seen["experts_used"] == config.get("num_experts_per_tok")
+    assert (seen["window"], seen["window_layers"] > 0) == (config.get("sliding_window"), "sliding_window" in config)
+    names = [t["name"] for t in seen["tensors"]]
+    assert len(names) == len(set(names))
+    matrices = [t for t in seen["tensors"] if t["rows"] > 1]
+    assert sum(t["rows"] * t["cols"] for t in seen["tensors"]) == seen["parameters"]
+    assert all(t["bytes"] == 4 * t["rows"] * t["cols"] for t in matrices)
+    if "num_experts" in config:
+        assert seen["memory"]["read_per_token"] < 0.8 * seen["memory"]["weights"]
