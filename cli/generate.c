@@ -52,7 +52,7 @@ static const struct arg_option sampling_rows[] = {
      .help = "temperature: 0 always takes the likeliest token, 1 samples as the model was trained, more is wilder"},
     {.name = "seed", .kind = ARG_WHOLE, .metavar = "N", .def = "0", .offset = FIELD(seed), .max = UINT64_MAX,
      .help = "start of the random numbers; the same seed gives the same text, from the same numbers as in MLX "
-             "(llama.py itself: see --skip-draws)"},
+             "(llama.py itself: see the next option)"},
     {.name = "skip-draws", .kind = ARG_WHOLE, .metavar = "N", .def = "0", .offset = FIELD(skip_draws),
      .max = COUNT_MAX,
      .help = "leave out the first N random keys; 7 x layers + 2 (twice that when quantized) gives the tokens of the "
