@@ -316,7 +316,8 @@ static void read_layers(struct cria_fields *f, const struct cria_family *family,
     } else {
         cria_family_windows(family, c);
     }
-    for (uint32_t i = 0; i < c->n_layers && c->rope[1].theta != 0; i++)
+    const bool local = c->rope[1].theta != 0 || cria_field(f, "rope_local_base_freq") != NULL; /* 0 is refused later */
+    for (uint32_t i = 0; i < c->n_layers && local; i++)
         if (c->layer[i] & CRIA_LAYER_WINDOW) c->layer[i] |= CRIA_LAYER_LOCAL_ROPE;
 }
 

@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import conftest
+import families
 import mlx.core as mx
 import models
 import numpy as np
@@ -69,15 +70,29 @@ def store(folder, kind):
     return models.write_folder(folder, config, weights, tokenizer, **how)
 
 
+def store_family(folder, how, name):
+    family = families.Family(name)
+    if how == "gguf":
+        return family.write_gguf(folder / "m.gguf")
+    if how == "hf4":
+        tensors, _, quantization = family.quantized(group=64, other={"bits": 6, "group_size": 32})
+        return family.write_hf(folder / "m", tensors, quantization=quantization)
+    return family.write_hf(folder / "m", shards=3 if how == "hf3" else 1)
+
+
 @pytest.fixture(scope="session")
 def good(tmp_path_factory):
-    """good(kind): a stored good model, not to be written to. kind: as store, or a GGUF type with a tokenizer."""
+    """good(kind): a stored good model, not to be written to. kind: as store, a GGUF type with a tokenizer, or "hf",
+    "hf3" (in shards), "hf4" (quantized, the down projections in another way) or "gguf" and the name of a family."""
     made = {}
 
     def get(kind):
         if kind not in made:
             folder = tmp_path_factory.mktemp("good")
-            if "/" in kind:
+            how, _, name = kind.partition(" ")
+            if how in ("hf", "hf3", "hf4", "gguf"):
+                made[kind] = store_family(folder, how, name)
+            elif "/" in kind:
                 gguf_type, tokenizer = kind.removesuffix(" aligned").split("/")
                 shape = K_SHAPE if gguf_type == "K" else SHAPE
                 made[kind] = models.write_gguf(folder / "m.gguf", shape, models.random_weights(shape), gguf_type,
@@ -90,7 +105,10 @@ def good(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["f32", "q4g64", "q3g32", "mxfp4", "nvfp4", "mxfp8", "f32 st", "q4g64 st", "f32 st3",
                                   "q4g64 deflated", "q4g64 zip64", "q4g64 unigram", "F32/llama", "Q4_1/gpt2",
-                                  "Q8_0/llama", "Q4_1/gpt2 aligned", "K/gpt2"])
+                                  "Q8_0/llama", "Q4_1/gpt2 aligned", "K/gpt2", "hf llama 3.1", "hf3 llama", "hf4 llama",
+                                  "hf gemma3", "hf qwen3_moe", "hf mixtral", "hf smollm3", "hf phi3, longrope",
+                                  "hf granite", "gguf llama 3.1", "gguf mixtral", "gguf qwen3_moe", "gguf gemma2",
+                                  "gguf phi3, longrope"])
 def test_the_good_models_run(asan, good, kind):
     """Otherwise every case below would pass for the wrong reason."""
     result = asan(good(kind))
@@ -247,6 +265,96 @@ for _mode, _field, _value in (("mxfp4", "bits", 8), ("mxfp4", "group_size", 16),
                               ("mxfp8", "bits", 4), ("mxfp4", "mode", "nvfp4"), ("mxfp8", "mode", "affine")):
     config_case(f"{_mode} with {_field} {_value}", lambda c, f=_field, v=_value: c["quantization"].update({f: v}),
                 _mode)
+
+
+# ---- config.json of Hugging Face ----
+
+def hf_cases(kind, cases):
+    """cases: what config.json is updated with, ... for what is taken out of it; or functions of it."""
+    for case in cases:
+        def change(c, case=case):
+            if callable(case):
+                case(c)
+                return
+            c.update(case)
+            for key in [k for k, v in case.items() if v is ...]:
+                del c[key]
+        name = case.__doc__ if callable(case) else str(case).replace("Ellipsis", "missing")[:100]
+        config_case(f"{kind}: {name}", change, kind)
+
+
+def inside(key, **changes):
+    """Changes an object of config.json."""
+    def change(c):
+        for k, v in changes.items():
+            c[key].pop(k) if v is ... else c[key].update({k: v})
+    change.__doc__ = f"{key} {str(changes).replace('Ellipsis', 'missing')}"[:100]
+    return change
+
+
+def nested(depth):
+    out = {}
+    for _ in range(depth):
+        out = {"text_config": out}
+    return out
+
+
+HUGE = (1 << 24, 1 << 62)
+hf_cases("hf llama 3.1", [{f: v} for f in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+                          for v in (..., 0, -1, *HUGE, "64")])
+hf_cases("hf llama 3.1", [{f: v} for f, vs in {
+    "model_type": (..., None, 7, "", "mamba", "llama\x00", "x" * 5000, "evil\x1b[31m\n", ["llama"], "\U0001f999" * 40),
+    "num_key_value_heads": (0, -1, 3, 1 << 62, "2"), "head_dim": (0, -2, 31, 64, 1 << 24, "32"),
+    "vocab_size": (0, -1, 508, 510, *HUGE, "509"), "rms_norm_eps": (..., -1, 1e300, "1e-5"),
+    "max_position_embeddings": (0, -1, 1 << 62, "512"), "rope_theta": (0, -1, 1e300, "1e4", []),
+    "partial_rotary_factor": (0, -1, 2, 0.01, "1"), "tie_word_embeddings": (1, "true"), "attention_bias": (True, 1),
+    "mlp_bias": (True, "no"), "hidden_act": (7, "relu", "silu\n"), "sliding_window": (0, -1, 1 << 62, "9"),
+    "layer_types": ([], ["full_attention"] * 2, ["full_attention"] * 4, [0] * 3, {"a": 1}, "full_attention",
+                    ["full_attention", "linear_attention", "full_attention"]),
+    "sliding_window_pattern": (0, -1, "6"), "max_window_layers": (-1, "1"), "use_sliding_window": (1,),
+    "num_local_experts": (8, 1 << 62, -1), "no_rope_layers": ([1, 1, 0],), "query_pre_attn_scalar": (64,),
+    "final_logit_softcapping": (30.0,), "logits_scaling": (2.0,), "something_new": (1, [], {}),
+    "text_config": ({}, [], 7, "x", {"model_type": "llama"}, nested(30), nested(60)),
+    "rope_scaling": ([], 7, "linear", {"type": "linear"}, {"type": "cubic", "factor": 2}, {"type": 7}, {"type": "linear", "factor": None},
+                     {"type": "dynamic", "factor": "2"}, {"type": "longrope"}, {"type": "yarn", "factor": 0.1},
+                     {"type": "yarn", "factor": 4, "beta_fast": 1, "beta_slow": 32},
+                     {"type": "longrope", "short_factor": [1] * (1 << 20), "long_factor": [1] * 16}),
+    "rope_parameters": ({"full_attention": None}, {"full_attention": {}, "x": {}},
+                        {"sliding_attention": {"rope_type": "cubic", "factor": 2}})}.items() for v in vs])
+hf_cases("hf llama 3.1", [inside("rope_scaling", **{f: v}) for f in ("factor", "low_freq_factor", "high_freq_factor",
+                                                                     "original_max_position_embeddings")
+                          for v in (-1, "8")])
+hf_cases("hf llama 3.1", [inside("rope_scaling", factor=...), inside("rope_scaling", rope_type="llama4"),
+                          inside("rope_scaling", alpha=1), inside("rope_scaling", low_freq_factor=4.0)])
+hf_cases("hf phi3, longrope", [inside("rope_scaling", short_factor=v) for v in (..., [1.0] * 15, {"a": 1})])
+hf_cases("hf phi3, longrope", [inside("rope_scaling", long_factor=v) for v in (
+    ..., [], [1.0] * 17, [0.0] * 16, [1e300] * 16, [1e-30] * 16, ["1"] * 16, [None] * 16, {str(i): 1 for i in range(16)}, "1" * 16)])
+hf_cases("hf gemma3", [{"sliding_window_pattern": 0}, {"query_pre_attn_scalar": 0}, {"rope_local_base_freq": 0},
+                       {"rope_local_base_freq": "1e4"}, {"hidden_activation": "silu"}, {"final_logit_softcapping": -1},
+                       {"use_bidirectional_attention": True}])
+hf_cases("hf granite", [{f: v} for f in ("embedding_multiplier", "attention_multiplier", "logits_scaling")
+                        for v in (0, "2")])
+hf_cases("hf smollm3", [{"no_rope_layers": v} for v in ([], [1] * 4, [1] * 6, ["1"] * 5, {"a": 1}, "10101")])
+hf_cases("hf smollm3", [{"no_rope_layer_interval": 0}])
+hf_cases("hf mixtral", [{"num_local_experts": v} for v in (..., None, 0, -1, 3, 5, 1024, 1025, 1 << 62, "4", [4])])
+hf_cases("hf mixtral", [{"num_experts_per_tok": v} for v in (..., None, 0, -1, 5, 64, 65, 1 << 62, "2")])
+hf_cases("hf mixtral", [{"num_local_experts": 1024, "num_hidden_layers": 1024}, {"model_type": "mistral"},
+                        {"model_type": "qwen3_moe"}])
+hf_cases("hf qwen3_moe", [{f: v} for f, vs in {"moe_intermediate_size": (0, 1, 128, 1 << 24, "96"),
+                                               "decoder_sparse_step": (0, 2, -1, 1 << 62), "norm_topk_prob": (1, "yes"),
+                                               "mlp_only_layers": ([1], ["1"], [None], {"a": 1}, "1", 1)}.items() for v in vs])
+Q = "model.layers.0.self_attn.q_proj"
+hf_cases("hf4 llama", [{"quantization": v, "quantization_config": v} for v in (
+    ..., None, [], 7, {}, {"bits": 4}, {"group_size": 64, "bits": 4}, {"group_size": 64, "bits": 4, "mode": "x"},
+    {"quant_method": "gptq", "bits": 4}, {"group_size": 1 << 62, "bits": 4})])
+hf_cases("hf4 llama", [inside("quantization", **{k: v}) for k, v in (
+    (Q, {"group_size": 64, "bits": 8}), (Q, {"group_size": 32, "bits": 4}), (Q, {"group_size": 1 << 24, "bits": 1 << 24}),
+    (Q, {"group_size": 0, "bits": 4}), (Q, {"mode": "mxfp9"}), (Q, False), (Q, None), (Q, 4), (Q, []), ("model.norm", True),
+    ("model.norm", {"group_size": 64, "bits": 4}), ("nothing", False), ("x" * 5000, {}), ("evil\x1b[31m", True))])
+for _i in range(1, 4):
+    @folder_case("hf3 llama", name=f"hf3 llama: shard {_i} missing")
+    def _(folder, i=_i):
+        (folder / f"model-{i:05d}-of-00003.safetensors").unlink()
 
 
 # ---- tensors ----
@@ -771,6 +879,42 @@ gguf_case("blk.0.ffn_up.weight MXFP4 scale NaN", poke_block("blk.0.ffn_up.weight
 for _name in ("token_embd.weight", "blk.0.attn_k.weight", "blk.0.ffn_down.weight"):
     for _columns in (0, 32, 128, 255, 257, 512):
         gguf_case(f"{_name} K {_columns} columns", tensor_field(_name, 4, "Q", _columns), "K/gpt2")
+
+
+# ---- GGUF of other families ----
+
+for _value in (0, 3, 5, 1024, 1025, (1 << 32) - 1):
+    gguf_case(f"mixtral: {_value} experts", set_value("llama.expert_count", 4, "I", _value), "gguf mixtral")
+for _value in (0, 5, 64, 65, (1 << 32) - 1):
+    gguf_case(f"mixtral: {_value} experts used", set_value("llama.expert_used_count", 4, "I", _value), "gguf mixtral")
+gguf_case("mixtral: experts a float", set_value("llama.expert_count", 6, "f", 4.0), "gguf mixtral")
+gguf_case("mixtral: experts negative", set_value("llama.expert_count", 5, "i", -4), "gguf mixtral")
+for _value in (0, 1, 95, 97, 1 << 24, (1 << 32) - 1):
+    gguf_case(f"qwen3_moe: experts of {_value}", set_value("qwen3moe.expert_feed_forward_length", 4, "I", _value),
+              "gguf qwen3_moe")
+for _kind, _names in {"gguf mixtral": ("blk.0.ffn_gate_inp.weight", "blk.1.ffn_gate_exps.weight", "blk.2.ffn_down_exps.weight",
+                                       "blk.0.ffn_up_exps.weight", "blk.0.ffn_norm.weight"),
+                      "gguf qwen3_moe": ("blk.0.attn_q_norm.weight", "blk.2.attn_k_norm.weight"),
+                      "gguf gemma2": ("blk.0.post_attention_norm.weight", "blk.1.post_ffw_norm.weight", "output_norm.weight"),
+                      "gguf phi3, longrope": ("rope_factors_short.weight", "rope_factors_long.weight", "blk.0.attn_qkv.weight",
+                                              "blk.0.ffn_up.weight")}.items():
+    for _name in _names:
+        gguf_case(f"{_kind}: {_name} missing", rename(_name, _name[:-1] + "~"), _kind)
+for _kind, _name in (("gguf llama 3.1", "rope_freqs.weight"), ("gguf phi3, longrope", "rope_factors_long.weight"),
+                     ("gguf phi3, longrope", "rope_factors_short.weight")):
+    for _value in (0, 1, 15, 17, 1 << 31, 1 << 62):
+        gguf_case(f"{_kind}: {_name} of {_value}", tensor_field(_name, 4, "Q", _value), _kind)
+    gguf_case(f"{_kind}: {_name} of halves", tensor_field(_name, 12, "I", 1), _kind)
+    for _value in (float("nan"), float("inf"), 0.0):
+        gguf_case(f"{_kind}: {_name} {_value}", poke_block(_name, _value, _kind, fmt="f"), _kind)
+for _offset, _what, _values in ((4, "columns", (0, 64, 1 << 62)), (12, "rows", (0, 255, 1 << 62)), (20, "experts", (0, 3, 5, 1 << 62))):
+    for _value in _values:
+        gguf_case(f"mixtral: stack of {_value} {_what}", tensor_field("blk.0.ffn_gate_exps.weight", _offset, "Q", _value),
+                  "gguf mixtral")
+for _value in (0, 1 << 31):
+    gguf_case(f"gemma2: window {_value}", set_value("gemma2.attention.sliding_window", 4, "I", _value), "gguf gemma2")
+for _value in (float("nan"), -1.0):
+    gguf_case(f"gemma2: cap {_value}", set_value("gemma2.attn_logit_softcapping", 6, "f", _value), "gguf gemma2")
 
 
 @pytest.mark.parametrize("name", GGUF)

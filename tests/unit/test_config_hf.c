@@ -302,6 +302,7 @@ static void rope_parameters(void **unused) {
     refused(P("\"full_attention\": null"), CRIA_EFORMAT, "\"full_attention\" is null");
     refused(P("\"full_attention\": {\"partial_rotary_factor\": 0.5}"), CRIA_EUNSUPPORTED, "partial_rotary_factor");
     refused(P("\"partial_rotary_factor\": \"0.5\""), CRIA_EFORMAT, "\"partial_rotary_factor\" is a string");
+    refused("\"sliding_window\": 8, \"rope_local_base_freq\": 0", CRIA_EFORMAT, "rope_theta");
     refused("\"rope_parameters\": 7", CRIA_EFORMAT, "\"rope_parameters\" is an integer");
 }
 
