@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Same bits: the logits do not depend on threads, on how a prompt is cut, on other sequences, or on the processor."""
 import cria_ctypes
+import families
 import models
 import numpy as np
 import pytest
@@ -14,8 +15,14 @@ MODELS = ["f32", "f16", "bf16", "q2g32", "q3g64", "q4g64", "q5g128", "q6g64", "q
 PRECISIONS = [("default", "f16"), ("default", "f32"), ("default", "int8"), ("int8", "f16"), ("int16", "f16"), ("f32", "f32")]
 
 
+# What plain Llamas have not: soft caps, windows (all shorter than the text), ropes of two kinds, norms of outputs and of
+# queries and keys, experts, biases, fused matrices, parts of heads rotated; as float32, and as mlx-lm quantizes them.
+FAMILIES = ["gemma2", "gemma3", "mixtral", "qwen3_moe, some dense", "qwen2", "phi3", "phi3, a part rotated"]
+
 # A float matrix meets float32 activations whatever is asked for.
 CASES = [(kind, p) for kind in MODELS for p in (PRECISIONS if kind not in models.DTYPES else PRECISIONS[:3])]
+CASES += [(f"{form} {name}", p) for name in FAMILIES for form in ("float", "quantized")
+          for p in (("default", "f16"), ("f32", "f32"), ("default", "int8"))]
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +33,12 @@ def stored(tmp_path_factory):
     def get(kind):
         if kind not in paths:
             folder = tmp_path_factory.mktemp("model")
+            form, _, name = kind.partition(" ")
+            if name:
+                family = families.Family(name)
+                tensors, _, quantization = family.quantized() if form == "quantized" else (None, None, None)
+                paths[kind] = family.write_hf(folder / "m", tensors, quantization=quantization)
+                return paths[kind]
             shape = K_SHAPE if kind == "K" else SHAPE
             weights, config = models.random_weights(shape), shape.config()
             if kind == "K" or kind in models.GGUF_TYPES:
