@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hyperparameters: the input is a config.json (the MLX example's or Hugging Face's) beside a few tensors that it may take
- * dimensions from or name, or, when it begins as one, a GGUF file whose metadata is read. What comes out must keep every promise of model/config.h. The memory of
- * the JSON library is its own and not in guard.h's budget; libFuzzer's limits watch it. */
+/* Hyperparameters: the input is a config.json (the MLX example's or Hugging Face's) beside a few tensors that it may
+ * take dimensions from or name, or, when it begins as one, a GGUF file whose metadata is read. What comes out must keep
+ * every promise of model/config.h. The memory of the JSON library is its own and not in guard.h's budget; libFuzzer's
+ * limits watch it. */
 #include "guard.h"
 #include "model/config.h"
 #include "model/families.h"
