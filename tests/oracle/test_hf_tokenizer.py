@@ -149,8 +149,9 @@ def large_file(path, n=128_000, n_merges=280_000):
         if len(a) + len(b) <= 12 and ids.setdefault(a + b, len(pieces)) == len(pieces):
             pieces.append(a + b)
             merges.append([a, b])
+    merged = pieces[256:]
     while len(merges) < n_merges:
-        p = rng.choice(pieces[256:])
+        p = rng.choice(merged)
         cut = rng.randrange(1, len(p))
         if p[:cut] in ids and p[cut:] in ids:
             merges.append([p[:cut], p[cut:]])
