@@ -51,7 +51,7 @@ static uint32_t rows_of(const struct cria_convert_source *s, const char *name) {
 }
 
 static cria_status read_params(struct cria_convert_source *s, const cria_json *json, cria_error *err) {
-    int64_t dim, layers, heads, kv_heads;
+    int64_t dim = 0, layers = 0, heads = 0, kv_heads;
     double eps = 1e-5, theta = 10000.0;
     bool scaled = false;
     cria_status st = need(s, json, "dim", &dim, err);

@@ -181,7 +181,7 @@ static cria_status read_storage(struct reader *s) {
                              "%s: the member \"%.*s\" is compressed, which torch.save does not do.",
                              s->p->path, cria_name_shown(m->name, m->name_len), m->name);
         return push(
-            s, (struct value){.kind = STORAGE, .i = (int64_t)i, .dtype = globals[item(s, &t, 1)->i].dtype});
+            s, (struct value){.kind = STORAGE, .i = (int64_t)i, .dtype = (uint8_t)globals[item(s, &t, 1)->i].dtype});
     }
     return broken(s, "a tensor's storage is not in the archive");
 }
