@@ -433,7 +433,7 @@ static int run(struct bench *b) {
 }
 
 int bench_main(int argc, char **argv) {
-    struct bench_options o;
+    struct bench_options o = {0};
     const struct arg_group groups[] = {
         {"Model", rows_of_model, sizeof rows_of_model / sizeof *rows_of_model, &o},
         {"Measurement", rows_of_tests, sizeof rows_of_tests / sizeof *rows_of_tests, &o},

@@ -182,7 +182,7 @@ static bool merge(const char **operand, const char *flag) {
 }
 
 int convert_main(int argc, char **argv) {
-    struct convert_options o;
+    struct convert_options o = {0};
     const struct arg_group groups[] = {
         {"Model", path_rows, sizeof path_rows / sizeof *path_rows, &o},
         {"Quantization", quantize_rows, sizeof quantize_rows / sizeof *quantize_rows, &o},

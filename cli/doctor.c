@@ -448,7 +448,7 @@ static cria_status examine(struct doctor *d, cria_error *err) {
 }
 
 int doctor_main(int argc, char **argv) {
-    struct doctor_options o;
+    struct doctor_options o = {0};
     const struct arg_group groups[] = {{"Options", rows, sizeof rows / sizeof *rows, &o}};
     switch (args_parse(&command, groups, 1, argc, argv)) {
     case ARGS_HELP: args_print_help(&command, groups, 1); return EXIT_DONE;

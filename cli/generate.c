@@ -348,7 +348,7 @@ static int generate_few_shot(struct generator *g) {
 }
 
 int generate_main(int argc, char **argv) {
-    struct generate_options o;
+    struct generate_options o = {0};
     const struct arg_group groups[] = {
         {"Model", session_model_rows, n_session_model_rows, &o.session},
         {"Text", text_rows, sizeof text_rows / sizeof *text_rows, &o},

@@ -436,7 +436,7 @@ static int show(struct inspect *s) {
 }
 
 int inspect_main(int argc, char **argv) {
-    struct inspect_options o;
+    struct inspect_options o = {0};
     const struct arg_group groups[] = {{"Options", rows, sizeof rows / sizeof *rows, &o}};
     switch (args_parse(&command, groups, 1, argc, argv)) {
     case ARGS_HELP:

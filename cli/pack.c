@@ -17,7 +17,7 @@ static const struct arg_command command = {
 };
 
 int pack_main(int argc, char **argv) {
-    struct session_options o;
+    struct session_options o = {0}; /* what a command has no option for is 0 */
     const struct arg_group groups[] = {
         {"Model", session_model_rows, n_session_model_rows, &o},
         {"Computation", session_speed_rows, n_session_speed_rows, &o},

@@ -371,7 +371,7 @@ static int measure(const struct perplexity_options *o, struct session *session, 
 }
 
 int perplexity_main(int argc, char **argv) {
-    struct perplexity_options o;
+    struct perplexity_options o = {0}; /* what a command has no option for is 0 */
     const struct arg_group groups[] = {
         {"Model", session_model_rows, n_session_model_rows, &o.session},
         {"Text", text_rows, sizeof text_rows / sizeof *text_rows, &o},

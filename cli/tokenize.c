@@ -136,7 +136,7 @@ static int bad_usage(const char *command, const char *what) {
 }
 
 int tokenize_main(int argc, char **argv) {
-    struct tokenize_options o;
+    struct tokenize_options o = {0};
     const struct arg_group groups[] = {
         {"Options", tokenize_rows, sizeof tokenize_rows / sizeof *tokenize_rows, &o},
     };
@@ -269,7 +269,7 @@ static int detokenize(const struct detokenize_options *o) {
 }
 
 int detokenize_main(int argc, char **argv) {
-    struct detokenize_options o;
+    struct detokenize_options o = {0};
     const struct arg_group groups[] = {
         {"Options", detokenize_rows, sizeof detokenize_rows / sizeof *detokenize_rows, &o},
     };

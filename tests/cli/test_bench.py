@@ -111,4 +111,4 @@ def test_every_quantization_is_listed(cria):
     assert limits.startswith("Limits: read ") and head.count("|") == 7 == first.count("|")
     assert first.startswith("| affine2-g128 | 0.28") and second.startswith("| q2_k | 0.32")
     names = subprocess.run([*script, "nothing"], capture_output=True, text=True, timeout=60, check=False)
-    assert names.returncode == 1 and "there are f32, f16, bf16, q4_0" in names.stderr and ", nvfp4, mxfp8." in names.stderr
+    assert names.returncode == 1 and "there are f32, f16, bf16, f8_e4m3, q4_0" in names.stderr and ", nvfp4, mxfp8." in names.stderr
