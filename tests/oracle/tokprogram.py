@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Questions to tests/cria_tok of the build folder that CRIA_BUILD names (build/debug; ./check has an optimized one): encode, decode, decode as a stream.
+"""Questions to tests/cria_tok of the build folder that CRIA_BUILD names (build/debug; ./check has an optimized one): encode,
+decode, decode as a stream.
 See tests/tools/tok.c for the records."""
 import os
 import pathlib
