@@ -116,6 +116,7 @@ static cria_status make_tuple(struct reader *s, size_t n) {
     if (n > TUPLE_MAX) return broken(s, "a tuple of more values than torch writes");
     const struct value t = {.kind = TUPLE, .i = (int64_t)count(&s->items), .n = (uint32_t)n};
     const size_t bytes = n * sizeof t;
+    if (n == 0) return push(s, t); /* the stack may have no memory yet */
     cria_status st = cria_buf_append(&s->items, s->stack.data + (s->stack.len - bytes), bytes, s->err);
     for (size_t i = 0; i < n && !st; i++)
         if (values(&s->items)[(size_t)t.i + i].kind == MARK) st = broken(s, "a tuple across a mark");
