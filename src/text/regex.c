@@ -136,6 +136,7 @@ static void emit_repeat(struct compiler *c, const struct cria_regex_node *n) {
         const uint32_t loop = put(c, OP_SPLIT, 0, 0);
         emit(c, n->child);
         put(c, OP_JUMP, loop, 0);
+        if (c->status != CRIA_OK) return;
         struct inst *s = &c->code[loop];
         s->x = n->lazy ? c->n_code : loop + 1;
         s->y = n->lazy ? loop + 1 : c->n_code;
