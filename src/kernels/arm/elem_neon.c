@@ -4,6 +4,7 @@
 #include "base/half.h"
 #include "kernels/arm/kernels_arm.h"
 #include "kernels/arm/neon.h"
+#include "kernels/inline.h"
 #include <math.h>
 #include <string.h>
 
@@ -40,36 +41,25 @@ void cria_scale_neon(float *y, const float *x, float a, size_t n) {
     for (; i < n; i++) y[i] = x[i] * a;
 }
 
-static inline float32x4_t silu_mul(float32x4_t g, float32x4_t u) {
-    const float32x4_t e = neon_exp(vnegq_f32(g));
-    return vmulq_f32(vdivq_f32(g, vaddq_f32(vdupq_n_f32(1.0f), e)), u);
+/* silu(g)·u or gelu(g)·u: both are g/(1 + exp(z))·u. */
+CRIA_INLINE float32x4_t gated(float32x4_t g, float32x4_t u, bool gelu) {
+    const float32x4_t a = vdupq_n_f32(CRIA_GELU_A), b = vdupq_n_f32(CRIA_GELU_B);
+    const float32x4_t z = gelu ? vmulq_f32(g, vfmaq_f32(b, vmulq_f32(g, g), a)) : vnegq_f32(g);
+    return vmulq_f32(vdivq_f32(g, vaddq_f32(vdupq_n_f32(1.0f), neon_exp(z))), u);
 }
 
-void cria_silu_mul_neon(float *y, const float *g, const float *u, size_t n) {
+CRIA_INLINE void gate(float *y, const float *g, const float *u, size_t n, bool gelu) {
     size_t i = 0;
-    for (; i + 4 <= n; i += 4) vst1q_f32(y + i, silu_mul(vld1q_f32(g + i), vld1q_f32(u + i)));
+    for (; i + 4 <= n; i += 4) vst1q_f32(y + i, gated(vld1q_f32(g + i), vld1q_f32(u + i), gelu));
     float last[2][4] = {{0}};
     memcpy(last[0], g + i, (n - i) * sizeof *g);
     memcpy(last[1], u + i, (n - i) * sizeof *u);
-    vst1q_f32(last[0], silu_mul(vld1q_f32(last[0]), vld1q_f32(last[1])));
+    vst1q_f32(last[0], gated(vld1q_f32(last[0]), vld1q_f32(last[1]), gelu));
     memcpy(y + i, last[0], (n - i) * sizeof *y);
 }
 
-static inline float32x4_t gelu_mul(float32x4_t g, float32x4_t u) {
-    const float32x4_t t = vfmaq_f32(vdupq_n_f32(CRIA_GELU_B), vmulq_f32(g, g), vdupq_n_f32(CRIA_GELU_A));
-    const float32x4_t e = neon_exp(vmulq_f32(g, t));
-    return vmulq_f32(vdivq_f32(g, vaddq_f32(vdupq_n_f32(1.0f), e)), u);
-}
-
-void cria_gelu_mul_neon(float *y, const float *g, const float *u, size_t n) {
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4) vst1q_f32(y + i, gelu_mul(vld1q_f32(g + i), vld1q_f32(u + i)));
-    float last[2][4] = {{0}};
-    memcpy(last[0], g + i, (n - i) * sizeof *g);
-    memcpy(last[1], u + i, (n - i) * sizeof *u);
-    vst1q_f32(last[0], gelu_mul(vld1q_f32(last[0]), vld1q_f32(last[1])));
-    memcpy(y + i, last[0], (n - i) * sizeof *y);
-}
+void cria_silu_mul_neon(float *y, const float *g, const float *u, size_t n) { gate(y, g, u, n, false); }
+void cria_gelu_mul_neon(float *y, const float *g, const float *u, size_t n) { gate(y, g, u, n, true); }
 
 static inline float32x4_t softcap(float32x4_t x, float cap) {
     const float32x4_t e = neon_exp(vmulq_f32(x, vdupq_n_f32(2.0f / cap)));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Element-wise kernels, rmsnorm and rope for AVX2. The ends of rows go through masked loads and
  * stores. */
+#include "kernels/inline.h"
 #include "kernels/x86/avx2.h"
 #include "kernels/x86/kernels_x86.h"
 #include <math.h>
@@ -40,37 +41,25 @@ void cria_scale_avx2(float *y, const float *x, float a, size_t n) {
     for (; i < n; i++) y[i] = x[i] * a;
 }
 
-static inline __m256 silu_mul(__m256 g, __m256 u) {
-    const __m256 e = avx2_exp(_mm256_xor_ps(g, _mm256_set1_ps(-0.0f)));
-    return _mm256_mul_ps(_mm256_div_ps(g, _mm256_add_ps(_mm256_set1_ps(1.0f), e)), u);
+/* silu(g)·u or gelu(g)·u: both are g/(1 + exp(z))·u. */
+CRIA_INLINE __m256 gated(__m256 g, __m256 u, bool gelu) {
+    const __m256 a = _mm256_set1_ps(CRIA_GELU_A), b = _mm256_set1_ps(CRIA_GELU_B);
+    const __m256 z = gelu ? _mm256_mul_ps(g, _mm256_fmadd_ps(_mm256_mul_ps(g, g), a, b))
+                          : _mm256_xor_ps(g, _mm256_set1_ps(-0.0f));
+    return _mm256_mul_ps(_mm256_div_ps(g, _mm256_add_ps(_mm256_set1_ps(1.0f), avx2_exp(z))), u);
 }
 
-void cria_silu_mul_avx2(float *y, const float *g, const float *u, size_t n) {
+CRIA_INLINE void gate(float *y, const float *g, const float *u, size_t n, bool gelu) {
     size_t i = 0;
     for (; i + 8 <= n; i += 8)
-        _mm256_storeu_ps(y + i, silu_mul(_mm256_loadu_ps(g + i), _mm256_loadu_ps(u + i)));
+        _mm256_storeu_ps(y + i, gated(_mm256_loadu_ps(g + i), _mm256_loadu_ps(u + i), gelu));
     if (i == n) return;
     const __m256i tail = avx2_mask(n - i);
-    _mm256_maskstore_ps(y + i, tail,
-                        silu_mul(_mm256_maskload_ps(g + i, tail), _mm256_maskload_ps(u + i, tail)));
+    _mm256_maskstore_ps(y + i, tail, gated(_mm256_maskload_ps(g + i, tail), _mm256_maskload_ps(u + i, tail), gelu));
 }
 
-static inline __m256 gelu_mul(__m256 g, __m256 u) {
-    const __m256 t =
-        _mm256_fmadd_ps(_mm256_mul_ps(g, g), _mm256_set1_ps(CRIA_GELU_A), _mm256_set1_ps(CRIA_GELU_B));
-    const __m256 e = avx2_exp(_mm256_mul_ps(g, t));
-    return _mm256_mul_ps(_mm256_div_ps(g, _mm256_add_ps(_mm256_set1_ps(1.0f), e)), u);
-}
-
-void cria_gelu_mul_avx2(float *y, const float *g, const float *u, size_t n) {
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        _mm256_storeu_ps(y + i, gelu_mul(_mm256_loadu_ps(g + i), _mm256_loadu_ps(u + i)));
-    if (i == n) return;
-    const __m256i tail = avx2_mask(n - i);
-    _mm256_maskstore_ps(y + i, tail,
-                        gelu_mul(_mm256_maskload_ps(g + i, tail), _mm256_maskload_ps(u + i, tail)));
-}
+void cria_silu_mul_avx2(float *y, const float *g, const float *u, size_t n) { gate(y, g, u, n, false); }
+void cria_gelu_mul_avx2(float *y, const float *g, const float *u, size_t n) { gate(y, g, u, n, true); }
 
 static inline __m256 softcap(__m256 x, float cap) {
     const __m256 e = avx2_exp(_mm256_mul_ps(x, _mm256_set1_ps(2.0f / cap)));

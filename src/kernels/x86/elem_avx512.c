@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Element-wise kernels, rmsnorm and rope for AVX-512: whole registers, then one masked. kv_store, whose keys
  * are scattered one by one, is AVX2's. */
+#include "kernels/inline.h"
 #include "kernels/x86/avx512.h"
 #include "kernels/x86/kernels_x86.h"
 #include <math.h>
@@ -39,27 +40,21 @@ void cria_scale_avx512(float *y, const float *x, float a, size_t n) {
     }
 }
 
-void cria_silu_mul_avx512(float *y, const float *g, const float *u, size_t n) {
+/* silu(g)·u or gelu(g)·u: both are g/(1 + exp(z))·u. */
+CRIA_INLINE void gate(float *y, const float *g, const float *u, size_t n, bool gelu) {
+    const __m512 a = _mm512_set1_ps(CRIA_GELU_A), b = _mm512_set1_ps(CRIA_GELU_B), one = _mm512_set1_ps(1.0f);
     for (size_t i = 0; i < n; i += 16) {
         const __mmask16 k = lanes(i, n);
         const __m512 vg = _mm512_maskz_loadu_ps(k, g + i), vu = _mm512_maskz_loadu_ps(k, u + i);
-        const __m512 e = avx512_exp(_mm512_xor_ps(vg, _mm512_set1_ps(-0.0f)));
-        const __m512 silu = _mm512_div_ps(vg, _mm512_add_ps(_mm512_set1_ps(1.0f), e));
-        _mm512_mask_storeu_ps(y + i, k, _mm512_mul_ps(silu, vu));
+        const __m512 z = gelu ? _mm512_mul_ps(vg, _mm512_fmadd_ps(_mm512_mul_ps(vg, vg), a, b))
+                              : _mm512_xor_ps(vg, _mm512_set1_ps(-0.0f));
+        const __m512 act = _mm512_div_ps(vg, _mm512_add_ps(one, avx512_exp(z)));
+        _mm512_mask_storeu_ps(y + i, k, _mm512_mul_ps(act, vu));
     }
 }
 
-void cria_gelu_mul_avx512(float *y, const float *g, const float *u, size_t n) {
-    for (size_t i = 0; i < n; i += 16) {
-        const __mmask16 k = lanes(i, n);
-        const __m512 vg = _mm512_maskz_loadu_ps(k, g + i), vu = _mm512_maskz_loadu_ps(k, u + i);
-        const __m512 t =
-            _mm512_fmadd_ps(_mm512_mul_ps(vg, vg), _mm512_set1_ps(CRIA_GELU_A), _mm512_set1_ps(CRIA_GELU_B));
-        const __m512 e = avx512_exp(_mm512_mul_ps(vg, t));
-        const __m512 gelu = _mm512_div_ps(vg, _mm512_add_ps(_mm512_set1_ps(1.0f), e));
-        _mm512_mask_storeu_ps(y + i, k, _mm512_mul_ps(gelu, vu));
-    }
-}
+void cria_silu_mul_avx512(float *y, const float *g, const float *u, size_t n) { gate(y, g, u, n, false); }
+void cria_gelu_mul_avx512(float *y, const float *g, const float *u, size_t n) { gate(y, g, u, n, true); }
 
 void cria_softcap_avx512(float *x, float cap, size_t n) {
     const __m512 a = _mm512_set1_ps(2.0f / cap), twice = _mm512_set1_ps(2.0f * cap);
