@@ -189,6 +189,7 @@ static void read_layers(struct gguf *g, const struct cria_family *family, cria_c
     get_u32(g, "attention.sliding_window", INT32_MAX, &c->window);
     cria_family_windows(family, c);
     for (uint32_t i = 0; i < c->n_layers; i++) {
+        if (c->window > 0 && family->windows == CRIA_WINDOW_NONE) c->layer[i] |= CRIA_LAYER_WINDOW; /* a Mistral's */
         if (c->layer[i] & CRIA_LAYER_WINDOW && family->default_local_theta != 0) c->layer[i] |= CRIA_LAYER_LOCAL_ROPE;
         if (family->no_rope_layers && i % 4 == 3) c->layer[i] |= CRIA_LAYER_NO_ROPE;
     }

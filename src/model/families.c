@@ -10,17 +10,18 @@ static const struct cria_family families[] = {
     {.hf = "llama", .gguf = "llama", .name = "llama", .default_theta = 10000, .gguf_pairs = true,
      .gguf_experts = true},
     /* In GGUF Mistral and Mixtral are "llama". */
-    {.hf = "mistral", .name = "mistral", .default_theta = 10000},
-    {.hf = "mixtral", .name = "mixtral", .default_theta = 1e6f, .experts = true,
+    {.hf = "mistral", .name = "mistral", .windows = CRIA_WINDOW_ALL, .default_theta = 10000},
+    {.hf = "mixtral", .name = "mixtral", .windows = CRIA_WINDOW_ALL, .default_theta = 1e6f, .experts = true,
      .experts_normalized = true},
-    {.hf = "smollm3", .gguf = "smollm3", .name = "smollm3", .default_theta = 2e6f, .gguf_pairs = true,
-     .window_off = true, .no_rope_layers = true},
-    {.hf = "qwen2", .gguf = "qwen2", .name = "qwen2", .default_theta = 1e6f, .qkv_bias = true, .window_off = true},
-    {.hf = "qwen3", .gguf = "qwen3", .name = "qwen3", .default_theta = 1e6f, .qk_norm = CRIA_QK_NORM_HEAD,
-     .window_off = true},
-    {.hf = "qwen3_moe", .gguf = "qwen3moe", .name = "qwen3_moe", .default_theta = 1e6f,
+    {.hf = "smollm3", .gguf = "smollm3", .name = "smollm3", .windows = CRIA_WINDOW_ALL, .default_theta = 2e6f,
+     .gguf_pairs = true, .window_off = true, .no_rope_layers = true},
+    {.hf = "qwen2", .gguf = "qwen2", .name = "qwen2", .windows = CRIA_WINDOW_ALL, .default_theta = 1e6f,
+     .qkv_bias = true, .window_off = true},
+    {.hf = "qwen3", .gguf = "qwen3", .name = "qwen3", .windows = CRIA_WINDOW_ALL, .default_theta = 1e6f,
+     .qk_norm = CRIA_QK_NORM_HEAD, .window_off = true},
+    {.hf = "qwen3_moe", .gguf = "qwen3moe", .name = "qwen3_moe", .windows = CRIA_WINDOW_ALL, .default_theta = 1e6f,
      .qk_norm = CRIA_QK_NORM_HEAD, .window_off = true, .experts = true},
-    {.hf = "phi3", .gguf = "phi3", .name = "phi3", .default_theta = 10000},
+    {.hf = "phi3", .gguf = "phi3", .name = "phi3", .windows = CRIA_WINDOW_ALL, .default_theta = 10000},
     {.hf = "granite", .gguf = "granite", .name = "granite", .default_theta = 10000, .gguf_pairs = true,
      .multipliers = true},
     {.hf = "olmo2", .gguf = "olmo2", .name = "olmo2", .default_theta = 10000, .qk_norm = CRIA_QK_NORM_ALL,
@@ -86,7 +87,8 @@ void cria_family_apply(const struct cria_family *family, cria_config *c) {
 
 void cria_family_windows(const struct cria_family *family, cria_config *c) {
     for (uint32_t i = 0; i < c->n_layers && c->window > 0; i++) {
-        const bool seen_whole = (family->windows == CRIA_WINDOW_ALTERNATE && i % 2 == 1) ||
+        const bool seen_whole = family->windows == CRIA_WINDOW_NONE ||
+                                (family->windows == CRIA_WINDOW_ALTERNATE && i % 2 == 1) ||
                                 (family->windows == CRIA_WINDOW_FIVE_OF_SIX && i % 6 == 5);
         if (!seen_whole) c->layer[i] |= CRIA_LAYER_WINDOW;
     }

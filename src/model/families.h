@@ -14,6 +14,7 @@
 
 /* Which layers have the sliding window when the file does not say. */
 enum cria_window_layers {
+    CRIA_WINDOW_NONE,       /* the published code has no window, whatever the configuration carries */
     CRIA_WINDOW_ALL,        /* if the file gives a window at all */
     CRIA_WINDOW_ALTERNATE,  /* the first, third, … */
     CRIA_WINDOW_FIVE_OF_SIX /* all but each sixth */

@@ -292,17 +292,18 @@ static void rope_parameters(void **unused) {
     assert_true(c.rope[0].scaling == CRIA_ROPE_LINEAR && c.rope[0].theta == 2e6f);
     assert_true(c.rope[1].scaling == CRIA_ROPE_PLAIN && c.rope[1].theta == 5000);
     /* Layers with the window have a rope of their own when the file says so, whatever the family. */
-    c = config_with("\"sliding_window\": 8, " P("\"sliding_attention\": {\"rope_theta\": 5000}, "
-                                                "\"full_attention\": {\"rope_theta\": 6000}"));
+#define WINDOW "\"model_type\": \"mistral\", \"sliding_window\": 8, "
+    c = config_with(WINDOW P("\"sliding_attention\": {\"rope_theta\": 5000}, "
+                             "\"full_attention\": {\"rope_theta\": 6000}"));
     assert_true(c.rope[0].theta == 6000 && c.rope[1].theta == 5000);
     layers_are(&c, "wr wr wr wr wr wr wr wr");
-    refused("\"sliding_window\": 8, " P("\"sliding_attention\": {\"rope_type\": \"default\"}"), CRIA_EFORMAT,
+    refused(WINDOW P("\"sliding_attention\": {\"rope_type\": \"default\"}"), CRIA_EFORMAT,
             "\"rope_theta\" is missing");
     refused(P("\"full_attention\": {}, \"chunked_attention\": {}"), CRIA_EUNSUPPORTED, "chunked_attention");
     refused(P("\"full_attention\": null"), CRIA_EFORMAT, "\"full_attention\" is null");
     refused(P("\"full_attention\": {\"partial_rotary_factor\": 0.5}"), CRIA_EUNSUPPORTED, "partial_rotary_factor");
     refused(P("\"partial_rotary_factor\": \"0.5\""), CRIA_EFORMAT, "\"partial_rotary_factor\" is a string");
-    refused("\"sliding_window\": 8, \"rope_local_base_freq\": 0", CRIA_EFORMAT, "rope_theta");
+    refused(WINDOW "\"rope_local_base_freq\": 0", CRIA_EFORMAT, "rope_theta");
     refused("\"rope_parameters\": 7", CRIA_EFORMAT, "\"rope_parameters\" is an integer");
 }
 
@@ -311,13 +312,16 @@ static void windows(void **unused) {
 #define TYPES                                                                                                          \
     "\"layer_types\": [\"full_attention\", \"sliding_attention\", \"full_attention\", \"full_attention\", "            \
     "\"sliding_attention\", \"sliding_attention\", \"full_attention\", \"full_attention\"]"
-    cria_config c = config_with("\"sliding_window\": 100");
+    cria_config c = config_with("\"model_type\": \"mistral\", \"sliding_window\": 100");
     layers_are(&c, "w w w w w w w w");
     assert_int_equal(c.window, 100);
-    c = config_with("\"sliding_window\": null");
+    c = config_with("\"model_type\": \"mistral\", \"sliding_window\": null");
     layers_are(&c, ". . . . . . . .");
     c = config_with("\"sliding_window\": 100, " TYPES);
     layers_are(&c, ". w . . w w . .");
+    /* The published Llama has no window, whatever the file carries. */
+    c = config_with("\"sliding_window\": 100");
+    layers_are(&c, ". . . . . . . .");
     c = config_with(TYPES); /* without a length there is no window */
     layers_are(&c, ". . . . . . . .");
     c = config_with("\"model_type\": \"gemma3_text\", \"sliding_window\": 100, " TYPES);
@@ -336,7 +340,7 @@ static void windows(void **unused) {
     c = config_with("\"model_type\": \"qwen2\", \"sliding_window\": 100, \"max_window_layers\": 28, "
                     "\"use_sliding_window\": true");
     layers_are(&c, ". . . . . . . .");
-    c = config_with("\"sliding_window\": 100, \"use_sliding_window\": false");
+    c = config_with("\"model_type\": \"mistral\", \"sliding_window\": 100, \"use_sliding_window\": false");
     layers_are(&c, ". . . . . . . .");
 
     refused("\"sliding_window\": 0", CRIA_EFORMAT, "sliding_window");
