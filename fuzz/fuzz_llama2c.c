@@ -16,7 +16,7 @@ static void read_rows(cria_ctx *ctx, const struct cria_convert_tensor *t) {
 static void convert(cria_ctx *ctx, const uint8_t *data, size_t len) {
     if (!cria_convert_is_llama2c(data, len)) return;
     struct cria_convert_source s = {
-        .ctx = ctx, .path = "input", .names = CRIA_NAMES_HF, .map = {.data = data, .len = len}};
+        .ctx = ctx, .path = "input", .names = CRIA_NAMING_HF, .map = {.data = data, .len = len}};
     cria_error err;
     const cria_status st = cria_convert_open_llama2c(&s, &err);
     if (st == CRIA_OK)

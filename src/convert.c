@@ -3,6 +3,7 @@
 #include "convert/convert.h"
 
 #include "base/status.h"
+#include "kernels/matrix.h"
 
 #include <string.h>
 
@@ -17,7 +18,6 @@ static bool is_one_of(const char *name, const char *const *names) {
 }
 
 static cria_status check(const cria_convert_opts *o, cria_error *err) {
-    static const char *const modes[] = {"affine", "mxfp4", "nvfp4", "mxfp8", NULL};
     static const char *const dtypes[] = {"float32", "float16", "bfloat16", NULL};
     if (o->size != sizeof *o)
         return cria_fail(
@@ -25,14 +25,14 @@ static cria_status check(const cria_convert_opts *o, cria_error *err) {
             "cria_convert: the options are %zu bytes where this library's are %zu; start from the _default() "
             "function and build against the header of this version.",
             o->size, sizeof *o);
-    if (o->mode != NULL && !is_one_of(o->mode, modes))
+    if (o->mode != NULL && cria_mlx_mode_named(o->mode) == NULL)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_convert: there is no mode '%s'.", o->mode);
     if (o->dtype != NULL && !is_one_of(o->dtype, dtypes))
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_convert: there is no type '%s'.", o->dtype);
     if (o->n_rules != 0 && o->rules == NULL)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_convert: rules is NULL.");
     for (size_t i = 0; i < o->n_rules; i++)
-        if (o->rules[i].pattern == NULL || (o->rules[i].mode != NULL && !is_one_of(o->rules[i].mode, modes)))
+        if (o->rules[i].pattern == NULL || (o->rules[i].mode != NULL && cria_mlx_mode_named(o->rules[i].mode) == NULL))
             return cria_fail(err, CRIA_EINVAL, i,
                              "cria_convert: rule %zu has no pattern, or a mode that there is not.", i);
     if (!o->quantize && (o->n_rules != 0 || o->recipe != NULL))

@@ -65,7 +65,7 @@ static void print_float(float x, char out[32]) {
 
 /* ---- "quantization" ---- */
 
-static cria_status put_mode(cria_buf *b, const struct cria_convert_mode *m, bool meta, const char *indent,
+static cria_status put_mode(cria_buf *b, const cria_mlx_mode *m, bool meta, const char *indent,
                             cria_error *err) {
     const bool affine = strcmp(m->mode, "affine") == 0;
     cria_status st = cria_convert_print(b, err, "\n%s\"group_size\": %" PRIu32 ",\n%s\"bits\": %" PRIu32,
@@ -78,7 +78,7 @@ static cria_status put_mode(cria_buf *b, const struct cria_convert_mode *m, bool
 static cria_status put_quantization(cria_buf *b, const struct cria_convert_source *s,
                                     const struct cria_convert_plan *plan, cria_error *err) {
     cria_status st = cria_buf_append(b, "{", 1, err);
-    if (!st) st = put_mode(b, &plan->mode, s->names == CRIA_NAMES_META, "        ", err);
+    if (!st) st = put_mode(b, &plan->mode, s->names == CRIA_NAMING_META, "        ", err);
     for (size_t i = 0; i < plan->n && !st; i++) {
         const struct cria_convert_item *item = &plan->items[i];
         if (!item->own_mode || item->how == CRIA_CONVERT_FLOATS) continue;
@@ -236,14 +236,14 @@ cria_status cria_convert_write_config(const struct cria_convert_source *s,
         const char *text = (const char *)s->config_map.data;
         n = 0;
         st = put_members(&b, text, text + s->config_map.len, true, &n, err);
-    } else if (s->names == CRIA_NAMES_META) {
+    } else if (s->names == CRIA_NAMING_META) {
         st = put_meta(&b, s, err);
     } else {
         st = put_hf(&b, s, plan, err);
     }
     /* mlx-lm writes it twice: for Hugging Face's pages, too. */
     for (int twice = 0; twice < 2 && !st && plan->quantized; twice++) {
-        if (twice && s->names == CRIA_NAMES_META) break;
+        if (twice && s->names == CRIA_NAMING_META) break;
         st = cria_convert_print(&b, err, "%s    \"%s\": ", n ? ",\n" : "\n",
                                 twice ? "quantization_config" : "quantization");
         if (!st) st = put_quantization(&b, s, plan, err);

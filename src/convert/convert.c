@@ -190,7 +190,7 @@ static cria_status write_shard(struct run *r, const char *name, size_t from, siz
     for (size_t i = from; i < to; i++)
         for (uint32_t j = 0; j < r->plan.items[i].n_out; j++) t[k++] = r->plan.items[i].out[j];
     cria_outfile file;
-    const bool npz = r->s.names == CRIA_NAMES_META;
+    const bool npz = r->s.names == CRIA_NAMING_META;
     cria_status st = npz ? cria_npz_create(r->ctx, r->folder.part, name, t, n, &file, r->err)
                          : cria_safetensors_create(r->ctx, r->folder.part, name, t, n, &file, r->err);
     if (st) {
@@ -223,7 +223,7 @@ static size_t shard_end(const struct cria_convert_plan *plan, size_t from, uint6
 }
 
 static void shard_name(const struct run *r, uint32_t i, uint32_t n, char out[64]) {
-    if (r->s.names == CRIA_NAMES_META)
+    if (r->s.names == CRIA_NAMING_META)
         snprintf(out, 64, n == 1 ? "weights.npz" : "weights.%02u.npz", (unsigned)i);
     else if (n == 1)
         snprintf(out, 64, "model.safetensors");
@@ -267,7 +267,7 @@ static cria_status write_index(struct run *r, uint64_t limit, uint32_t n_shards)
 }
 
 static cria_status write_tensors(struct run *r) {
-    const bool npz = r->s.names == CRIA_NAMES_META;
+    const bool npz = r->s.names == CRIA_NAMING_META;
     uint64_t limit = npz ? NPZ_SHARD_BYTES : SHARD_BYTES;
     if (r->opts->shard_bytes != 0) limit = r->opts->shard_bytes;
     for (size_t from = 0; from < r->plan.n; r->n_files++) from = shard_end(&r->plan, from, limit);
@@ -322,7 +322,7 @@ cria_status cria_convert_run(cria_ctx *ctx, const char *src, const char *dst, co
                              cria_convert_info *out, cria_error *err) {
     struct run r = {.ctx = ctx, .opts = opts, .err = err};
     cria_status st =
-        cria_convert_open(ctx, src, opts->npz ? CRIA_NAMES_META : CRIA_NAMES_HF, opts->tokenizer, &r.s, err);
+        cria_convert_open(ctx, src, opts->npz ? CRIA_NAMING_META : CRIA_NAMING_HF, opts->tokenizer, &r.s, err);
     if (st) return st;
     st = convert(&r, dst);
     if (!st && out != NULL)

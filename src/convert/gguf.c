@@ -7,9 +7,7 @@
 
 /* The configuration of another family would have to say more than is written here. */
 static cria_status refuse_others(const struct cria_convert_source *s, const cria_config *c, cria_error *err) {
-    if (strcmp(c->family, "llama") == 0 && c->rope[0].scaling == CRIA_ROPE_PLAIN && c->n_experts == 0 &&
-        !c->qkv_bias)
-        return CRIA_OK;
+    if (cria_convert_beyond_llama(c) == NULL) return CRIA_OK;
     return cria_fail(err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
                      "%s: only a plain Llama can be converted from a .gguf, and this is %s%s; convert the "
                      "Hugging Face folder "
@@ -65,7 +63,7 @@ cria_status cria_convert_open_gguf(struct cria_convert_source *s, cria_error *er
     s->llama.eos = token_id(c, "tokenizer.ggml.eos_token_id");
     s->folder = NULL;
     s->dtype = dtype_of(c);
-    st = cria_convert_add_all(s, CRIA_NAMES_GGUF, NULL, NULL, err);
-    if (!st && tied && s->names == CRIA_NAMES_META) st = add_output(s, err);
+    st = cria_convert_add_all(s, CRIA_NAMING_GGUF, NULL, NULL, err);
+    if (!st && tied && s->names == CRIA_NAMING_META) st = add_output(s, err);
     return st;
 }

@@ -38,17 +38,6 @@ static const char *dtype_of(const cria_json *json) {
 
 /* ---- for Meta's names ---- */
 
-static cria_status need(const struct cria_convert_source *s, const cria_json *json, const char *key,
-                        uint32_t *out, cria_error *err) {
-    int64_t n;
-    const cria_json *v = cria_json_get(json, key);
-    if (v == NULL || !cria_json_int(v, &n) || n < 1 || n > 1 << 24)
-        return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE,
-                         "%s: \"%s\" is missing, or is no whole number from 1 to 2^24.", s->config_path, key);
-    *out = (uint32_t)n;
-    return CRIA_OK;
-}
-
 static cria_status not_plain(const struct cria_convert_source *s, const char *what, cria_error *err) {
     return cria_fail(
         err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
@@ -62,32 +51,14 @@ static bool set(const cria_json *json, const char *key) {
     return v != NULL && cria_json_type(v) != CRIA_JSON_NULL;
 }
 
-/* As tiny_llama of the example's convert.py takes it over. */
-static cria_status read_llama(struct cria_convert_source *s, const cria_json *json, cria_error *err) {
-    struct cria_convert_llama *c = &s->llama;
-    const cria_json *type = cria_json_get(json, "model_type");
-    const char *name = type ? cria_json_string(type, NULL) : NULL;
-    if (name == NULL || strcmp(name, "llama") != 0) return not_plain(s, "the model type is not llama", err);
-    if (set(json, "rope_scaling")) return not_plain(s, "the rotary embeddings are scaled", err);
-    if (flag(json, "attention_bias") || flag(json, "mlp_bias")) return not_plain(s, "there are biases", err);
-    cria_status st = need(s, json, "hidden_size", &c->d, err);
-    if (!st) st = need(s, json, "intermediate_size", &c->f, err);
-    if (!st) st = need(s, json, "num_hidden_layers", &c->n_layers, err);
-    if (!st) st = need(s, json, "num_attention_heads", &c->h, err);
-    if (!st) st = need(s, json, "vocab_size", &c->V, err);
-    c->hk = c->h;
-    if (!st && set(json, "num_key_value_heads")) st = need(s, json, "num_key_value_heads", &c->hk, err);
-    if (st) return st;
-    c->e = c->d / c->h;
-    if (set(json, "head_dim")) st = need(s, json, "head_dim", &c->e, err);
-    double eps = 1e-6, theta = 10000.0;
-    const cria_json *v = cria_json_get(json, "rms_norm_eps");
-    if (v != NULL) (void)cria_json_real(v, &eps);
-    v = cria_json_get(json, "rope_theta");
-    if (v != NULL) (void)cria_json_real(v, &theta);
-    c->norm_eps = (float)eps;
-    c->rope_theta = (float)theta;
-    s->is_llama = true;
+/* The numbers as the model itself is loaded with, so that nothing that changes it is overlooked. */
+static cria_status read_llama(struct cria_convert_source *s, cria_error *err) {
+    cria_config c;
+    cria_status st = cria_config_from_json((const char *)s->config_map.data, s->config_map.len, s->config_path,
+                                           s->container, &c, err);
+    const char *more = st ? NULL : cria_convert_beyond_llama(&c);
+    if (more != NULL) st = not_plain(s, more, err);
+    if (!st) cria_convert_take_llama(s, &c, s->llama.tied);
     return st;
 }
 
@@ -185,18 +156,18 @@ static bool any_scale_inv(const cria_container *c) {
 static cria_status add(struct cria_convert_source *s, const cria_json *json, cria_error *err) {
     s->llama.tied = flag(json, "tie_word_embeddings");
     s->dtype = dtype_of(json);
-    s->keep_config = s->names == CRIA_NAMES_HF;
+    s->keep_config = s->names == CRIA_NAMING_HF;
     if (any_scale_inv(s->container) || (set(json, "quantization_config") && !set(json, "quantization")))
         return cria_fail(
             err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
             "%s: the weights are quantized by something other than MLX; convert the unquantized model.",
             s->config_path);
     cria_status st = cria_convert_reserve(s, cria_container_count(s->container) + 1, err);
-    if (!st && s->names == CRIA_NAMES_META) st = read_llama(s, json, err);
-    if (!st) st = cria_convert_add_all(s, CRIA_NAMES_HF, json, is_expert, err);
+    if (!st && s->names == CRIA_NAMING_META) st = read_llama(s, err);
+    if (!st) st = cria_convert_add_all(s, CRIA_NAMING_HF, json, is_expert, err);
     if (!st) st = add_experts(s, err);
     const cria_tensor *embedding = cria_container_find(s->container, "model.embed_tokens.weight");
-    if (!st && s->llama.tied && s->names == CRIA_NAMES_META && embedding != NULL)
+    if (!st && s->llama.tied && s->names == CRIA_NAMING_META && embedding != NULL)
         st = cria_convert_add(s, "output.weight", 0, &embedding, 1, 0, err);
     return st;
 }

@@ -84,7 +84,7 @@ bool cria_convert_is_llama2c(const uint8_t *data, size_t len) {
 
 static cria_status add(struct cria_convert_source *s, const struct span *span, uint32_t layer,
                        const uint8_t *data, cria_error *err) {
-    char name[CRIA_PART_NAME_MAX], renamed[CRIA_PART_NAME_MAX];
+    char name[CRIA_NAME_MAX], renamed[CRIA_NAME_MAX];
     uint32_t paired;
     if (span->layers != 0)
         snprintf(name, sizeof name, "layers.%u.%s.weight", (unsigned)layer, span->name);
@@ -98,10 +98,10 @@ static cria_status add(struct cria_convert_source *s, const struct span *span, u
     if (span->rows) t->shape[0] = span->rows;
     t->shape[t->ndim - 1] = span->cols;
     t->nbytes = 4 * span->cols * (span->rows ? span->rows : 1);
-    cria_status st = cria_convert_rename(s, CRIA_NAMES_META, t, renamed, &paired, err);
+    cria_status st = cria_convert_rename(s, CRIA_NAMING_META, t, renamed, &paired, err);
     const cria_tensor *const parts[] = {t};
     if (!st) st = cria_convert_add(s, renamed, paired, parts, 1, 0, err);
-    if (!st && strcmp(name, "tok_embeddings.weight") == 0 && s->names == CRIA_NAMES_META && s->llama.tied)
+    if (!st && strcmp(name, "tok_embeddings.weight") == 0 && s->names == CRIA_NAMING_META && s->llama.tied)
         st = cria_convert_add(s, "output.weight", 0, parts, 1, 0, err);
     return st;
 }

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "convert/source.h"
+#include "model/fields.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -37,56 +38,38 @@ static cria_status open_shards(struct cria_convert_source *s, cria_error *err) {
 
 /* ---- params.json ---- */
 
-static cria_status need(const struct cria_convert_source *s, const cria_json *json, const char *key,
-                        int64_t *out, cria_error *err) {
-    const cria_json *v = cria_json_get(json, key);
-    if (v != NULL && cria_json_int(v, out) && *out >= 1 && *out <= 1 << 24) return CRIA_OK;
-    return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE,
-                     "%s: \"%s\" is missing, or is no whole number from 1 to 2^24.", s->config_path, key);
-}
-
 static uint32_t rows_of(const struct cria_convert_source *s, const char *name) {
     const cria_tensor *t = cria_pth_find(&s->pth[0], name);
     return t != NULL && t->ndim == 2 && t->shape[0] <= 1 << 24 ? (uint32_t)t->shape[0] : 0;
 }
 
 static cria_status read_params(struct cria_convert_source *s, const cria_json *json, cria_error *err) {
-    int64_t dim = 0, layers = 0, heads = 0, kv_heads;
-    double eps = 1e-5, theta = 10000.0;
+    struct cria_fields f = {json, s->config_path, err, CRIA_OK};
+    struct cria_convert_llama *c = &s->llama;
     bool scaled = false;
-    cria_status st = need(s, json, "dim", &dim, err);
-    if (!st) st = need(s, json, "n_layers", &layers, err);
-    if (!st) st = need(s, json, "n_heads", &heads, err);
-    kv_heads = heads;
-    if (!st && cria_json_get(json, "n_kv_heads") != NULL &&
-        cria_json_type(cria_json_get(json, "n_kv_heads")) != CRIA_JSON_NULL)
-        st = need(s, json, "n_kv_heads", &kv_heads, err);
-    if (st) return st;
-    const cria_json *v = cria_json_get(json, "norm_eps");
-    if (v != NULL && !cria_json_real(v, &eps)) eps = -1;
-    v = cria_json_get(json, "rope_theta");
-    if (v != NULL && !cria_json_real(v, &theta)) theta = -1;
-    v = cria_json_get(json, "use_scaled_rope");
-    if (v != NULL) (void)cria_json_bool(v, &scaled);
-    if (scaled || cria_json_get(json, "moe") != NULL)
+    cria_need_u32(&f, "dim", 1, CRIA_DIM_MAX, &c->d);
+    cria_need_u32(&f, "n_layers", 1, CRIA_LAYERS_MAX, &c->n_layers);
+    cria_need_u32(&f, "n_heads", 1, CRIA_HEADS_MAX, &c->h);
+    c->hk = c->h;
+    c->norm_eps = 1e-5f;
+    c->rope_theta = 10000.0f;
+    cria_field_u32(&f, "n_kv_heads", 1, CRIA_HEADS_MAX, &c->hk);
+    cria_field_f32(&f, "norm_eps", &c->norm_eps);
+    cria_field_f32(&f, "rope_theta", &c->rope_theta);
+    cria_field_bool(&f, "use_scaled_rope", &scaled);
+    if (f.st) return f.st;
+    if (scaled || cria_field(&f, "moe") != NULL)
         return cria_fail(err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
                          "%s: \"%s\" is set, but it does not say all that is needed of it; convert the "
-                         "Hugging Face folder "
-                         "of this model instead.",
+                         "Hugging Face folder of this model instead.",
                          s->config_path, scaled ? "use_scaled_rope" : "moe");
-    if (dim % heads != 0 || dim / heads % 2 != 0 || heads % kv_heads != 0 || layers > 1024 || heads > 1024 ||
-        !(eps >= 0 && eps <= 1) || !(theta >= 1 && theta <= 1e18))
+    if (c->d % c->h != 0 || c->d / c->h % 2 != 0 || c->h % c->hk != 0 || !(c->norm_eps >= 0 && c->norm_eps <= 1) ||
+        !(c->rope_theta >= 1 && c->rope_theta <= 1e18f))
         return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE,
-                         "%s: its numbers do not fit together (dim %" PRId64 ", n_layers %" PRId64
-                         ", n_heads %" PRId64 ", n_kv_heads %" PRId64 ", norm_eps %g, rope_theta %g).",
-                         s->config_path, dim, layers, heads, kv_heads, eps, theta);
-    s->llama.d = (uint32_t)dim;
-    s->llama.n_layers = (uint32_t)layers;
-    s->llama.h = (uint32_t)heads;
-    s->llama.hk = (uint32_t)kv_heads;
-    s->llama.e = (uint32_t)(dim / heads);
-    s->llama.norm_eps = (float)eps;
-    s->llama.rope_theta = (float)theta;
+                         "%s: its numbers do not fit together (dim %" PRIu32 ", n_layers %" PRIu32
+                         ", n_heads %" PRIu32 ", n_kv_heads %" PRIu32 ", norm_eps %g, rope_theta %g).",
+                         s->config_path, c->d, c->n_layers, c->h, c->hk, (double)c->norm_eps, (double)c->rope_theta);
+    c->e = c->d / c->h;
     return CRIA_OK;
 }
 
@@ -113,9 +96,9 @@ static int axis_of(const struct cria_convert_source *s, const cria_tensor *t) {
 
 static cria_status add(struct cria_convert_source *s, const cria_tensor *t, cria_error *err) {
     const cria_tensor *parts[CRIA_CONVERT_SHARDS_MAX] = {t};
-    char name[CRIA_PART_NAME_MAX];
+    char name[CRIA_NAME_MAX];
     uint32_t paired;
-    cria_status st = cria_convert_rename(s, CRIA_NAMES_META, t, name, &paired, err);
+    cria_status st = cria_convert_rename(s, CRIA_NAMING_META, t, name, &paired, err);
     const int axis = axis_of(s, t);
     const size_t n = axis < 0 ? 1 : s->n_pth;
     for (size_t i = 1; i < n && !st; i++) {
@@ -141,7 +124,7 @@ cria_status cria_convert_open_pth(struct cria_convert_source *s, cria_error *err
     const cria_pth *first = &s->pth[0];
     st = cria_convert_reserve(s, first->n, err);
     for (size_t i = 0; i < first->n && !st; i++)
-        if (!cria_part_is_derived(first->tensors[i].name)) st = add(s, &first->tensors[i], err);
+        if (!cria_name_is_computed(first->tensors[i].name)) st = add(s, &first->tensors[i], err);
     if (st) return st;
     const uint64_t shards = s->n_pth;
     s->llama.f = (uint32_t)(rows_of(s, "layers.0.feed_forward.w1.weight") * shards);

@@ -18,7 +18,7 @@ cria_status cria_convert_open_npz(struct cria_convert_source *s, cria_error *err
         cria_convert_take_llama(s, &c, false);
         st = cria_convert_reserve(s, cria_container_count(s->container), err);
     }
-    if (!st) st = cria_convert_add_all(s, CRIA_NAMES_META, json, NULL, err);
+    if (!st) st = cria_convert_add_all(s, CRIA_NAMING_META, json, NULL, err);
     if (json != NULL) cria_json_free(json);
     return st;
 }

@@ -114,13 +114,12 @@ static const cria_convert_rule *rule_for(const struct planner *p, const char *st
     return NULL;
 }
 
-static bool same_mode(const struct cria_convert_mode *a, const struct cria_convert_mode *b) {
+static bool same_mode(const cria_mlx_mode *a, const cria_mlx_mode *b) {
     return a->bits == b->bits && a->group == b->group && strcmp(a->mode, b->mode) == 0;
 }
 
-static void fill_mode(const char *mode, uint32_t bits, uint32_t group, struct cria_convert_mode *out) {
-    struct cria_convert_mode m;
-    (void)cria_convert_mode_named(mode, &m); /* api.c has looked */
+static void fill_mode(const char *mode, uint32_t bits, uint32_t group, cria_mlx_mode *out) {
+    cria_mlx_mode m = *cria_mlx_mode_named(mode); /* there is one: api.c has looked */
     m.bits = bits ? bits : m.bits;
     m.group = group ? group : m.group;
     *out = m;
@@ -136,7 +135,7 @@ static cria_status write_tensor(struct planner *p, struct cria_convert_item *ite
     memcpy(w->shape, t->shape, sizeof w->shape);
     w->shape[t->ndim - 1] = last;
     if (suffix != NULL) {
-        char name[CRIA_PART_NAME_MAX + 512];
+        char name[CRIA_NAME_MAX + 512];
         const size_t stem = strlen(t->name) - strlen(".weight");
         if (stem + 16 > sizeof name) return cria_fail_nomem(p->err, "a tensor's name", stem);
         memcpy(name, t->name, stem);
@@ -175,7 +174,7 @@ static bool is_weight(const struct cria_convert_tensor *t) {
 /* How a matrix is to be quantized; *quantize false: not. */
 static cria_status choose_mode(struct planner *p, struct cria_convert_item *item, bool *quantize) {
     const struct cria_convert_tensor *t = item->tensor;
-    char stem[CRIA_PART_NAME_MAX + 512];
+    char stem[CRIA_NAME_MAX + 512];
     const size_t n = strlen(t->name) - strlen(".weight");
     *quantize = false;
     if (!p->opts->quantize || !is_weight(t) || n >= sizeof stem) return CRIA_OK;
@@ -229,14 +228,10 @@ static cria_status plan_item(struct planner *p, const struct cria_convert_tensor
         return write_quantized(p, item);
     }
     if (t->scales != NULL && !p->opts->quantize) {
-        const bool affine = t->mlx.affine;
-        const char *mode = affine                            ? "affine"
-                           : t->mlx.kind == CRIA_MATRIX_E4M3 ? "mxfp8"
-                           : t->mlx.group == 16              ? "nvfp4"
-                                                             : "mxfp4";
         item->how = CRIA_CONVERT_COPY;
         item->spec = t->mlx;
-        item->mode = (struct cria_convert_mode){mode, t->mlx.bits, t->mlx.group};
+        item->mode = (cria_mlx_mode){cria_mlx_mode_of(t->mlx.affine, t->mlx.bits, t->mlx.group), t->mlx.bits,
+                                     t->mlx.group};
         return write_quantized(p, item);
     }
     return write_tensor(p, item, NULL, dtype_of[item->type], cria_convert_cols(t));
@@ -257,7 +252,7 @@ static cria_status check_rules(const struct planner *p) {
 
 /* The example's loader knows one way for all matrices. */
 static cria_status check_npz(const struct planner *p) {
-    if (p->s->names != CRIA_NAMES_META) return CRIA_OK;
+    if (p->s->names != CRIA_NAMING_META) return CRIA_OK;
     for (size_t i = 0; i < p->plan->n; i++)
         if (p->plan->items[i].own_mode)
             return cria_fail(

@@ -16,7 +16,7 @@ struct cria_convert_item {
     const struct cria_convert_tensor *tensor;
     enum cria_convert_how how;
     enum cria_source_kind type;    /* F32, F16, BF16: of floats, and of scales and biases */
-    struct cria_convert_mode mode; /* QUANTIZE, COPY */
+    cria_mlx_mode mode; /* QUANTIZE, COPY */
     bool own_mode;                 /* it is not the model's, and so named in the configuration */
     cria_matrix_spec spec;
     cria_write_tensor out[3]; /* [n_out]: floats; or codes, scales, biases */
@@ -28,7 +28,7 @@ struct cria_convert_plan {
     struct cria_convert_item *items; /* [n] in the order of the source */
     size_t n;
     bool quantized;                /* there are quantized tensors … */
-    struct cria_convert_mode mode; /* … and this is the model's, from which items may differ */
+    cria_mlx_mode mode; /* … and this is the model's, from which items may differ */
     uint64_t n_params, n_bytes;
 };
 

@@ -53,23 +53,17 @@ size_t cria_convert_scratch_bytes(const struct cria_convert_tensor *t) {
     return floats + aligned(CRIA_ROWS * p.row_bytes) + 2 * aligned(CRIA_ROWS * p.scale_bytes) + m.block_bytes;
 }
 
-/* Where row `row` of the result lies in the source. */
-static uint64_t source_row(const struct cria_convert_tensor *t, uint64_t row) {
-    if (t->paired == 0) return row;
-    const uint64_t half = t->paired / 2, i = row % t->paired;
-    return row - i + (i < half ? 2 * i : 2 * (i - half) + 1);
-}
-
 static void read_packed(const struct cria_convert_tensor *t, const struct packing *p, uint64_t row0,
                         uint32_t n, enum cria_source_kind type, uint8_t *out, uint8_t *scratch) {
     const size_t cols = (size_t)cria_convert_cols(t);
+    const cria_source order = {.paired = t->paired};
     float *x = (float *)(void *)scratch;
     uint8_t *rows = scratch + aligned(cols * sizeof(float)),
             *scales = rows + aligned(CRIA_ROWS * p->row_bytes),
             *biases = scales + aligned(CRIA_ROWS * p->scale_bytes),
             *block = biases + aligned(CRIA_ROWS * p->scale_bytes);
     for (uint32_t r = 0; r < n; r++) {
-        const size_t row = (size_t)source_row(t, row0 + r);
+        const size_t row = cria_source_row(&order, (uint32_t)row0 + r);
         memcpy(rows + r * p->row_bytes, t->parts[0]->data + row * p->row_bytes, p->row_bytes);
         if (t->scales)
             memcpy(scales + r * p->scale_bytes, t->scales->data + row * p->scale_bytes, p->scale_bytes);
@@ -95,27 +89,11 @@ static void read_packed(const struct cria_convert_tensor *t, const struct packin
 
 /* ---- floats ---- */
 
-static bool float_kind(cria_dtype type, enum cria_source_kind *out) {
-    switch (type) {
-    case CRIA_DTYPE_F32:
-        *out = CRIA_SOURCE_F32;
-        return true;
-    case CRIA_DTYPE_F16:
-        *out = CRIA_SOURCE_F16;
-        return true;
-    case CRIA_DTYPE_BF16:
-        *out = CRIA_SOURCE_BF16;
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* n numbers of a part, from its item `at`. */
 static void read_floats(const cria_tensor *part, uint64_t at, size_t n, enum cria_source_kind type,
                         uint8_t *out, float *x) {
     enum cria_source_kind from;
-    if (!float_kind(part->dtype, &from)) { /* E4M3 */
+    if (!cria_source_kind_of(part->dtype, &from) || from == CRIA_SOURCE_E4M3) {
         for (size_t i = 0; i < n; i++) x[i] = cria_e4m3_to_f32(part->data[at + i]);
         cria_floats_store(type, x, n, out);
         return;
@@ -151,6 +129,7 @@ static void read_row(const struct cria_convert_tensor *t, uint64_t row, enum cri
 
 void cria_convert_read(const struct cria_convert_tensor *t, uint64_t row0, uint32_t n,
                        enum cria_source_kind type, uint8_t *out, uint8_t *scratch) {
+    const cria_source order = {.paired = t->paired};
     struct packing p;
     if (packing_of(t, &p)) {
         read_packed(t, &p, row0, n, type, out, scratch);
@@ -158,5 +137,5 @@ void cria_convert_read(const struct cria_convert_tensor *t, uint64_t row0, uint3
     }
     const size_t out_bytes = (size_t)cria_convert_cols(t) * (type == CRIA_SOURCE_F32 ? 4 : 2);
     for (uint32_t r = 0; r < n; r++)
-        read_row(t, source_row(t, row0 + r), type, out + r * out_bytes, (float *)(void *)scratch);
+        read_row(t, cria_source_row(&order, (uint32_t)row0 + r), type, out + r * out_bytes, (float *)(void *)scratch);
 }

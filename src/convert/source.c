@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/reader.h"
 #include "base/status.h"
-#include "kernels/codes.h"
+#include "model/bind.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -116,83 +116,45 @@ cria_status cria_convert_add(struct cria_convert_source *s, const char *name, ui
     return CRIA_OK;
 }
 
-cria_status cria_convert_rename(const struct cria_convert_source *s, enum cria_names from,
-                                const cria_tensor *t, char name[CRIA_PART_NAME_MAX], uint32_t *paired,
+cria_status cria_convert_rename(const struct cria_convert_source *s, enum cria_naming from,
+                                const cria_tensor *t, char name[CRIA_NAME_MAX], uint32_t *paired,
                                 cria_error *err) {
-    struct cria_part_name part;
-    if (!cria_part_find(from, t->name, &part) || !cria_part_write(s->names, &part, name))
+    enum cria_slot slot;
+    if (!cria_slot_rename(from, s->names, t->name, name, &slot))
         return refuse(s, t, "is not part of a plain Llama, or has no name in what is to be written", err);
-    const uint32_t kind = cria_part_kind(&part);
-    const bool head_rows = kind == CRIA_PART_WQ || kind == CRIA_PART_WK;
-    *paired = head_rows && s->pairs && s->names == CRIA_NAMES_HF ? s->llama.e : 0;
+    const bool head_rows = slot == CRIA_SLOT_WQ || slot == CRIA_SLOT_WK;
+    *paired = head_rows && s->pairs && s->names == CRIA_NAMING_HF ? s->llama.e : 0;
     return CRIA_OK;
 }
 
 /* ---- MLX's quantization ---- */
 
-static const struct cria_convert_mode defaults[] = {
-    {"affine", 4, 64}, {"mxfp4", 4, 32}, {"nvfp4", 4, 16}, {"mxfp8", 8, 32}};
-
-bool cria_convert_mode_named(const char *name, struct cria_convert_mode *out) {
-    for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++) {
-        if (strcmp(name, defaults[i].mode) != 0) continue;
-        *out = defaults[i];
-        return true;
-    }
-    return false;
-}
-
-cria_status cria_convert_mode_read(const cria_json *q, const char *path, struct cria_convert_mode *out,
+cria_status cria_convert_mode_read(const cria_json *q, const char *path, cria_mlx_mode *out,
                                    cria_error *err) {
     const cria_json *mode = cria_json_get(q, "mode"), *bits = cria_json_get(q, "bits"),
                     *group = cria_json_get(q, "group_size");
     const char *name = mode != NULL ? cria_json_string(mode, NULL) : "affine";
-    struct cria_convert_mode m;
-    if (name == NULL || !cria_convert_mode_named(name, &m))
+    const cria_mlx_mode *known = name != NULL ? cria_mlx_mode_named(name) : NULL;
+    if (known == NULL)
         return cria_fail(
             err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
             "%s: \"quantization\" has a mode that is not known; it must be affine, mxfp4, nvfp4 or mxfp8.",
             path);
-    int64_t n = m.bits, g = m.group;
+    int64_t n = known->bits, g = known->group;
     if ((bits != NULL && !cria_json_int(bits, &n)) || (group != NULL && !cria_json_int(group, &g)) || n < 1 ||
         n > 8 || g < 1 || g > 128)
         return cria_fail(
             err, CRIA_EFORMAT, CRIA_NOWHERE,
             "%s: the bits and group_size of \"quantization\" are no numbers that MLX quantizes with.", path);
-    m.bits = (uint32_t)n;
-    m.group = (uint32_t)g;
-    *out = m;
+    *out = (cria_mlx_mode){known->mode, (uint32_t)n, (uint32_t)g};
     return CRIA_OK;
 }
 
-bool cria_convert_mode_spec(const struct cria_convert_mode *mode, uint64_t rows, uint64_t cols,
+bool cria_convert_mode_spec(const cria_mlx_mode *mode, uint64_t rows, uint64_t cols,
                             enum cria_scale_type scale_type, cria_matrix_spec *out) {
     if (rows > DIM_MAX) rows = 1; /* of experts taken together: nothing of a row depends on it */
     if (cols > DIM_MAX) return false;
-    if (strcmp(mode->mode, "affine") == 0)
-        return cria_matrix_spec_mlx_affine((uint32_t)rows, (uint32_t)cols, mode->bits, mode->group,
-                                           scale_type, out);
-    return cria_matrix_spec_mlx_fp(mode->mode, (uint32_t)rows, (uint32_t)cols, out) &&
-           out->bits == mode->bits && out->group == mode->group;
-}
-
-static bool scale_type_of(cria_dtype type, enum cria_scale_type *out) {
-    switch (type) {
-    case CRIA_DTYPE_F32:
-        *out = CRIA_SCALE_F32;
-        return true;
-    case CRIA_DTYPE_F16:
-        *out = CRIA_SCALE_F16;
-        return true;
-    case CRIA_DTYPE_BF16:
-        *out = CRIA_SCALE_BF16;
-        return true;
-    case CRIA_DTYPE_U8:
-        *out = CRIA_SCALE_E8M0;
-        return true; /* of the other modes, which know better */
-    default:
-        return false;
-    }
+    return cria_matrix_spec_mlx(mode, (uint32_t)rows, (uint32_t)cols, scale_type, out);
 }
 
 static bool same_shape(const cria_tensor *a, const cria_tensor *b, uint64_t last) {
@@ -204,14 +166,14 @@ static bool same_shape(const cria_tensor *a, const cria_tensor *b, uint64_t last
 
 cria_status cria_convert_add_mlx(struct cria_convert_source *s, const char *name, uint32_t paired,
                                  const cria_tensor *codes, const cria_tensor *scales,
-                                 const cria_tensor *biases, const struct cria_convert_mode *mode,
+                                 const cria_tensor *biases, const cria_mlx_mode *mode,
                                  cria_error *err) {
     const uint64_t groups = scales->ndim ? scales->shape[scales->ndim - 1] : 0;
     const bool affine = strcmp(mode->mode, "affine") == 0;
-    enum cria_scale_type type;
+    enum cria_scale_type type = CRIA_SCALE_E8M0; /* or what else the mode has */
     cria_matrix_spec spec;
     if (codes->dtype != CRIA_DTYPE_U32 || codes->ndim < 2 || groups > DIM_MAX ||
-        !scale_type_of(scales->dtype, &type) || affine == (scales->dtype == CRIA_DTYPE_U8) ||
+        (affine ? !cria_scale_type_of(scales->dtype, &type) : scales->dtype != CRIA_DTYPE_U8) ||
         !cria_convert_mode_spec(mode, codes->shape[0], groups * mode->group, type, &spec) ||
         !same_shape(codes, scales, groups) ||
         codes->shape[codes->ndim - 1] * 32 != groups * mode->group * mode->bits ||
@@ -237,7 +199,7 @@ cria_status cria_convert_add_mlx(struct cria_convert_source *s, const char *name
 
 /* How a layer was quantized: as is said of it, or of all. */
 static cria_status mode_of(struct cria_convert_source *s, const cria_json *config, const char *weight,
-                           struct cria_convert_mode *out, cria_error *err) {
+                           cria_mlx_mode *out, cria_error *err) {
     const cria_json *q = config ? cria_json_get(config, "quantization") : NULL;
     if (q == NULL || cria_json_type(q) != CRIA_JSON_OBJECT)
         return cria_fail(
@@ -274,30 +236,30 @@ static const cria_tensor *beside(const cria_container *c, const char *name, cons
     return cria_container_find(c, other);
 }
 
-static cria_status add_one(struct cria_convert_source *s, enum cria_names from, const cria_tensor *t,
+static cria_status add_one(struct cria_convert_source *s, enum cria_naming from, const cria_tensor *t,
                            const cria_json *config, cria_error *err) {
     const cria_container *c = s->container;
-    char name[CRIA_PART_NAME_MAX];
+    char name[CRIA_NAME_MAX];
     uint32_t paired = 0;
     cria_status st = from == s->names ? CRIA_OK : cria_convert_rename(s, from, t, name, &paired, err);
     if (st) return st;
     const char *new_name = from == s->names ? t->name : name;
-    const cria_tensor *scales = from == CRIA_NAMES_GGUF ? NULL : beside(c, t->name, ".weight", ".scales");
+    const cria_tensor *scales = from == CRIA_NAMING_GGUF ? NULL : beside(c, t->name, ".weight", ".scales");
     if (scales == NULL) return cria_convert_add(s, new_name, paired, &t, 1, 0, err);
-    struct cria_convert_mode mode;
+    cria_mlx_mode mode;
     st = mode_of(s, config, t->name, &mode, err);
     if (st) return st;
     return cria_convert_add_mlx(s, new_name, paired, t, scales, beside(c, t->name, ".weight", ".biases"),
                                 &mode, err);
 }
 
-cria_status cria_convert_add_all(struct cria_convert_source *s, enum cria_names from, const cria_json *config,
+cria_status cria_convert_add_all(struct cria_convert_source *s, enum cria_naming from, const cria_json *config,
                                  bool (*skip)(const struct cria_convert_source *s, const char *name),
                                  cria_error *err) {
     const cria_container *c = s->container;
     for (size_t i = 0; i < cria_container_count(c); i++) {
         const cria_tensor *t = cria_container_at(c, i);
-        if (cria_part_is_derived(t->name) || (skip != NULL && skip(s, t->name))) continue;
+        if (cria_name_is_computed(t->name) || (skip != NULL && skip(s, t->name))) continue;
         if (beside(c, t->name, ".scales", ".weight") || beside(c, t->name, ".biases", ".weight")) continue;
         const cria_status st = add_one(s, from, t, config, err);
         if (st) return st;
@@ -311,6 +273,16 @@ cria_status cria_convert_read_config(struct cria_convert_source *s, const char *
     s->config_path = cria_convert_join(s, s->folder, name);
     if (s->config_path == NULL) return cria_fail_nomem(err, "a path", strlen(name));
     return cria_mapfile_open(s->config_path, &s->config_map, err);
+}
+
+const char *cria_convert_beyond_llama(const cria_config *c) {
+    if (strcmp(c->family, "llama") != 0) return "the model type is not llama";
+    if (c->rope[0].scaling != CRIA_ROPE_PLAIN) return "the rotary embeddings are scaled";
+    if (c->rotary != c->e) return "only a part of each head is rotated";
+    if (c->qkv_bias || c->o_bias || c->ffn_bias) return "there are biases";
+    for (uint32_t i = 0; i < c->n_layers; i++)
+        if (c->layer[i] != 0) return "there are layers with experts or a sliding window";
+    return NULL;
 }
 
 void cria_convert_take_llama(struct cria_convert_source *s, const cria_config *c, bool tied) {
@@ -341,13 +313,7 @@ static bool has(struct cria_convert_source *s, const char *name, bool *failed) {
     return found;
 }
 
-static cria_status open_folder(struct cria_convert_source *s, cria_error *err) {
-    bool failed = false;
-    const bool params = has(s, "params.json", &failed),
-               npz = has(s, "weights.npz", &failed) || has(s, "weights.00.npz", &failed);
-    if (failed) return cria_fail_nomem(err, "a path", strlen(s->path) + 32);
-    s->folder = s->path;
-    if (params && !npz) return cria_convert_open_pth(s, err);
+static cria_status open_container(struct cria_convert_source *s, cria_error *err) {
     cria_status st = cria_container_open(s->ctx, s->path, &s->container, err);
     if (st) return st;
     switch (cria_container_kind(s->container)) {
@@ -359,6 +325,16 @@ static cria_status open_folder(struct cria_convert_source *s, cria_error *err) {
         break;
     }
     return cria_convert_open_gguf(s, err);
+}
+
+static cria_status open_folder(struct cria_convert_source *s, cria_error *err) {
+    bool failed = false;
+    const bool params = has(s, "params.json", &failed),
+               npz = has(s, "weights.npz", &failed) || has(s, "weights.00.npz", &failed);
+    if (failed) return cria_fail_nomem(err, "a path", strlen(s->path) + 32);
+    s->folder = s->path;
+    if (params && !npz) return cria_convert_open_pth(s, err);
+    return open_container(s, err);
 }
 
 /* The folder of a file. */
@@ -375,20 +351,10 @@ static cria_status open_file(struct cria_convert_source *s, cria_error *err) {
     if (st) return st;
     if (cria_convert_is_llama2c(s->map.data, s->map.len)) return cria_convert_open_llama2c(s, err);
     cria_mapfile_close(&s->map);
-    st = cria_container_open(s->ctx, s->path, &s->container, err);
-    if (st) return st;
-    switch (cria_container_kind(s->container)) {
-    case CRIA_CONTAINER_NPZ:
-        return cria_convert_open_npz(s, err);
-    case CRIA_CONTAINER_SAFETENSORS:
-        return cria_convert_open_hf(s, err);
-    case CRIA_CONTAINER_GGUF:
-        break;
-    }
-    return cria_convert_open_gguf(s, err);
+    return open_container(s, err);
 }
 
-cria_status cria_convert_open(cria_ctx *ctx, const char *path, enum cria_names want, const char *tokenizer,
+cria_status cria_convert_open(cria_ctx *ctx, const char *path, enum cria_naming want, const char *tokenizer,
                               struct cria_convert_source *out, cria_error *err) {
     struct cria_convert_source s = {.ctx = ctx, .path = path, .names = want, .tokenizer = tokenizer};
     s.llama.bos = s.llama.eos = -1;

@@ -13,11 +13,11 @@
 
 #include "base/json.h"
 #include "base/mapfile.h"
-#include "convert/names.h"
 #include "format/container.h"
 #include "format/pth.h"
 #include "kernels/matrix.h"
 #include "model/config.h"
+#include "model/names.h"
 
 #define CRIA_CONVERT_SHARDS_MAX 64u
 #define CRIA_CONVERT_EXPERTS_MAX 1025u
@@ -44,26 +44,18 @@ struct cria_convert_llama {
     int64_t bos, eos; /* -1: not known */
 };
 
-/* A way to quantize. */
-struct cria_convert_mode {
-    const char *mode; /* "affine", "mxfp4", "nvfp4", "mxfp8"; static */
-    uint32_t bits, group;
-};
-/* The mode with mx.quantize's bits and group for it; false when there is none of that name. */
-bool cria_convert_mode_named(const char *name, struct cria_convert_mode *out);
 /* Name, bits and group as "quantization" of config.json says of them, with mx.quantize's defaults. q: the
  * object; path: for messages. CRIA_EUNSUPPORTED for an unknown mode. */
-cria_status cria_convert_mode_read(const cria_json *q, const char *path, struct cria_convert_mode *out,
+cria_status cria_convert_mode_read(const cria_json *q, const char *path, cria_mlx_mode *out,
                                    cria_error *err);
-/* The spec of rows of that many columns; false when the mode has no such numbers or does not divide the
- * columns. */
-bool cria_convert_mode_spec(const struct cria_convert_mode *mode, uint64_t rows, uint64_t cols,
+/* cria_matrix_spec_mlx for rows of that many columns, of experts taken together too. */
+bool cria_convert_mode_spec(const cria_mlx_mode *mode, uint64_t rows, uint64_t cols,
                             enum cria_scale_type scale_type, cria_matrix_spec *out);
 
 struct cria_convert_source {
     cria_ctx *ctx;
     const char *path;
-    enum cria_names names; /* of the tensors, and so of the configuration to be written */
+    enum cria_naming names; /* of the tensors, and so of the configuration to be written */
     bool pairs;            /* names Meta: rotary pairs are neighbours (rope_traditional) */
     struct cria_convert_tensor *tensors;
     size_t n;
@@ -71,8 +63,7 @@ struct cria_convert_source {
     bool is_llama;                   /* llama is filled: both conventions can be written */
     bool keep_config; /* config_map is Hugging Face's and is taken over; else one is made from llama */
     const char *config_path;
-    struct cria_convert_mode
-        mode;           /* of a source that MLX has quantized: what it says of all layers; mode NULL: none */
+    cria_mlx_mode mode;          /* of a source that MLX has quantized: what it says of all layers; mode NULL: none */
     const char *dtype;  /* "float16" …, what the source says of itself or NULL */
     const char *folder; /* where files beside the weights are; NULL: none (GGUF) */
     const char *tokenizer; /* path of the tokenizer.model to take along; NULL: whatever is in the folder */
@@ -86,7 +77,7 @@ struct cria_convert_source {
 
 /* want: the naming of the output. tokenizer: NULL, or a path that was given. CRIA_EUNSUPPORTED when the
  * source cannot be written so. */
-cria_status cria_convert_open(cria_ctx *ctx, const char *path, enum cria_names want, const char *tokenizer,
+cria_status cria_convert_open(cria_ctx *ctx, const char *path, enum cria_naming want, const char *tokenizer,
                               struct cria_convert_source *out, cria_error *err);
 void cria_convert_close(struct cria_convert_source *s); /* a zeroed one is legal */
 
@@ -107,21 +98,24 @@ cria_status cria_convert_add(struct cria_convert_source *s, const char *name, ui
 /* The same for one that MLX has quantized; biases NULL where not affine. */
 cria_status cria_convert_add_mlx(struct cria_convert_source *s, const char *name, uint32_t paired,
                                  const cria_tensor *codes, const cria_tensor *scales,
-                                 const cria_tensor *biases, const struct cria_convert_mode *mode,
+                                 const cria_tensor *biases, const cria_mlx_mode *mode,
                                  cria_error *err);
 /* What a tensor of the convention is called in s->names, and whether its rows are to be brought from pairs
  * into halves. */
-cria_status cria_convert_rename(const struct cria_convert_source *s, enum cria_names from,
-                                const cria_tensor *t, char name[CRIA_PART_NAME_MAX], uint32_t *paired,
+cria_status cria_convert_rename(const struct cria_convert_source *s, enum cria_naming from,
+                                const cria_tensor *t, char name[CRIA_NAME_MAX], uint32_t *paired,
                                 cria_error *err);
 /* All tensors of s->container but derived ones and those that `skip` (may be NULL) says yes to. config: of
  * the file, for how MLX quantized it; NULL: it did not. */
-cria_status cria_convert_add_all(struct cria_convert_source *s, enum cria_names from, const cria_json *config,
+cria_status cria_convert_add_all(struct cria_convert_source *s, enum cria_naming from, const cria_json *config,
                                  bool (*skip)(const struct cria_convert_source *s, const char *name),
                                  cria_error *err);
 
 /* Maps the configuration, which lies in s->folder. */
 cria_status cria_convert_read_config(struct cria_convert_source *s, const char *name, cria_error *err);
+/* What a model has that a plain Llama has not, so that neither the example's files nor a config.json made of
+ * the numbers above can say it; NULL: nothing. */
+const char *cria_convert_beyond_llama(const cria_config *c);
 /* Fills s->llama, and what follows from it. */
 void cria_convert_take_llama(struct cria_convert_source *s, const cria_config *c, bool tied);
 

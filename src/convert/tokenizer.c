@@ -68,7 +68,7 @@ static cria_status put_tokenizer_config(const struct cria_convert_source *s, con
         "{\n    \"add_bos_token\": true,\n    \"add_eos_token\": false,\n    \"bos_token\": \"<s>\",\n"
         "    \"eos_token\": \"</s>\",\n    \"tokenizer_class\": \"LlamaTokenizer\",\n"
         "    \"unk_token\": \"<unk>\"\n}\n";
-    return s->names == CRIA_NAMES_META
+    return s->names == CRIA_NAMING_META
                ? CRIA_OK
                : cria_convert_write_file(s->ctx, folder, "tokenizer_config.json", text, sizeof text - 1, err);
 }

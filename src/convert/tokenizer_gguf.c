@@ -299,7 +299,7 @@ static cria_status write_files(const struct cria_convert_source *s, const cria_v
                          "tokenizer.json; name "
                          "the model's own with --tokenizer.",
                          s->path, (int)(name.len < 40 ? name.len : 40), name.data);
-    if (bpe && s->names == CRIA_NAMES_META)
+    if (bpe && s->names == CRIA_NAMING_META)
         return cria_fail(
             err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
             "%s: has a byte-level BPE tokenizer, but the example's npz needs a tokenizer.model; leave out "
@@ -312,7 +312,7 @@ static cria_status write_files(const struct cria_convert_source *s, const cria_v
     else
         put_spm(&o, v);
     write_out(&o, s->ctx, folder, bpe ? "tokenizer.json" : "tokenizer.model");
-    if (s->names == CRIA_NAMES_HF) {
+    if (s->names == CRIA_NAMING_HF) {
         put_tokenizer_config(&o, s->container, v);
         write_out(&o, s->ctx, folder, "tokenizer_config.json");
         put_generation_config(&o, v);

@@ -149,6 +149,17 @@ static inline uint32_t cria_source_row(const cria_source *src, uint32_t row) {
  * MLX has functions of its own, its sources do not tell by themselves. */
 bool cria_matrix_spec_for(enum cria_source_kind kind, uint32_t rows, uint32_t cols, cria_matrix_spec *out);
 /* MLX's quantization modes. */
+typedef struct cria_mlx_mode {
+    const char *mode; /* "affine", "mxfp4", "nvfp4", "mxfp8"; static */
+    uint32_t bits, group;
+} cria_mlx_mode;
+/* With mx.quantize's bits and group for it; NULL when there is none of that name. */
+const cria_mlx_mode *cria_mlx_mode_named(const char *name);
+/* What a matrix with such codes is of; affine when it has biases. */
+const char *cria_mlx_mode_of(bool affine, uint32_t bits, uint32_t group);
+/* False when the mode has no such numbers or does not divide the columns. scale_type: of affine. */
+bool cria_matrix_spec_mlx(const cria_mlx_mode *mode, uint32_t rows, uint32_t cols, enum cria_scale_type scale_type,
+                          cria_matrix_spec *out);
 bool cria_matrix_spec_mlx_affine(uint32_t rows, uint32_t cols, uint32_t bits, uint32_t group,
                                  enum cria_scale_type scale_type, cria_matrix_spec *out);
 /* "mxfp4", "nvfp4" (without a global scale, as mx.quantize writes it by default), "mxfp8" */

@@ -184,6 +184,24 @@ bool cria_matrix_spec_mlx_fp(const char *mode, uint32_t rows, uint32_t cols, cri
     return finish_codes(s, out);
 }
 
+const cria_mlx_mode *cria_mlx_mode_named(const char *name) {
+    static const cria_mlx_mode modes[] = {{"affine", 4, 64}, {"mxfp4", 4, 32}, {"nvfp4", 4, 16}, {"mxfp8", 8, 32}};
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+        if (strcmp(name, modes[i].mode) == 0) return &modes[i];
+    return NULL;
+}
+
+const char *cria_mlx_mode_of(bool affine, uint32_t bits, uint32_t group) {
+    return affine ? "affine" : bits == 8 ? "mxfp8" : group == 16 ? "nvfp4" : "mxfp4";
+}
+
+bool cria_matrix_spec_mlx(const cria_mlx_mode *mode, uint32_t rows, uint32_t cols, enum cria_scale_type scale_type,
+                          cria_matrix_spec *out) {
+    if (strcmp(mode->mode, "affine") == 0)
+        return cria_matrix_spec_mlx_affine(rows, cols, mode->bits, mode->group, scale_type, out);
+    return cria_matrix_spec_mlx_fp(mode->mode, rows, cols, out) && out->bits == mode->bits && out->group == mode->group;
+}
+
 size_t cria_source_row_bytes(enum cria_source_kind kind, const cria_matrix_spec *spec) {
     const size_t cols = spec->cols;
     switch (kind) {

@@ -78,7 +78,7 @@ static bool is_matrix(const cria_tensor *t, const struct want *want, uint64_t co
 /* A tensor counts when its first rows are asked for. */
 static void used(struct loader *l, const struct want *want) { l->n_used += want->first == 0; }
 
-static bool scale_type_of(cria_dtype dtype, enum cria_scale_type *out) {
+bool cria_scale_type_of(cria_dtype dtype, enum cria_scale_type *out) {
     switch (dtype) {
     case CRIA_DTYPE_F32:
         *out = CRIA_SCALE_F32;
@@ -121,34 +121,26 @@ static cria_status bind_mlx_quantized(struct loader *l, const char *stem, const 
             scales->name, t->name);
     if (t->dtype != CRIA_DTYPE_U32) return wrong_dtype(l, t, "uint32 (packed codes), since it has scales");
 
-    uint32_t bits = q->bits, group = q->group;
-    const char *mode = q->mode;
+    cria_mlx_mode m = {q->mode, q->bits, q->group};
     const cria_tensor *biases = find(l, stem, ".biases");
-    if (q->exceptions && mlx_sizes(want, t, scales, &bits, &group))
-        mode = biases != NULL ? "affine" : bits == 8 ? "mxfp8" : group == 16 ? "nvfp4" : "mxfp4";
-    const bool affine = strcmp(mode, "affine") == 0;
+    if (q->exceptions && mlx_sizes(want, t, scales, &m.bits, &m.group))
+        m.mode = cria_mlx_mode_of(biases != NULL, m.bits, m.group);
+    const bool affine = strcmp(m.mode, "affine") == 0;
     enum cria_scale_type type = CRIA_SCALE_F32;
-    bool known;
-    if (affine) {
-        if (!scale_type_of(scales->dtype, &type))
-            return wrong_dtype(l, scales, "float32, float16 or bfloat16");
-        known = cria_matrix_spec_mlx_affine(want->rows, want->cols, bits, group, type, spec);
-    } else {
-        if (scales->dtype != CRIA_DTYPE_U8) return wrong_dtype(l, scales, "uint8");
-        known = cria_matrix_spec_mlx_fp(mode, want->rows, want->cols, spec) && spec->bits == bits &&
-                spec->group == group;
-    }
-    if (!known)
+    if (affine && !cria_scale_type_of(scales->dtype, &type))
+        return wrong_dtype(l, scales, "float32, float16 or bfloat16");
+    if (!affine && scales->dtype != CRIA_DTYPE_U8) return wrong_dtype(l, scales, "uint8");
+    if (!cria_matrix_spec_mlx(&m, want->rows, want->cols, type, spec))
         return cria_fail(
             l->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
             "%s: %s with %u columns cannot be quantized as mode %s, %u bits, group size %u says; affine "
             "knows 2, 3, 4, 5, 6, 8 bits and groups of 32, 64, 128 that divide the columns; mxfp4, nvfp4 "
             "and mxfp8 have one size each.",
-            path, t->name, want->cols, mode, bits, group);
+            path, t->name, want->cols, m.mode, m.bits, m.group);
 
-    const uint64_t words = (uint64_t)want->cols * bits / 32;
+    const uint64_t words = (uint64_t)want->cols * m.bits / 32;
     if (!is_matrix(t, want, words)) return wrong_shape(l, t, want->all, words);
-    const uint64_t groups = want->cols / group;
+    const uint64_t groups = want->cols / m.group;
     if (!is_matrix(scales, want, groups)) return wrong_shape(l, scales, want->all, groups);
     used(l, want);
     const size_t scale_row = (size_t)(scales->nbytes / want->all), before = want->first * scale_row;
@@ -278,7 +270,7 @@ static cria_status bind_vector(struct loader *l, struct want want, const char *s
     enum cria_scale_type type;
     if (t == NULL) return no_tensor(l, name);
     if (t->ndim != 1 || t->shape[0] != want.all) return wrong_shape(l, t, 0, want.all);
-    if (!scale_type_of(t->dtype, &type)) return wrong_dtype(l, t, "float32, float16 or bfloat16");
+    if (!cria_scale_type_of(t->dtype, &type)) return wrong_dtype(l, t, "float32, float16 or bfloat16");
     used(l, &want);
     struct cria_binding *item = add(l);
     if (item == NULL) return no_memory(l);

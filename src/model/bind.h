@@ -30,6 +30,8 @@ struct cria_bindings {
     uint64_t n_params;     /* logical weights */
 };
 
+/* A type of floats as one of scales; false for others. */
+bool cria_scale_type_of(cria_dtype dtype, enum cria_scale_type *out);
 /* How rows of this type are packed; false when it is none of weights. */
 bool cria_source_kind_of(cria_dtype dtype, enum cria_source_kind *out);
 

@@ -3,6 +3,7 @@
 #include "model/config.h"
 
 #include "base/status.h"
+#include "kernels/matrix.h"
 #include "model/config_parts.h"
 #include "model/families.h"
 
@@ -156,26 +157,20 @@ cria_status cria_config_rows_of(const cria_container *tensors, const char *tenso
 
 /* mode, bits and group of an object, over what *q has. */
 static void read_mode(struct cria_fields *s, struct cria_mlx_quantization *q) {
-    static const struct { /* defaults of mx.quantize for each mode */
-        const char *mode;
-        uint32_t group, bits;
-    } modes[] = {{"affine", 64, 4}, {"mxfp4", 32, 4}, {"nvfp4", 16, 4}, {"mxfp8", 32, 8}};
-    const char *mode = "affine";
-    cria_field_string(s, "mode", &mode);
-    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
-        if (strcmp(mode, modes[i].mode) != 0) continue;
-        q->group = modes[i].group;
-        q->bits = modes[i].bits;
-        snprintf(q->mode, sizeof q->mode, "%s", mode);
-        cria_field_u32(s, "group_size", 1, CRIA_DIM_MAX, &q->group);
-        cria_field_u32(s, "bits", 1, CRIA_DIM_MAX, &q->bits);
-        return;
-    }
-    if (s->st) return;
-    s->st = cria_fail(
-        s->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
-        "%s: the quantization mode \"%.40s\" is not known; it must be affine, mxfp4, nvfp4 or mxfp8.", s->name,
-        mode);
+    const char *name = "affine";
+    cria_field_string(s, "mode", &name);
+    const cria_mlx_mode *mode = cria_mlx_mode_named(name);
+    if (mode == NULL && !s->st)
+        s->st = cria_fail(
+            s->err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
+            "%s: the quantization mode \"%.40s\" is not known; it must be affine, mxfp4, nvfp4 or mxfp8.", s->name,
+            name);
+    if (mode == NULL) return;
+    q->group = mode->group;
+    q->bits = mode->bits;
+    snprintf(q->mode, sizeof q->mode, "%s", mode->mode);
+    cria_field_u32(s, "group_size", 1, CRIA_DIM_MAX, &q->group);
+    cria_field_u32(s, "bits", 1, CRIA_DIM_MAX, &q->bits);
 }
 
 /* "model.layers.0.mlp.down_proj": {…} or false. A layer's tensors must be as it says. */

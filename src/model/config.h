@@ -114,6 +114,13 @@ typedef struct cria_config {
 /* A plain Llama without sizes: switches off, scales 1. */
 cria_config cria_config_plain(void);
 
+/* Experts of all layers together. */
+static inline uint64_t cria_config_experts(const cria_config *c) {
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < c->n_layers; i++) n += c->layer[i] & CRIA_LAYER_EXPERTS ? c->n_experts : 0;
+    return n;
+}
+
 /* Whether the numbers are in their ranges and fit together; name is for the message. CRIA_EFORMAT. */
 cria_status cria_config_check(const char *name, const cria_config *c, cria_error *err);
 

@@ -10,8 +10,6 @@
  */
 #include "model/scratch.h"
 
-#include "base/pool.h"
-
 #include <math.h>
 #include <string.h>
 
@@ -22,10 +20,6 @@ struct experts {
     float *y;
     uint32_t n; /* rows gathered for the expert at work */
 };
-
-static void for_rows(const struct experts *m, uint32_t n, cria_pool_fn *fn) {
-    cria_pool_for(m->s->pool, n, n / (4 * cria_pool_threads(m->s->pool)) + 1, fn, (void *)(uintptr_t)m);
-}
 
 /* ---- choosing ---- */
 
@@ -85,10 +79,8 @@ static void gather(struct experts *m, uint32_t n, uint32_t expert) {
 static void gate_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
     const struct experts *m = arg;
     const size_t f = m->c->f_expert;
-    float *gate = m->s->gate + begin * f;
     (void)worker;
-    (m->c->gelu ? m->s->kernels->gelu_mul : m->s->kernels->silu_mul)(gate, gate, m->s->up + begin * f,
-                                                                    (end - begin) * f);
+    cria_gate(m->s, m->c, m->s->gate + begin * f, m->s->up + begin * f, (end - begin) * f);
 }
 
 static void scatter_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
@@ -106,7 +98,7 @@ void cria_experts(struct cria_scratch *s, const cria_config *c, const struct cri
                   float *y) {
     struct experts m = {s, c, x, y, 0};
     cria_products(s, CRIA_ROLE_QKV, x, n, c->d, &(struct cria_product){&l->router, s->router}, 1);
-    for_rows(&m, n, choose_rows);
+    cria_for_rows(s, n, choose_rows, &m);
     memset(y, 0, (size_t)n * c->d * sizeof *y);
     for (uint32_t e = 0; e < c->n_experts; e++) {
         const struct cria_ffn *ffn = &l->experts[e];
@@ -114,8 +106,8 @@ void cria_experts(struct cria_scratch *s, const cria_config *c, const struct cri
         if (m.n == 0) continue;
         cria_products(s, CRIA_ROLE_OTHER, s->gathered, m.n, c->d,
                       (struct cria_product[]){{&ffn->w1, s->gate}, {&ffn->w3, s->up}}, 2);
-        for_rows(&m, m.n, gate_rows);
+        cria_for_rows(s, m.n, gate_rows, &m);
         cria_products(s, CRIA_ROLE_OTHER, s->gate, m.n, c->f_expert, &(struct cria_product){&ffn->w2, s->gathered}, 1);
-        for_rows(&m, m.n, scatter_rows);
+        cria_for_rows(s, m.n, scatter_rows, &m);
     }
 }

@@ -15,7 +15,6 @@
 
 #include "base/ctx.h"
 #include "base/dmath.h"
-#include "base/pool.h"
 #include "model/scratch.h"
 
 /* What a row-wise loop needs; each loop below uses some of it. */
@@ -30,10 +29,7 @@ struct rows {
     float *y;          /* output */
 };
 
-static void for_rows(const struct rows *r, uint32_t n, cria_pool_fn *fn) {
-    const uint32_t grain = n / (4 * cria_pool_threads(r->s->pool)) + 1;
-    cria_pool_for(r->s->pool, n, grain, fn, (void *)(uintptr_t)r);
-}
+static void for_rows(const struct rows *r, uint32_t n, cria_pool_fn *fn) { cria_for_rows(r->s, n, fn, r); }
 
 /* ---- rows ---- */
 
@@ -131,7 +127,7 @@ static void gate_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
         r->s->kernels->add(gate + i, l->b1, f);
         r->s->kernels->add(up + i, l->b3, f);
     }
-    (r->c->gelu ? r->s->kernels->gelu_mul : r->s->kernels->silu_mul)(gate, gate, up, n);
+    cria_gate(r->s, r->c, gate, up, n);
 }
 
 /* ---- steps ---- */

@@ -55,19 +55,18 @@ static const struct {
     {"mixtral", CRIA_SLOT_EXPERT_W3, "model.layers.%.block_sparse_moe.experts.#.w3"},
 };
 
-static const char *pattern_of(const cria_config *c, enum cria_slot slot) {
-    if (c->naming == CRIA_NAMING_META) return usual[slot].meta;
-    if (c->naming == CRIA_NAMING_GGUF) return usual[slot].gguf;
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (own[i].slot == slot && strcmp(own[i].family, c->family) == 0) return own[i].hf;
-    return usual[slot].hf;
+static const char *usual_in(enum cria_naming naming, enum cria_slot slot) {
+    return naming == CRIA_NAMING_META ? usual[slot].meta : naming == CRIA_NAMING_HF ? usual[slot].hf : usual[slot].gguf;
 }
 
-bool cria_slot_name(const cria_config *c, enum cria_slot slot, uint32_t layer, uint32_t expert,
-                    char out[CRIA_NAME_MAX]) {
-    const char *pattern = pattern_of(c, slot);
-    if (pattern == NULL) return false;
-    size_t at = (size_t)snprintf(out, CRIA_NAME_MAX, "%s", c->prefix); /* with two numbers far below the room */
+static const char *pattern_of(const cria_config *c, enum cria_slot slot) {
+    for (size_t i = 0; c->naming == CRIA_NAMING_HF && i < sizeof own / sizeof *own; i++)
+        if (own[i].slot == slot && strcmp(own[i].family, c->family) == 0) return own[i].hf;
+    return usual_in(c->naming, slot);
+}
+
+/* The pattern with its numbers, at out + at; returns where it ends. With two numbers far below the room. */
+static size_t write_name(const char *pattern, uint32_t layer, uint32_t expert, char out[CRIA_NAME_MAX], size_t at) {
     for (const char *p = pattern; *p; p++) {
         if (*p == '%' || *p == '#')
             at += (size_t)snprintf(out + at, CRIA_NAME_MAX - at, "%u", *p == '%' ? layer : expert);
@@ -75,7 +74,46 @@ bool cria_slot_name(const cria_config *c, enum cria_slot slot, uint32_t layer, u
             out[at++] = *p;
     }
     out[at] = '\0';
+    return at;
+}
+
+bool cria_slot_name(const cria_config *c, enum cria_slot slot, uint32_t layer, uint32_t expert,
+                    char out[CRIA_NAME_MAX]) {
+    const char *pattern = pattern_of(c, slot);
+    if (pattern == NULL) return false;
+    write_name(pattern, layer, expert, out, (size_t)snprintf(out, CRIA_NAME_MAX, "%s", c->prefix));
     return true;
+}
+
+/* What follows the pattern in name, its layer as Python writes numbers; NULL when name does not begin so. */
+static const char *match(const char *pattern, const char *name, uint32_t *layer) {
+    for (; *pattern; pattern++) {
+        if (*pattern != '%') {
+            if (*name++ != *pattern) return NULL;
+            continue;
+        }
+        const char *digits = name;
+        uint32_t n = 0;
+        for (; *name >= '0' && *name <= '9' && n < CRIA_LAYERS_MAX; name++) n = n * 10 + (uint32_t)(*name - '0');
+        if (name == digits || n >= CRIA_LAYERS_MAX || (*digits == '0' && name != digits + 1)) return NULL;
+        *layer = n;
+    }
+    return *name == '.' && strchr(name + 1, '.') == NULL ? name : NULL;
+}
+
+bool cria_slot_rename(enum cria_naming from, enum cria_naming to, const char *name, char out[CRIA_NAME_MAX],
+                      enum cria_slot *slot) {
+    for (enum cria_slot i = 0; i < CRIA_SLOT_COUNT; i++) {
+        uint32_t layer = 0;
+        if (usual[i].meta == NULL) continue; /* not of a plain Llama */
+        const char *suffix = match(usual_in(from, i), name, &layer);
+        if (suffix == NULL || strlen(suffix) > CRIA_NAME_MAX / 2) continue;
+        const size_t at = write_name(usual_in(to, i), layer, 0, out, 0);
+        memcpy(out + at, suffix, strlen(suffix) + 1);
+        *slot = i;
+        return true;
+    }
+    return false;
 }
 
 static bool starts_with(const char *s, const char *start) { return strncmp(s, start, strlen(start)) == 0; }
@@ -85,6 +123,10 @@ static bool ends_with(const char *s, const char *end) {
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
+bool cria_name_is_computed(const char *name) {
+    return strcmp(name, "rope.freqs") == 0 || ends_with(name, ".rotary_emb.inv_freq");
+}
+
 bool cria_name_is_derived(const cria_config *c, const char *name) {
     if (c->naming == CRIA_NAMING_GGUF)
         return strcmp(name, "rope_freqs.weight") == 0 || strcmp(name, "rope_factors_long.weight") == 0 ||
@@ -92,5 +134,5 @@ bool cria_name_is_derived(const cria_config *c, const char *name) {
     if (!starts_with(name, c->prefix)) return true;
     if (c->naming == CRIA_NAMING_HF && c->tied && starts_with(name + strlen(c->prefix), "lm_head."))
         return true; /* the embedding once more */
-    return strcmp(name, "rope.freqs") == 0 || ends_with(name, ".rotary_emb.inv_freq");
+    return cria_name_is_computed(name);
 }

@@ -47,6 +47,13 @@ enum cria_slot {
 bool cria_slot_name(const cria_config *c, enum cria_slot slot, uint32_t layer, uint32_t expert,
                     char out[CRIA_NAME_MAX]);
 
+/* The name, suffix (".weight", ".scales" …) included, that a tensor of a plain Llama has in another naming; *slot is
+ * which it is. False where the name is none, or too long. */
+bool cria_slot_rename(enum cria_naming from, enum cria_naming to, const char *name, char out[CRIA_NAME_MAX],
+                      enum cria_slot *slot);
+
+/* What files carry and every model computes itself: Meta's rope.freqs, Hugging Face's inv_freq. */
+bool cria_name_is_computed(const char *name);
 /* True for tensors that files carry but that are no weights of this model: what it computes itself (Meta's rope.freqs,
  * Hugging Face's inv_freq), what the configuration has read (GGUF's rope_freqs), and what of a model that also sees is
  * not about text. */

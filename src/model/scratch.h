@@ -3,6 +3,7 @@
 #ifndef CRIA_MODEL_SCRATCH_H
 #define CRIA_MODEL_SCRATCH_H
 
+#include "base/pool.h"
 #include "model/forward.h"
 
 struct cria_scratch {
@@ -52,6 +53,19 @@ void cria_products(struct cria_scratch *s, enum cria_role role, const float *x, 
 
 /* 0: the product is one of floats. Otherwise how many int8 products it is made of. */
 uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations, enum cria_role role);
+
+/* ---- what forward.c and experts.c have in common ---- */
+
+/* fn over rows [0, n) in pieces of a quarter of a thread's share. */
+static inline void cria_for_rows(const struct cria_scratch *s, uint32_t n, cria_pool_fn *fn, const void *arg) {
+    cria_pool_for(s->pool, n, n / (4 * cria_pool_threads(s->pool)) + 1, fn, (void *)(uintptr_t)arg);
+}
+
+/* gate_i = act(gate_i)·up_i */
+static inline void cria_gate(const struct cria_scratch *s, const cria_config *c, float *gate, const float *up,
+                             size_t n) {
+    (c->gelu ? s->kernels->gelu_mul : s->kernels->silu_mul)(gate, gate, up, n);
+}
 
 /* ---- experts.c: y[t] = Σ over the experts e that the router chooses for x[t] of weight_e·ffn_e(x[t]) ---- */
 

@@ -284,8 +284,8 @@ static cria_status provide(struct loader *l) {
 /* ---- load ---- */
 
 cria_status cria_weights_init(cria_weights *w, const cria_config *c, cria_error *err) {
-    size_t n_experts = 0, used = 0;
-    for (uint32_t i = 0; i < c->n_layers; i++) n_experts += c->layer[i] & CRIA_LAYER_EXPERTS ? c->n_experts : 0;
+    const size_t n_experts = (size_t)cria_config_experts(c); /* at most 2^20 */
+    size_t used = 0;
     w->layers = cria_calloc(w->ctx, c->n_layers, sizeof *w->layers);
     w->experts = n_experts ? cria_calloc(w->ctx, n_experts, sizeof *w->experts) : NULL;
     for (uint32_t i = 0; i < 2; i++) w->inv_freq[i] = cria_malloc_array(w->ctx, c->rotary / 2, sizeof(double));
@@ -316,9 +316,9 @@ static cria_status outline(struct loader *l) {
         return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE,
                          "%s: the model has %u layers, but the file only %zu tensors.",
                          cria_container_path(l->file), c->n_layers, cria_container_count(l->file));
-    uint64_t bytes = 0, n_experts = 0;
+    const uint64_t n_experts = cria_config_experts(c);
+    uint64_t bytes = 0;
     for (size_t i = 0; i < cria_container_count(l->file); i++) bytes += cria_container_at(l->file, i)->nbytes;
-    for (uint32_t i = 0; i < c->n_layers; i++) n_experts += c->layer[i] & CRIA_LAYER_EXPERTS ? c->n_experts : 0;
     if (n_experts > bytes / LEAST_EXPERT_BYTES)
         return cria_fail(l->err, CRIA_EFORMAT, CRIA_NOWHERE,
                          "%s: the configuration asks for %" PRIu64 " experts, more than the file has room for.",

@@ -448,6 +448,9 @@ HF_CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidd
              "_name_or_path": "somewhere", "π": "text, with \"quotes\""}
 
 
+PLAIN = {k: v for k, v in HF_CONFIG.items() if k not in ("nested", "π")}  # nothing that might matter
+
+
 def write_hf(folder, weights, config=HF_CONFIG, dtype="bf16"):
     folder.mkdir()
     mx.save_safetensors(str(folder / "model.safetensors"), models.cast(weights, dtype))
@@ -483,12 +486,27 @@ def test_hf_tied_drops_the_output(convert, weights, tmp_path):
 def test_hf_to_npz(convert, weights, tmp_path):
     """As convert.py --model-name tiny_llama: the order of rows stays and is said."""
     hf = hf_weights(weights)
-    write_hf(tmp_path / "in", hf)
+    write_hf(tmp_path / "in", hf, config=PLAIN)
     convert("--torch-path", tmp_path / "in", "--model-name", "tiny_llama", "--mlx-path", tmp_path / "out", "--dtype",
             "bfloat16")
     back = {hf_name(k): k for k in weights}
     compare(tmp_path / "out", expected({back[k]: v for k, v in hf.items()}, None, "bf16"))
     assert json.loads((tmp_path / "out/config.json").read_text())["rope_traditional"] is False
+
+
+@pytest.mark.parametrize("more,words", [
+    ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0, "low_freq_factor": 1.0,
+                          "high_freq_factor": 4.0, "original_max_position_embeddings": 64}}, b"are scaled"),
+    ({"rope_scaling": {"type": "linear", "factor": 2.0}}, b"are scaled"), ({"attention_bias": True}, b"biases"),
+    ({"sliding_window": 9, "layer_types": ["full_attention", "sliding_attention"]}, b"sliding window"),
+    ({"partial_rotary_factor": 0.5}, b"a part of each head"),
+    ({"nested": {"a": 1}}, b'"nested"'), ({"model_type": "qwen3"}, b"not llama")])
+def test_what_npz_cannot_say(run, weights, tmp_path, more, words):
+    """A config.json made anew has no place for what may matter. rope_parameters, as transformers 5 writes it, was once
+    passed over, and a rope_theta of 10000 written."""
+    write_hf(tmp_path / "in", hf_weights(weights), config=PLAIN | more)
+    r = run("convert", tmp_path / "in", tmp_path / "out", "--npz", "--quiet")
+    assert r.returncode == 1 and words in r.stderr and r.stderr.count(b"\n") == 1 and not (tmp_path / "out").exists()
 
 
 def test_hf_again(convert, weights, tmp_path):
