@@ -7,6 +7,7 @@
                         those whose reason begins with "elsewhere: ", which only another processor could run
 """
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 TALLY = pytest.StashKey()
+
+# A shell that starts ./check in the background has it ignore Ctrl-C, and so would every program under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def missing(what):

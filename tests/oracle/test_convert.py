@@ -640,7 +640,7 @@ def test_interrupted(cria, tmp_path, sig):
         weights[f"layers.{i}.attention_norm.weight"] = weights[f"layers.{i}.ffn_norm.weight"] = tile[1, :1024]
     models.write_folder(tmp_path / "in", shape.config(), models.cast(weights, "f16"), models.spm_model(503))
     process = subprocess.Popen([cria, "convert", tmp_path / "in", tmp_path / "out", "-q", "--threads", "1"],
-                               stderr=subprocess.PIPE)
+                               stderr=subprocess.PIPE, preexec_fn=lambda: os.nice(19))  # not done before it is interrupted
     end = time.monotonic() + 20
     while not (tmp_path / "out.part/model.safetensors.part").exists():
         assert time.monotonic() < end and process.poll() is None
