@@ -41,6 +41,9 @@ static cria_status check(const cria_convert_opts *o, cria_error *err) {
     if (o->recipe != NULL && o->mode != NULL && strcmp(o->mode, "affine") != 0)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
                          "cria_convert: a recipe is for affine quantization only.");
+    if (o->calibration != NULL && (!o->quantize || (o->mode != NULL && strcmp(o->mode, "affine") != 0)))
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
+                         "cria_convert: calibration is for affine quantization only.");
     return CRIA_OK;
 }
 

@@ -444,6 +444,11 @@ typedef struct cria_convert_opts {
                         * NULL: what the source says of itself, or has */
     const char *tokenizer; /* a tokenizer.model or tokenizer.json, or a folder with one, to take along; NULL: what is
                             * beside the weights, or in the .gguf */
+    const char *calibration; /* [calibration_len] text like what the model will meet, in UTF-8; NULL: none. Affine
+                              * codes, scales and biases are then chosen so that what the matrices compute on it
+                              * changes least, no longer as mx.quantize does; the files are of the same form and size.
+                              * Takes a model that cria_model_open opens, and the memory for it */
+    size_t calibration_len;
     uint64_t shard_bytes; /* of one file of tensors; 0: 5 GiB, with npz 15 GiB */
     cria_progress_fn *progress; /* in weights; NULL: none. Called from the calling thread, several times a second */
     void *progress_user;
@@ -457,8 +462,9 @@ typedef struct cria_convert_info {
 CRIA_API cria_convert_opts cria_convert_opts_default(void);
 /* Converts the model at src into the new folder dst, which must not exist or be empty. src: a folder of safetensors as
  * Hugging Face or mlx-lm have it; an MLX folder of npz; a .gguf; Meta's consolidated.*.pth with params.json; a .bin of
- * llama2.c, version 0. Quantized tensors are mx.quantize's byte for byte, with any number of threads. dst appears when
- * it is complete: on failure, or when progress returns false (CRIA_ECANCELLED), nothing is left. *out may be NULL. */
+ * llama2.c, version 0. Without calibration quantized tensors are mx.quantize's byte for byte; with one, too, they are
+ * the same on every machine and with any number of threads. dst appears when it is complete: on failure, or when
+ * progress returns false (CRIA_ECANCELLED), nothing is left. *out may be NULL. */
 CRIA_API cria_status cria_convert(cria_ctx *ctx, const char *src, const char *dst, const cria_convert_opts *opts,
                                   cria_convert_info *out, cria_error *err);
 

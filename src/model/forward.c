@@ -216,12 +216,22 @@ static void logits_block(const struct rows *r, uint32_t n) {
     for_rows(&step, wanted, finish_logits);
 }
 
+/* ---- all ---- */
+
+void cria_forward_begin(const cria_config *config, const cria_weights *weights, const cria_batch *batch,
+                        cria_scratch *s) {
+    for_rows(&(struct rows){.s = s, .c = config, .w = weights, .b = batch}, batch->n, embed_rows);
+}
+
+void cria_forward_layer(const cria_config *config, const cria_weights *weights, const cria_batch *batch, uint32_t layer,
+                        cria_scratch *s) {
+    const struct rows r = {.s = s, .c = config, .w = weights, .b = batch, .layer = layer};
+    attention_block(&r, batch->n);
+    feed_forward_block(&r, batch->n);
+}
+
 void cria_forward(const cria_config *config, const cria_weights *weights, const cria_batch *batch, cria_scratch *s) {
-    struct rows r = {.s = s, .c = config, .w = weights, .b = batch};
-    for_rows(&r, batch->n, embed_rows);
-    for (r.layer = 0; r.layer < config->n_layers; r.layer++) {
-        attention_block(&r, batch->n);
-        feed_forward_block(&r, batch->n);
-    }
-    logits_block(&r, batch->n);
+    cria_forward_begin(config, weights, batch, s);
+    for (uint32_t layer = 0; layer < config->n_layers; layer++) cria_forward_layer(config, weights, batch, layer, s);
+    logits_block(&(struct rows){.s = s, .c = config, .w = weights, .b = batch}, batch->n);
 }

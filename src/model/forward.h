@@ -33,4 +33,19 @@ void cria_scratch_free(cria_scratch *s); /* NULL is legal */
 void cria_forward(const cria_config *config, const cria_weights *weights, const cria_batch *batch,
                   cria_scratch *s);
 
+/* The same in steps, up to the logits, for who wants to see what flows between layers or carry it elsewhere: begin,
+ * then every layer in ascending order. Another batch of the same positions may take the first one's place once its rows
+ * are put into cria_scratch_rows. */
+void cria_forward_begin(const cria_config *config, const cria_weights *weights, const cria_batch *batch,
+                        cria_scratch *s);
+void cria_forward_layer(const cria_config *config, const cria_weights *weights, const cria_batch *batch, uint32_t layer,
+                        cria_scratch *s);
+/* The residual stream, [n][d]: what the next layer will be given. */
+float *cria_scratch_rows(cria_scratch *s);
+
+/* Is shown the inputs x, [n][k], of products before they are computed; w: the matrix, or the first of those that share
+ * the input. NULL: nobody. */
+typedef void cria_observe_fn(void *user, const cria_matrix *w, const float *x, uint32_t n, uint32_t k);
+void cria_scratch_observe(cria_scratch *s, cria_observe_fn *fn, void *user);
+
 #endif

@@ -85,28 +85,50 @@ bool cria_slot_name(const cria_config *c, enum cria_slot slot, uint32_t layer, u
     return true;
 }
 
-/* What follows the pattern in name, its layer as Python writes numbers; NULL when name does not begin so. */
-static const char *match(const char *pattern, const char *name, uint32_t *layer) {
+static bool starts_with(const char *s, const char *start) { return strncmp(s, start, strlen(start)) == 0; }
+
+/* Reads a number below `most` as Python writes it; NULL: there is none. */
+static const char *read_number(const char *p, uint32_t most, uint32_t *out) {
+    const char *digits = p;
+    uint32_t n = 0;
+    for (; *p >= '0' && *p <= '9' && n < most; p++) n = n * 10 + (uint32_t)(*p - '0');
+    if (p == digits || n >= most || (*digits == '0' && p != digits + 1)) return NULL;
+    *out = n;
+    return p;
+}
+
+/* What follows the pattern in name, a suffix without further parts; NULL when name does not begin so. */
+static const char *match(const char *pattern, const char *name, uint32_t *layer, uint32_t *expert) {
     for (; *pattern; pattern++) {
-        if (*pattern != '%') {
-            if (*name++ != *pattern) return NULL;
-            continue;
-        }
-        const char *digits = name;
-        uint32_t n = 0;
-        for (; *name >= '0' && *name <= '9' && n < CRIA_LAYERS_MAX; name++) n = n * 10 + (uint32_t)(*name - '0');
-        if (name == digits || n >= CRIA_LAYERS_MAX || (*digits == '0' && name != digits + 1)) return NULL;
-        *layer = n;
+        if (*pattern == '%')
+            name = read_number(name, CRIA_LAYERS_MAX, layer);
+        else if (*pattern == '#')
+            name = read_number(name, CRIA_EXPERTS_MAX, expert);
+        else
+            name = *name == *pattern ? name + 1 : NULL;
+        if (name == NULL) return NULL;
     }
     return *name == '.' && strchr(name + 1, '.') == NULL ? name : NULL;
+}
+
+bool cria_slot_of(const cria_config *c, const char *name, enum cria_slot *slot, uint32_t *layer, uint32_t *expert) {
+    if (!starts_with(name, c->prefix)) return false;
+    name += strlen(c->prefix);
+    for (enum cria_slot i = 0; i < CRIA_SLOT_COUNT; i++) {
+        const char *pattern = pattern_of(c, i);
+        *slot = i;
+        *layer = *expert = 0;
+        if (pattern != NULL && match(pattern, name, layer, expert) != NULL) return true;
+    }
+    return false;
 }
 
 bool cria_slot_rename(enum cria_naming from, enum cria_naming to, const char *name, char out[CRIA_NAME_MAX],
                       enum cria_slot *slot) {
     for (enum cria_slot i = 0; i < CRIA_SLOT_COUNT; i++) {
-        uint32_t layer = 0;
+        uint32_t layer = 0, expert;
         if (usual[i].meta == NULL) continue; /* not of a plain Llama */
-        const char *suffix = match(usual_in(from, i), name, &layer);
+        const char *suffix = match(usual_in(from, i), name, &layer, &expert);
         if (suffix == NULL || strlen(suffix) > CRIA_NAME_MAX / 2) continue;
         const size_t at = write_name(usual_in(to, i), layer, 0, out, 0);
         memcpy(out + at, suffix, strlen(suffix) + 1);
@@ -115,8 +137,6 @@ bool cria_slot_rename(enum cria_naming from, enum cria_naming to, const char *na
     }
     return false;
 }
-
-static bool starts_with(const char *s, const char *start) { return strncmp(s, start, strlen(start)) == 0; }
 
 static bool ends_with(const char *s, const char *end) {
     const size_t n = strlen(s), m = strlen(end);

@@ -47,7 +47,11 @@ enum cria_slot {
 bool cria_slot_name(const cria_config *c, enum cria_slot slot, uint32_t layer, uint32_t expert,
                     char out[CRIA_NAME_MAX]);
 
-/* The name, suffix (".weight", ".scales" …) included, that a tensor of a plain Llama has in another naming; *slot is
+/* The other way round, for a name with its suffix (".weight", ".scales" …): which weight of such a model it is. layer
+ * and expert are 0 where the slot has none. False: it is none. */
+bool cria_slot_of(const cria_config *c, const char *name, enum cria_slot *slot, uint32_t *layer, uint32_t *expert);
+
+/* The name, suffix included, that a tensor of a plain Llama has in another naming; *slot is
  * which it is. False where the name is none, or too long. */
 bool cria_slot_rename(enum cria_naming from, enum cria_naming to, const char *name, char out[CRIA_NAME_MAX],
                       enum cria_slot *slot);

@@ -108,6 +108,7 @@ void cria_products(struct cria_scratch *s, enum cria_role role, const float *x, 
                    const struct cria_product *items, uint32_t n_items) {
     const uint32_t threads = cria_pool_threads(s->pool);
     uint32_t done = 0; /* bit i: item i */
+    if (s->observe != NULL) s->observe(s->observe_user, items[0].w, x, n, k);
     for (uint32_t first = 0; first < n_items; first++) {
         if (done >> first & 1) continue;
         const struct form form = form_for(items[first].w, s->activations, role);

@@ -92,3 +92,10 @@ cria_status cria_scratch_new(cria_ctx *ctx, const cria_config *config, cria_acti
 void cria_scratch_free(cria_scratch *s) {
     if (s != NULL) cria_free(s->ctx, s);
 }
+
+float *cria_scratch_rows(cria_scratch *s) { return s->x; }
+
+void cria_scratch_observe(cria_scratch *s, cria_observe_fn *fn, void *user) {
+    s->observe = fn;
+    s->observe_user = user;
+}

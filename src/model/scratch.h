@@ -35,6 +35,8 @@ struct cria_scratch {
     uint8_t *product_scratch;   /* CRIA_MATMUL_SCRATCH each */
     uint8_t *attend_scratch;    /* attend_bytes each */
     size_t attend_bytes;
+    cria_observe_fn *observe; /* NULL: nobody */
+    void *observe_user;
 };
 
 /* ---- product.c: y = x·Wᵀ for matrices that share an input ---- */

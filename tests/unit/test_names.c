@@ -186,10 +186,46 @@ static void gemma_scales_its_embeddings(void **unused) {
     assert_true(c.embedding_scale == 1.0f);
 }
 
+/* Every name leads back to its weight, in every naming and family. */
+static void there_and_back(void **unused) {
+    (void)unused;
+    static const char *const families[] = {"llama", "mixtral", "gemma3", "phi3"};
+    for (size_t f = 0; f < N_ITEMS(families); f++)
+        for (enum cria_naming naming = CRIA_NAMING_META; naming <= CRIA_NAMING_GGUF; naming++) {
+            cria_config c = cria_config_plain();
+            c.family = families[f];
+            c.naming = naming;
+            c.prefix = f == 2 && naming == CRIA_NAMING_HF ? "language_model." : "";
+            for (enum cria_slot slot = 0; slot < CRIA_SLOT_COUNT; slot++) {
+                char name[CRIA_NAME_MAX + 16], same[CRIA_NAME_MAX];
+                uint32_t layer, expert;
+                enum cria_slot found;
+                if (!cria_slot_name(&c, slot, 17, 120, name)) continue;
+                strcat(name, ".weight");
+                assert_true(cria_slot_of(&c, name, &found, &layer, &expert));
+                assert_int_equal(layer, slot >= CRIA_SLOT_FIRST_OF_LAYER ? 17 : 0);
+                assert_int_equal(expert, slot >= CRIA_SLOT_EXPERT_W1 ? 120 : 0);
+                assert_true(cria_slot_name(&c, found, layer, expert, same)); /* two slots may have one name */
+                assert_memory_equal(same, name, strlen(same));
+            }
+        }
+    static const char *const none[] = {
+        "model.layers.017.self_attn.q_proj.weight", "model.layers.x.self_attn.q_proj.weight", "norm.weight", "",
+        "model.layers.99999.self_attn.q_proj.weight", "model.norm.weight.x", "model.norm"};
+    cria_config c = cria_config_plain();
+    c.naming = CRIA_NAMING_HF;
+    for (size_t i = 0; i < N_ITEMS(none); i++) {
+        enum cria_slot found;
+        uint32_t layer, expert;
+        assert_false(cria_slot_of(&c, none[i], &found, &layer, &expert));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(the_example),
                                        cmocka_unit_test(hugging_face),
                                        cmocka_unit_test(gguf),
+                                       cmocka_unit_test(there_and_back),
                                        cmocka_unit_test(every_name_has_room),
                                        cmocka_unit_test(tensors_that_are_no_weights),
                                        cmocka_unit_test(families_are_found_by_their_whole_name),
