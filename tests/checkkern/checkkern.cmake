@@ -18,7 +18,7 @@ endif()
 # simde/immintrin.h takes the place of the compiler's. Neither with much optimization nor with sanitizers: that takes
 # compilers many minutes.
 find_path(SIMDE_INCLUDE simde/x86/avx512.h)
-if(SIMDE_INCLUDE AND NOT CHECKKERN_NO_SIMDE AND NOT CRIA_SANITIZE AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+if(SIMDE_INCLUDE AND NOT CRIA_SANITIZE AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
     get_property(emulated_sources GLOBAL PROPERTY CRIA_EMULATED_SOURCES)
     add_library(checkkern_simde OBJECT ${here}/simde/tables.c ${emulated_sources})
     target_link_libraries(checkkern_simde PRIVATE cria_flags)
@@ -53,6 +53,7 @@ endif()
 
 # A build within the build, which must not start another.
 if(NOT CMAKE_CROSSCOMPILING AND PROJECT_NAME STREQUAL "cria")
-    add_test(NAME checkkern/qemu COMMAND ${here}/qemu.sh ${CMAKE_CURRENT_BINARY_DIR}/qemu)
+    add_test(NAME checkkern/qemu COMMAND ${here}/qemu.sh ${CMAKE_CURRENT_BINARY_DIR}/qemu
+        $<TARGET_FILE:checkkern>)
     set_tests_properties(checkkern/qemu PROPERTIES LABELS qemu SKIP_RETURN_CODE 77)
 endif()

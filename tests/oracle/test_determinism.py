@@ -152,8 +152,7 @@ def test_auto_is_the_best_table(lib, tally):
 
 # ---- a real model ----
 
-@pytest.mark.parametrize("kv", ["f16", "f32", "int8"])
-@pytest.mark.parametrize("activations", ["default", "int8", "int16", "f32"])
+@pytest.mark.parametrize("activations,kv", [("default", "f16"), ("int8", "int8"), ("int16", "f32"), ("f32", "int8")])
 def test_smollm2(lib, smollm2, activations, kv):
     tokens = lib.open(smollm2).tokenizer.encode("In the beginning the Universe was created. This has made a lot of "
                                                 "people very angry and been widely regarded as a bad move.")
