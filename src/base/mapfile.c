@@ -176,3 +176,13 @@ char *cria_path_join(cria_ctx *ctx, const char *folder, const char *name) {
     memcpy(path + nf + slash, name, nn + 1);
     return path;
 }
+
+char *cria_path_folder(cria_ctx *ctx, const char *path) {
+    const char *slash = strrchr(path, '/');
+    const size_t len = slash ? (size_t)(slash - path) + (slash == path) : 0;
+    char *folder = cria_malloc(ctx, len + 2);
+    if (!folder) return NULL;
+    memcpy(folder, len ? path : ".", len ? len : 1);
+    folder[len ? len : 1] = '\0';
+    return folder;
+}

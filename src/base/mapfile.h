@@ -31,5 +31,7 @@ cria_status cria_folder_list(cria_ctx *ctx, const char *folder, const char *pref
                              char ***out, size_t *n, cria_error *err);
 /* "folder/name" in one allocation; free with cria_free. NULL when out of memory. */
 char *cria_path_join(cria_ctx *ctx, const char *folder, const char *name);
+/* The folder that a file is in, "." where the path has none. Likewise. */
+char *cria_path_folder(cria_ctx *ctx, const char *path);
 
 #endif

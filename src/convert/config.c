@@ -2,7 +2,7 @@
 /*
  * config.json of a converted model. Hugging Face's is taken over member by member as it is written, so that
  * nothing in it is lost or rounded; only what is said of quantization is new. For other sources it is made
- * from the numbers of the model.
+ * from the model's configuration.
  */
 #include "base/json.h"
 #include "base/half.h"
@@ -10,58 +10,8 @@
 #include "convert/write.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-cria_status cria_convert_print(cria_buf *b, cria_error *err, const char *fmt, ...) {
-    char text[1024];
-    va_list args;
-    va_start(args, fmt);
-    const int n = vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    if (n < 0 || n >= (int)sizeof text)
-        return cria_fail(err, CRIA_EFULL, CRIA_NOWHERE, "A line of text is too long.");
-    return cria_buf_append(b, text, (size_t)n, err);
-}
-
-/* The shortest decimal that is this float32; a point even where the locale has a comma. */
-static void print_float(float x, char out[32]) {
-    if (x >= 1 && x < 1e15f && x == (float)(uint64_t)x) {
-        snprintf(out, 32, "%" PRIu64 ".0", (uint64_t)x);
-        return;
-    }
-    for (int digits = 1; digits <= 9; digits++) {
-        snprintf(out, 32, "%.*e", digits - 1, (double)x);
-        for (char *c = out; *c; c++)
-            if (*c == ',') *c = '.';
-        /* Read back by hand: strtod, too, depends on the locale. */
-        double mantissa = 0, scale = 1;
-        const char *c = out + (*out == '-');
-        int exponent = 0;
-        bool point = false;
-        for (; *c && *c != 'e'; c++) {
-            if (*c == '.') {
-                point = true;
-                continue;
-            }
-            mantissa = mantissa * 10 + (*c - '0');
-            if (point) scale *= 10;
-        }
-        if (*c == 'e') {
-            const bool negative = c[1] == '-';
-            for (c += 2; *c; c++) exponent = exponent * 10 + (*c - '0');
-            for (; exponent > 0; exponent--) {
-                if (negative)
-                    scale *= 10;
-                else
-                    mantissa *= 10;
-            }
-        }
-        const float back = (float)(mantissa / scale);
-        if (back == (*out == '-' ? -x : x)) return;
-    }
-}
 
 /* ---- "quantization" ---- */
 
@@ -173,43 +123,12 @@ static const char *dtype_name(const struct cria_convert_plan *plan) {
     return "float16";
 }
 
-static cria_status put_hf(cria_buf *b, const struct cria_convert_source *s,
-                          const struct cria_convert_plan *plan, cria_error *err) {
-    const struct cria_convert_llama *c = &s->llama;
-    char eps[32], theta[32];
-    print_float(c->norm_eps, eps);
-    print_float(c->rope_theta, theta);
-    cria_status st = cria_convert_print(
-        b, err,
-        "\n    \"architectures\": [\n        \"LlamaForCausalLM\"\n    ],\n    \"attention_bias\": false"
-        ",\n    \"head_dim\": %" PRIu32 ",\n    \"hidden_act\": \"silu\",\n    \"hidden_size\": %" PRIu32
-        ",\n    \"intermediate_size\": %" PRIu32,
-        c->e, c->d, c->f);
-    if (!st && c->context)
-        st = cria_convert_print(b, err, ",\n    \"max_position_embeddings\": %" PRIu32, c->context);
-    if (!st && c->bos >= 0) st = cria_convert_print(b, err, ",\n    \"bos_token_id\": %" PRId64, c->bos);
-    if (!st && c->eos >= 0) st = cria_convert_print(b, err, ",\n    \"eos_token_id\": %" PRId64, c->eos);
-    if (!st)
-        st = cria_convert_print(
-            b, err,
-            ",\n    \"mlp_bias\": false,\n    \"model_type\": \"llama\",\n    \"num_attention_heads\": "
-            "%" PRIu32 ",\n    \"num_hidden_layers\": %" PRIu32 ",\n    \"num_key_value_heads\": %" PRIu32,
-            c->h, c->n_layers, c->hk);
-    if (!st)
-        st = cria_convert_print(
-            b, err,
-            ",\n    \"rms_norm_eps\": %s,\n    \"rope_theta\": %s,\n    \"tie_word_embeddings\": %s,\n"
-            "    \"torch_dtype\": \"%s\",\n    \"vocab_size\": %" PRIu32,
-            eps, theta, c->tied ? "true" : "false", dtype_name(plan), c->V);
-    return st;
-}
-
 /* As the example's, whose loader refuses what it does not know. */
 static cria_status put_meta(cria_buf *b, const struct cria_convert_source *s, cria_error *err) {
-    const struct cria_convert_llama *c = &s->llama;
+    const cria_config *c = &s->model;
     char eps[32], theta[32];
-    print_float(c->norm_eps, eps);
-    print_float(c->rope_theta, theta);
+    cria_convert_float_text(c->norm_eps, eps);
+    cria_convert_float_text(c->rope[0].theta, theta);
     cria_status st = cria_convert_print(b, err,
                                         "\n    \"dim\": %" PRIu32 ",\n    \"n_layers\": %" PRIu32
                                         ",\n    \"n_heads\": %" PRIu32 ",\n    \"n_kv_heads\": %" PRIu32
@@ -220,7 +139,7 @@ static cria_status put_meta(cria_buf *b, const struct cria_convert_source *s, cr
                                 ",\n    \"hidden_dim\": %" PRIu32 ",\n    \"vocab_size\": %" PRIu32
                                 ",\n    \"norm_eps\": %s,\n    \"rope_theta\": %s",
                                 c->f, c->V, eps, theta);
-    if (!st && !s->pairs) st = cria_convert_print(b, err, ",\n    \"rope_traditional\": false");
+    if (!st && !c->rope_traditional) st = cria_convert_print(b, err, ",\n    \"rope_traditional\": false");
     return st ? st : cria_convert_print(b, err, ",\n    \"model_type\": \"llama\"");
 }
 
@@ -239,7 +158,7 @@ cria_status cria_convert_write_config(const struct cria_convert_source *s,
     } else if (s->names == CRIA_NAMING_META) {
         st = put_meta(&b, s, err);
     } else {
-        st = put_hf(&b, s, plan, err);
+        st = cria_convert_put_hf(&b, &s->model, s->bos, s->eos, dtype_name(plan), err);
     }
     /* mlx-lm writes it twice: for Hugging Face's pages, too. */
     for (int twice = 0; twice < 2 && !st && plan->quantized; twice++) {

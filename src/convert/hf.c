@@ -22,7 +22,7 @@ static bool flag(const cria_json *json, const char *key) {
 }
 
 static bool skip_output(const struct cria_convert_source *s, const char *name) {
-    return s->llama.tied && strcmp(name, "lm_head.weight") == 0;
+    return s->model.tied && strcmp(name, "lm_head.weight") == 0;
 }
 
 /* torch_dtype, or dtype as newer files have it. */
@@ -58,7 +58,9 @@ static cria_status read_llama(struct cria_convert_source *s, cria_error *err) {
                                            s->container, &c, err);
     const char *more = st ? NULL : cria_convert_beyond_llama(&c);
     if (more != NULL) st = not_plain(s, more, err);
-    if (!st) cria_convert_take_llama(s, &c, s->llama.tied);
+    if (st) return st;
+    c.tied = s->model.tied;
+    s->model = c;
     return st;
 }
 
@@ -154,7 +156,7 @@ static bool any_scale_inv(const cria_container *c) {
 }
 
 static cria_status add(struct cria_convert_source *s, const cria_json *json, cria_error *err) {
-    s->llama.tied = flag(json, "tie_word_embeddings");
+    s->model.tied = flag(json, "tie_word_embeddings");
     s->dtype = dtype_of(json);
     s->keep_config = s->names == CRIA_NAMING_HF;
     if (any_scale_inv(s->container) || (set(json, "quantization_config") && !set(json, "quantization")))
@@ -167,7 +169,7 @@ static cria_status add(struct cria_convert_source *s, const cria_json *json, cri
     if (!st) st = cria_convert_add_all(s, CRIA_NAMING_HF, json, is_expert, err);
     if (!st) st = add_experts(s, err);
     const cria_tensor *embedding = cria_container_find(s->container, "model.embed_tokens.weight");
-    if (!st && s->llama.tied && s->names == CRIA_NAMING_META && embedding != NULL)
+    if (!st && s->model.tied && s->names == CRIA_NAMING_META && embedding != NULL)
         st = cria_convert_add(s, "output.weight", 0, &embedding, 1, 0, err);
     return st;
 }

@@ -101,7 +101,7 @@ static cria_status add(struct cria_convert_source *s, const struct span *span, u
     cria_status st = cria_convert_rename(s, CRIA_NAMING_META, t, renamed, &paired, err);
     const cria_tensor *const parts[] = {t};
     if (!st) st = cria_convert_add(s, renamed, paired, parts, 1, 0, err);
-    if (!st && strcmp(name, "tok_embeddings.weight") == 0 && s->names == CRIA_NAMING_META && s->llama.tied)
+    if (!st && strcmp(name, "tok_embeddings.weight") == 0 && s->names == CRIA_NAMING_META && s->model.tied)
         st = cria_convert_add(s, "output.weight", 0, parts, 1, 0, err);
     return st;
 }
@@ -111,22 +111,22 @@ cria_status cria_convert_open_llama2c(struct cria_convert_source *s, cria_error 
     struct span spans[N_TENSORS + 1];
     read_header(s->map.data, s->map.len, &h); /* it is right: that is how it was told */
     list_spans(&h, spans);
-    s->pairs = true;
-    s->is_llama = true;
     s->dtype = "float32";
-    s->llama = (struct cria_convert_llama){.d = (uint32_t)h.dim,
-                                           .n_layers = (uint32_t)h.layers,
-                                           .h = (uint32_t)h.heads,
-                                           .hk = (uint32_t)h.kv_heads,
-                                           .e = (uint32_t)(h.dim / h.heads),
-                                           .f = (uint32_t)h.hidden,
-                                           .V = (uint32_t)h.vocab,
-                                           .context = (uint32_t)h.context,
-                                           .norm_eps = 1e-5f,
-                                           .rope_theta = 10000.0f,
-                                           .tied = h.shared,
-                                           .bos = 1,
-                                           .eos = 2};
+    cria_config *c = &s->model;
+    c->d = (uint32_t)h.dim;
+    c->n_layers = (uint32_t)h.layers;
+    c->h = (uint32_t)h.heads;
+    c->hk = (uint32_t)h.kv_heads;
+    c->e = c->rotary = (uint32_t)(h.dim / h.heads);
+    c->f = (uint32_t)h.hidden;
+    c->V = (uint32_t)h.vocab;
+    c->context = (uint32_t)h.context;
+    c->norm_eps = 1e-5f;
+    c->rope[0].theta = 10000.0f;
+    c->rope_traditional = true;
+    c->tied = h.shared;
+    s->bos = 1;
+    s->eos = 2;
     cria_status st = cria_convert_reserve(s, (size_t)h.layers * 9 + 4, err);
     const uint8_t *at = s->map.data + HEADER_BYTES;
     for (unsigned i = 0; i < N_TENSORS + 1 && !st; i++) {

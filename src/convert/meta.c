@@ -45,17 +45,17 @@ static uint32_t rows_of(const struct cria_convert_source *s, const char *name) {
 
 static cria_status read_params(struct cria_convert_source *s, const cria_json *json, cria_error *err) {
     struct cria_fields f = {json, s->config_path, err, CRIA_OK};
-    struct cria_convert_llama *c = &s->llama;
+    cria_config *c = &s->model;
     bool scaled = false;
     cria_need_u32(&f, "dim", 1, CRIA_DIM_MAX, &c->d);
     cria_need_u32(&f, "n_layers", 1, CRIA_LAYERS_MAX, &c->n_layers);
     cria_need_u32(&f, "n_heads", 1, CRIA_HEADS_MAX, &c->h);
     c->hk = c->h;
     c->norm_eps = 1e-5f;
-    c->rope_theta = 10000.0f;
+    c->rope[0].theta = 10000.0f;
     cria_field_u32(&f, "n_kv_heads", 1, CRIA_HEADS_MAX, &c->hk);
     cria_field_f32(&f, "norm_eps", &c->norm_eps);
-    cria_field_f32(&f, "rope_theta", &c->rope_theta);
+    cria_field_f32(&f, "rope_theta", &c->rope[0].theta);
     cria_field_bool(&f, "use_scaled_rope", &scaled);
     if (f.st) return f.st;
     if (scaled || cria_field(&f, "moe") != NULL)
@@ -64,12 +64,12 @@ static cria_status read_params(struct cria_convert_source *s, const cria_json *j
                          "Hugging Face folder of this model instead.",
                          s->config_path, scaled ? "use_scaled_rope" : "moe");
     if (c->d % c->h != 0 || c->d / c->h % 2 != 0 || c->h % c->hk != 0 || !(c->norm_eps >= 0 && c->norm_eps <= 1) ||
-        !(c->rope_theta >= 1 && c->rope_theta <= 1e18f))
+        !(c->rope[0].theta >= 1 && c->rope[0].theta <= 1e18f))
         return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE,
                          "%s: its numbers do not fit together (dim %" PRIu32 ", n_layers %" PRIu32
                          ", n_heads %" PRIu32 ", n_kv_heads %" PRIu32 ", norm_eps %g, rope_theta %g).",
-                         s->config_path, c->d, c->n_layers, c->h, c->hk, (double)c->norm_eps, (double)c->rope_theta);
-    c->e = c->d / c->h;
+                         s->config_path, c->d, c->n_layers, c->h, c->hk, (double)c->norm_eps, (double)c->rope[0].theta);
+    c->e = c->rotary = c->d / c->h;
     return CRIA_OK;
 }
 
@@ -91,7 +91,7 @@ static int axis_of(const struct cria_convert_source *s, const cria_tensor *t) {
     if (has_stem(t->name, by_rows)) return 0;
     if (!has_stem(t->name, by_cols)) return -1;
     const bool embedding = strstr(t->name, "tok_embeddings") != NULL;
-    return embedding && t->ndim == 2 && t->shape[1] == s->llama.d ? 0 : 1;
+    return embedding && t->ndim == 2 && t->shape[1] == s->model.d ? 0 : 1;
 }
 
 static cria_status add(struct cria_convert_source *s, const cria_tensor *t, cria_error *err) {
@@ -120,14 +120,14 @@ cria_status cria_convert_open_pth(struct cria_convert_source *s, cria_error *err
     if (json != NULL) cria_json_free(json);
     if (!st) st = open_shards(s, err);
     if (st) return st;
-    s->pairs = s->is_llama = true;
+    s->model.rope_traditional = true;
     const cria_pth *first = &s->pth[0];
     st = cria_convert_reserve(s, first->n, err);
     for (size_t i = 0; i < first->n && !st; i++)
         if (!cria_name_is_computed(first->tensors[i].name)) st = add(s, &first->tensors[i], err);
     if (st) return st;
     const uint64_t shards = s->n_pth;
-    s->llama.f = (uint32_t)(rows_of(s, "layers.0.feed_forward.w1.weight") * shards);
-    s->llama.V = (uint32_t)(rows_of(s, "output.weight") * shards);
+    s->model.f = (uint32_t)(rows_of(s, "layers.0.feed_forward.w1.weight") * shards);
+    s->model.V = (uint32_t)(rows_of(s, "output.weight") * shards);
     return CRIA_OK;
 }

@@ -15,7 +15,8 @@ cria_status cria_convert_open_npz(struct cria_convert_source *s, cria_error *err
     if (!st)
         st = cria_json_parse((const char *)s->config_map.data, s->config_map.len, s->config_path, &json, err);
     if (!st) {
-        cria_convert_take_llama(s, &c, false);
+        s->model = c;
+        s->model.tied = false;
         st = cria_convert_reserve(s, cria_container_count(s->container), err);
     }
     if (!st) st = cria_convert_add_all(s, CRIA_NAMING_META, json, NULL, err);

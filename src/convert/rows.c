@@ -89,8 +89,8 @@ static void read_packed(const struct cria_convert_tensor *t, const struct packin
 
 /* ---- floats ---- */
 
-/* n numbers of a part, from its item `at`. */
-static void read_floats(const cria_tensor *part, uint64_t at, size_t n, enum cria_source_kind type,
+/* n numbers of a part, from its item `at`, and what is added to them. */
+static void read_floats(const cria_tensor *part, uint64_t at, size_t n, float offset, enum cria_source_kind type,
                         uint8_t *out, float *x) {
     enum cria_source_kind from;
     if (!cria_source_kind_of(part->dtype, &from) || from == CRIA_SOURCE_E4M3) {
@@ -99,11 +99,12 @@ static void read_floats(const cria_tensor *part, uint64_t at, size_t n, enum cri
         return;
     }
     const uint8_t *data = part->data + at * (from == CRIA_SOURCE_F32 ? 4 : 2);
-    if (from == type) {
+    if (from == type && offset == 0) {
         memcpy(out, data, n * (type == CRIA_SOURCE_F32 ? 4 : 2));
         return;
     }
     cria_floats_load(from, data, n, x);
+    for (size_t i = 0; offset != 0 && i < n; i++) x[i] += offset;
     cria_floats_store(type, x, n, out);
 }
 
@@ -116,10 +117,10 @@ static void read_row(const struct cria_convert_tensor *t, uint64_t row, enum cri
         const uint64_t cols = p->shape[p->ndim - 1],
                        rows = cols ? p->nbytes / cria_dtype_info(p->dtype)->bytes / cols : 0;
         if (t->axis == 1) {
-            read_floats(p, row * cols, (size_t)cols, type, out, x);
+            read_floats(p, row * cols, (size_t)cols, t->offset, type, out, x);
             out += (size_t)cols * item;
         } else if (row < rows) {
-            read_floats(p, row * cols, (size_t)cols, type, out, x);
+            read_floats(p, row * cols, (size_t)cols, t->offset, type, out, x);
             return;
         } else {
             row -= rows;
@@ -135,7 +136,13 @@ void cria_convert_read(const struct cria_convert_tensor *t, uint64_t row0, uint3
         read_packed(t, &p, row0, n, type, out, scratch);
         return;
     }
-    const size_t out_bytes = (size_t)cria_convert_cols(t) * (type == CRIA_SOURCE_F32 ? 4 : 2);
+    const size_t item = type == CRIA_SOURCE_F32 ? 4 : 2, cols = (size_t)cria_convert_cols(t), out_bytes = cols * item;
+    if (t->ndim == 1 && t->paired) { /* a bias of such rows */
+        for (uint32_t i = 0; i < cols; i++)
+            read_floats(t->parts[0], cria_source_row(&order, i), 1, t->offset, type, out + i * item,
+                        (float *)(void *)scratch);
+        return;
+    }
     for (uint32_t r = 0; r < n; r++)
         read_row(t, cria_source_row(&order, (uint32_t)row0 + r), type, out + r * out_bytes, (float *)(void *)scratch);
 }

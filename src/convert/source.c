@@ -110,7 +110,7 @@ cria_status cria_convert_add(struct cria_convert_source *s, const char *name, ui
     const cria_status st = join_shape(s, &t, err);
     if (st) return st;
     t.matrix = t.ndim >= 2;
-    if (paired != 0 && (t.ndim != 2 || t.shape[0] % paired != 0))
+    if (paired != 0 && (t.ndim > 2 || t.shape[0] % paired != 0))
         return refuse(s, parts[0], "is not made of whole heads", err);
     s->tensors[s->n++] = t;
     return CRIA_OK;
@@ -123,7 +123,7 @@ cria_status cria_convert_rename(const struct cria_convert_source *s, enum cria_n
     if (!cria_slot_rename(from, s->names, t->name, name, &slot))
         return refuse(s, t, "is not part of a plain Llama, or has no name in what is to be written", err);
     const bool head_rows = slot == CRIA_SLOT_WQ || slot == CRIA_SLOT_WK;
-    *paired = head_rows && s->pairs && s->names == CRIA_NAMING_HF ? s->llama.e : 0;
+    *paired = head_rows && s->model.rope_traditional && s->names == CRIA_NAMING_HF ? s->model.e : 0;
     return CRIA_OK;
 }
 
@@ -285,24 +285,6 @@ const char *cria_convert_beyond_llama(const cria_config *c) {
     return NULL;
 }
 
-void cria_convert_take_llama(struct cria_convert_source *s, const cria_config *c, bool tied) {
-    s->is_llama = true;
-    s->pairs = c->rope_traditional;
-    s->llama = (struct cria_convert_llama){.d = c->d,
-                                           .n_layers = c->n_layers,
-                                           .h = c->h,
-                                           .hk = c->hk,
-                                           .e = c->e,
-                                           .f = c->f,
-                                           .V = c->V,
-                                           .context = c->context,
-                                           .norm_eps = c->norm_eps,
-                                           .rope_theta = c->rope[0].theta,
-                                           .tied = tied,
-                                           .bos = -1,
-                                           .eos = -1};
-}
-
 /* ---- open ---- */
 
 static bool has(struct cria_convert_source *s, const char *name, bool *failed) {
@@ -357,7 +339,8 @@ static cria_status open_file(struct cria_convert_source *s, cria_error *err) {
 cria_status cria_convert_open(cria_ctx *ctx, const char *path, enum cria_naming want, const char *tokenizer,
                               struct cria_convert_source *out, cria_error *err) {
     struct cria_convert_source s = {.ctx = ctx, .path = path, .names = want, .tokenizer = tokenizer};
-    s.llama.bos = s.llama.eos = -1;
+    s.model = cria_config_plain();
+    s.bos = s.eos = -1;
     const cria_status st =
         cria_path_kind(path) == CRIA_PATH_FOLDER ? open_folder(&s, err) : open_file(&s, err);
     if (st)

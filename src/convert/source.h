@@ -32,16 +32,9 @@ struct cria_convert_tensor {
     uint32_t axis;                      /* along which parts follow each other: 0 or 1 */
     const cria_tensor *scales, *biases; /* MLX-quantized; NULL otherwise */
     cria_matrix_spec mlx;               /* of rows·shape…, where there are scales */
-    uint32_t paired; /* as in cria_source: rows of rotary pairs, to be brought into halves */
+    uint32_t paired; /* as in cria_source: rows (of a vector: numbers) of rotary pairs, to be brought into halves */
+    float offset;    /* added to the numbers: of norms that are stored less 1 */
     bool matrix;     /* of a Linear or an Embedding: may be quantized */
-};
-
-/* The numbers of a plain Llama, for sources whose configuration must be written anew. */
-struct cria_convert_llama {
-    uint32_t d, n_layers, h, hk, e, f, V, context; /* as in MODEL.md; context 0: not known */
-    float norm_eps, rope_theta;
-    bool tied;
-    int64_t bos, eos; /* -1: not known */
 };
 
 /* Name, bits and group as "quantization" of config.json says of them, with mx.quantize's defaults. q: the
@@ -56,12 +49,11 @@ struct cria_convert_source {
     cria_ctx *ctx;
     const char *path;
     enum cria_naming names; /* of the tensors, and so of the configuration to be written */
-    bool pairs;            /* names Meta: rotary pairs are neighbours (rope_traditional) */
     struct cria_convert_tensor *tensors;
     size_t n;
-    struct cria_convert_llama llama; /* filled unless config_text is used for both conventions */
-    bool is_llama;                   /* llama is filled: both conventions can be written */
-    bool keep_config; /* config_map is Hugging Face's and is taken over; else one is made from llama */
+    bool keep_config; /* config_map is Hugging Face's and is taken over; else one is made of: */
+    cria_config model; /* with naming that of the output; rope_traditional: the source's rotary pairs are neighbours */
+    int64_t bos, eos;  /* -1: not known */
     const char *config_path;
     cria_mlx_mode mode;          /* of a source that MLX has quantized: what it says of all layers; mode NULL: none */
     const char *dtype;  /* "float16" …, what the source says of itself or NULL */
@@ -100,8 +92,8 @@ cria_status cria_convert_add_mlx(struct cria_convert_source *s, const char *name
                                  const cria_tensor *codes, const cria_tensor *scales,
                                  const cria_tensor *biases, const cria_mlx_mode *mode,
                                  cria_error *err);
-/* What a tensor of the convention is called in s->names, and whether its rows are to be brought from pairs
- * into halves. */
+/* What a tensor of a plain Llama in the convention is called in s->names, and whether its rows are to be brought from
+ * pairs into halves. */
 cria_status cria_convert_rename(const struct cria_convert_source *s, enum cria_naming from,
                                 const cria_tensor *t, char name[CRIA_NAME_MAX], uint32_t *paired,
                                 cria_error *err);
@@ -113,11 +105,8 @@ cria_status cria_convert_add_all(struct cria_convert_source *s, enum cria_naming
 
 /* Maps the configuration, which lies in s->folder. */
 cria_status cria_convert_read_config(struct cria_convert_source *s, const char *name, cria_error *err);
-/* What a model has that a plain Llama has not, so that neither the example's files nor a config.json made of
- * the numbers above can say it; NULL: nothing. */
+/* What a model has that a plain Llama has not, so that the example's files cannot say it; NULL: nothing. */
 const char *cria_convert_beyond_llama(const cria_config *c);
-/* Fills s->llama, and what follows from it. */
-void cria_convert_take_llama(struct cria_convert_source *s, const cria_config *c, bool tied);
 
 cria_status cria_convert_open_npz(struct cria_convert_source *s, cria_error *err);
 cria_status cria_convert_open_hf(struct cria_convert_source *s, cria_error *err);

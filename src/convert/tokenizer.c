@@ -123,6 +123,6 @@ uint64_t cria_convert_tokenizer_bytes(const struct cria_convert_source *s) {
         cria_free(s->ctx, path);
     }
     if (!from_folder(s))
-        bytes += (uint64_t)s->llama.V * 64; /* about what a token takes in JSON, with its merge */
+        bytes += (uint64_t)s->model.V * 64; /* about what a token takes in JSON, with its merge */
     return bytes;
 }

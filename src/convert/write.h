@@ -15,8 +15,14 @@ cria_status cria_convert_write_file(cria_ctx *ctx, const char *folder, const cha
 cria_status cria_convert_print(cria_buf *b, cria_error *err, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* config.json, with "quantization" where there is one: the source's own, or one for a plain Llama in the
- * naming of s. */
+/* The shortest decimal that is this float32; a point even where the locale has a comma. */
+void cria_convert_float_text(float x, char out[32]);
+void cria_convert_real_text(double x, char out[32]);
+/* The members of a config.json, without the braces. bos, eos: -1: not known. dtype: "float16" … */
+cria_status cria_convert_put_hf(cria_buf *b, const cria_config *c, int64_t bos, int64_t eos, const char *dtype,
+                                cria_error *err);
+/* config.json, with "quantization" where there is one: the source's own, or one made
+ * anew in the naming of s. */
 cria_status cria_convert_write_config(const struct cria_convert_source *s,
                                       const struct cria_convert_plan *plan, const char *folder,
                                       cria_error *err);

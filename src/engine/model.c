@@ -15,14 +15,10 @@
 
 /* config.json and the tokenizer lie beside the weights: in the folder itself, or where the file is. */
 static char *folder_of(cria_ctx *ctx, const char *path) {
-    const char *slash = strrchr(path, '/');
-    size_t len = strlen(path);
-    if (cria_path_kind(path) != CRIA_PATH_FOLDER) len = slash ? (size_t)(slash - path) + (slash == path) : 0;
-    char *folder = cria_malloc(ctx, len + 2);
-    if (folder == NULL) return NULL;
-    memcpy(folder, len ? path : ".", len ? len : 1);
-    folder[len ? len : 1] = '\0';
-    return folder;
+    if (cria_path_kind(path) != CRIA_PATH_FOLDER) return cria_path_folder(ctx, path);
+    const size_t bytes = strlen(path) + 1;
+    char *folder = cria_malloc(ctx, bytes);
+    return folder ? memcpy(folder, path, bytes) : NULL;
 }
 
 static cria_status read_mlx_config(const char *path, const cria_container *file, cria_config *out,

@@ -201,19 +201,24 @@ static cria_status names_of_map(cria_ctx *ctx, const char *path, const cria_json
     return st;
 }
 
-static cria_status read_index(cria_ctx *ctx, const char *folder, const char *path, struct cria_file_set *out,
-                              cria_error *err) {
-    cria_mapfile file;
-    cria_status st = cria_mapfile_open(path, &file, err);
-    if (st != CRIA_OK) return st;
-    st = cria_json_parse((const char *)file.data, file.len, path, &out->index, err);
-    cria_mapfile_close(&file);
+cria_status cria_file_set_read_index(cria_ctx *ctx, const char *text, size_t len, const char *path,
+                                     struct cria_file_set *out, cria_error *err) {
+    const cria_status st = cria_json_parse(text, len, path, &out->index, err);
     if (st != CRIA_OK) return st;
     const cria_json *map = cria_json_get(out->index, "weight_map");
     if (map == NULL || cria_json_type(map) != CRIA_JSON_OBJECT || cria_json_size(map) == 0)
         return cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE,
                          "%s: has no \"weight_map\" that gives the files of the tensors.", path);
-    st = names_of_map(ctx, path, map, out, err);
+    return names_of_map(ctx, path, map, out, err);
+}
+
+static cria_status read_index(cria_ctx *ctx, const char *folder, const char *path, struct cria_file_set *out,
+                              cria_error *err) {
+    cria_mapfile file;
+    cria_status st = cria_mapfile_open(path, &file, err);
+    if (st != CRIA_OK) return st;
+    st = cria_file_set_read_index(ctx, (const char *)file.data, file.len, path, out, err);
+    cria_mapfile_close(&file);
     for (size_t i = 0; i < out->n && st == CRIA_OK; i++) {
         bool found = false;
         st = look_for(ctx, folder, out->names[i], &found, err);

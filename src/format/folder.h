@@ -17,6 +17,10 @@ struct cria_file_set {
 /* CRIA_EIO when there are none; CRIA_EIO, too, when shards are missing; CRIA_EFORMAT when an index is not as
  * it should be, or it is not clear which of several files is meant. */
 cria_status cria_file_set_find(cria_ctx *ctx, const char *folder, struct cria_file_set *out, cria_error *err);
+/* The files that the text of a model.safetensors.index.json names, each once, sorted; whether they are there is not
+ * looked at. path: for messages. *out is empty before, and is to be given back even after a failure. */
+cria_status cria_file_set_read_index(cria_ctx *ctx, const char *text, size_t len, const char *path,
+                                     struct cria_file_set *out, cria_error *err);
 /* The n files of a split GGUF model, of which path is one; the names are whole paths. CRIA_EFORMAT when path is not
  * named as a part of so many, CRIA_EIO when one is missing. */
 cria_status cria_file_set_parts(cria_ctx *ctx, const char *path, size_t n, struct cria_file_set *out, cria_error *err);

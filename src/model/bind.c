@@ -304,7 +304,7 @@ static cria_status bind_linear(struct loader *l, struct want want, cria_matrix *
 static cria_status bind_attention(struct loader *l, uint32_t i, struct cria_layer *y) {
     const cria_config *c = l->config;
     const uint32_t q = c->h * c->e, kv = c->hk * c->e, all = q + 2 * kv; /* at most 3·2^20 */
-    const uint32_t paired = c->rope_traditional && !(c->layer[i] & CRIA_LAYER_NO_ROPE) ? c->e : 0;
+    const uint32_t paired = c->rope_traditional ? c->e : 0; /* of layers without rope, too: for the same sums */
     struct want wq = {.slot = CRIA_SLOT_WQ, .layer = i, .rows = q, .cols = c->d, .paired = paired};
     struct want wk = {.slot = CRIA_SLOT_WK, .layer = i, .rows = kv, .cols = c->d, .paired = paired};
     struct want wv = {.slot = CRIA_SLOT_WV, .layer = i, .rows = kv, .cols = c->d};

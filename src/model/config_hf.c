@@ -284,7 +284,7 @@ static void read_layers(struct cria_fields *f, const struct cria_family *family,
     const cria_json *types = cria_field(f, "layer_types");
     bool use = !family->window_off;
     uint32_t from = 0, every = 0;
-    c->window = family->default_window;
+    c->window = cria_json_get(f->root, "sliding_window") ? 0 : family->default_window; /* null: none */
     cria_field_bool(f, "use_sliding_window", &use);
     if (use) cria_field_u32(f, "sliding_window", 1, INT32_MAX, &c->window);
     if (f->st) return;

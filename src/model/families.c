@@ -7,32 +7,36 @@
 #include <string.h>
 
 static const struct cria_family families[] = {
-    {.hf = "llama", .gguf = "llama", .name = "llama", .default_theta = 10000, .gguf_pairs = true,
-     .gguf_experts = true},
+    {.hf = "llama", .gguf = "llama", .name = "llama", .hf_class = "LlamaForCausalLM", .default_theta = 10000,
+     .gguf_pairs = true, .gguf_experts = true},
     /* In GGUF Mistral and Mixtral are "llama". */
-    {.hf = "mistral", .name = "mistral", .windows = CRIA_WINDOW_ALL, .default_theta = 10000},
-    {.hf = "mixtral", .name = "mixtral", .windows = CRIA_WINDOW_ALL, .default_theta = 1e6f, .experts = true,
-     .experts_normalized = true},
-    {.hf = "smollm3", .gguf = "smollm3", .name = "smollm3", .windows = CRIA_WINDOW_ALL, .default_theta = 2e6f,
-     .gguf_pairs = true, .window_off = true, .no_rope_layers = true},
-    {.hf = "qwen2", .gguf = "qwen2", .name = "qwen2", .windows = CRIA_WINDOW_ALL, .default_theta = 1e6f,
-     .qkv_bias = true, .window_off = true},
-    {.hf = "qwen3", .gguf = "qwen3", .name = "qwen3", .windows = CRIA_WINDOW_ALL, .default_theta = 1e6f,
-     .qk_norm = CRIA_QK_NORM_HEAD, .window_off = true},
-    {.hf = "qwen3_moe", .gguf = "qwen3moe", .name = "qwen3_moe", .windows = CRIA_WINDOW_ALL, .default_theta = 1e6f,
-     .qk_norm = CRIA_QK_NORM_HEAD, .window_off = true, .experts = true},
-    {.hf = "phi3", .gguf = "phi3", .name = "phi3", .windows = CRIA_WINDOW_ALL, .default_theta = 10000},
-    {.hf = "granite", .gguf = "granite", .name = "granite", .default_theta = 10000, .gguf_pairs = true,
-     .multipliers = true},
-    {.hf = "olmo2", .gguf = "olmo2", .name = "olmo2", .default_theta = 10000, .qk_norm = CRIA_QK_NORM_ALL,
-     .post_norm = true, .no_pre_norm = true},
-    {.hf = "gemma2", .gguf = "gemma2", .name = "gemma2", .default_theta = 10000, .windows = CRIA_WINDOW_ALTERNATE,
-     .default_window = 4096, .default_score_cap = 50, .default_logit_cap = 30, .default_query_scalar = 256,
-     .gelu = true, .post_norm = true, .norm_offset = true, .embedding_root = true},
-    {.hf = "gemma3_text", .gguf = "gemma3", .name = "gemma3", .default_theta = 1e6f, .default_local_theta = 10000,
-     .windows = CRIA_WINDOW_FIVE_OF_SIX, .default_window = 4096, .default_query_scalar = 256,
-     .qk_norm = CRIA_QK_NORM_HEAD, .gelu = true, .post_norm = true, .norm_offset = true, .embedding_root = true,
-     .round_root = true},
+    {.hf = "mistral", .name = "mistral", .hf_class = "MistralForCausalLM", .windows = CRIA_WINDOW_ALL,
+     .default_theta = 10000},
+    {.hf = "mixtral", .name = "mixtral", .hf_class = "MixtralForCausalLM", .windows = CRIA_WINDOW_ALL,
+     .default_theta = 1e6f, .experts = true, .experts_normalized = true},
+    {.hf = "smollm3", .gguf = "smollm3", .name = "smollm3", .hf_class = "SmolLM3ForCausalLM",
+     .windows = CRIA_WINDOW_ALL, .default_theta = 2e6f, .gguf_pairs = true, .window_off = true,
+     .no_rope_layers = true},
+    {.hf = "qwen2", .gguf = "qwen2", .name = "qwen2", .hf_class = "Qwen2ForCausalLM", .windows = CRIA_WINDOW_ALL,
+     .default_theta = 1e6f, .qkv_bias = true, .window_off = true},
+    {.hf = "qwen3", .gguf = "qwen3", .name = "qwen3", .hf_class = "Qwen3ForCausalLM", .windows = CRIA_WINDOW_ALL,
+     .default_theta = 1e6f, .qk_norm = CRIA_QK_NORM_HEAD, .window_off = true},
+    {.hf = "qwen3_moe", .gguf = "qwen3moe", .name = "qwen3_moe", .hf_class = "Qwen3MoeForCausalLM",
+     .windows = CRIA_WINDOW_ALL, .default_theta = 1e6f, .qk_norm = CRIA_QK_NORM_HEAD, .window_off = true,
+     .experts = true},
+    {.hf = "phi3", .gguf = "phi3", .name = "phi3", .hf_class = "Phi3ForCausalLM", .windows = CRIA_WINDOW_ALL,
+     .default_theta = 10000},
+    {.hf = "granite", .gguf = "granite", .name = "granite", .hf_class = "GraniteForCausalLM",
+     .default_theta = 10000, .gguf_pairs = true, .multipliers = true},
+    {.hf = "olmo2", .gguf = "olmo2", .name = "olmo2", .hf_class = "Olmo2ForCausalLM", .default_theta = 10000,
+     .qk_norm = CRIA_QK_NORM_ALL, .post_norm = true, .no_pre_norm = true},
+    {.hf = "gemma2", .gguf = "gemma2", .name = "gemma2", .hf_class = "Gemma2ForCausalLM", .default_theta = 10000,
+     .windows = CRIA_WINDOW_ALTERNATE, .default_window = 4096, .default_score_cap = 50, .default_logit_cap = 30,
+     .default_query_scalar = 256, .gelu = true, .post_norm = true, .norm_offset = true, .embedding_root = true},
+    {.hf = "gemma3_text", .gguf = "gemma3", .name = "gemma3", .hf_class = "Gemma3ForCausalLM",
+     .default_theta = 1e6f, .default_local_theta = 10000, .windows = CRIA_WINDOW_FIVE_OF_SIX,
+     .default_window = 4096, .default_query_scalar = 256, .qk_norm = CRIA_QK_NORM_HEAD, .gelu = true,
+     .post_norm = true, .norm_offset = true, .embedding_root = true, .round_root = true},
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
@@ -49,6 +53,12 @@ const struct cria_family *cria_family_of_hf(const char *model_type, size_t len) 
 const struct cria_family *cria_family_of_gguf(const char *architecture, size_t len) {
     for (size_t i = 0; i < N_FAMILIES; i++)
         if (same(families[i].gguf, architecture, len)) return &families[i];
+    return NULL;
+}
+
+const struct cria_family *cria_family_named(const char *name) {
+    for (size_t i = 0; i < N_FAMILIES; i++)
+        if (strcmp(families[i].name, name) == 0) return &families[i];
     return NULL;
 }
 

@@ -23,6 +23,7 @@ enum cria_window_layers {
 struct cria_family {
     const char *hf, *gguf; /* "model_type" of config.json, general.architecture; NULL: none */
     const char *name;      /* as shown */
+    const char *hf_class;  /* in "architectures" of config.json */
     enum cria_qk_norm qk_norm;
     enum cria_window_layers windows;
     float default_theta;   /* 0: the file must say */
@@ -46,6 +47,7 @@ struct cria_family {
 
 const struct cria_family *cria_family_of_hf(const char *model_type, size_t len);  /* NULL: none */
 const struct cria_family *cria_family_of_gguf(const char *architecture, size_t len);
+const struct cria_family *cria_family_named(const char *name); /* of cria_config.family: there is one */
 /* "llama, mistral, …" for messages; the names of one kind, cut to out_size. */
 void cria_family_list(bool gguf, char *out, size_t out_size);
 

@@ -57,12 +57,16 @@ static cria_status list_added(cria_vocab *v, cria_error *err) {
     uint32_t n = 0;
     for (uint32_t id = 0; id < v->n; id++)
         n += v->type[id] == CRIA_PIECE_CONTROL || (pipeline && v->type[id] == CRIA_PIECE_USER_DEFINED);
+    static const char *const keep[] = {"<unk>", "<s>", "<|endoftext|>"}; /* of Phi-3 */
     v->added = cria_calloc(v->ctx, n, sizeof *v->added);
     if (!v->added) return cria_fail_nomem(err, "the tokenizer's symbols", n * sizeof *v->added);
     for (uint32_t id = 0; id < v->n; id++) {
         const bool special = v->type[id] == CRIA_PIECE_CONTROL;
-        if (special || (pipeline && v->type[id] == CRIA_PIECE_USER_DEFINED))
-            v->added[v->n_added++] = (struct cria_added){.id = (int32_t)id, .special = special};
+        if (!special && !(pipeline && v->type[id] == CRIA_PIECE_USER_DEFINED)) continue;
+        bool strip = v->strip_right;
+        for (size_t i = 0; i < sizeof keep / sizeof *keep; i++)
+            strip = strip && strcmp(v->text + v->offset[id], keep[i]) != 0;
+        v->added[v->n_added++] = (struct cria_added){.id = (int32_t)id, .special = special, .right = strip};
     }
     return CRIA_OK;
 }
@@ -141,20 +145,9 @@ static cria_status load_gguf_file(cria_ctx *ctx, const char *path, cria_vocab *o
     return st;
 }
 
-/* The folder that a file lies in, to free with cria_free. */
-static char *folder_of(cria_ctx *ctx, const char *path) {
-    const char *slash = strrchr(path, '/');
-    const size_t len = slash ? (size_t)(slash - path) + (slash == path) : 0;
-    char *folder = cria_malloc(ctx, len + 2);
-    if (!folder) return NULL;
-    memcpy(folder, len ? path : ".", len ? len : 1);
-    folder[len ? len : 1] = '\0';
-    return folder;
-}
-
 static cria_status load_json(cria_ctx *ctx, const char *path, const cria_mapfile *map, cria_vocab *out,
                              cria_error *err) {
-    char *folder = folder_of(ctx, path);
+    char *folder = cria_path_folder(ctx, path);
     if (!folder) return cria_fail_nomem(err, "a path", strlen(path));
     const cria_status st = cria_vocab_load_hf(ctx, map->data, map->len, path, folder, out, err);
     cria_free(ctx, folder);

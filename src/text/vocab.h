@@ -77,6 +77,8 @@ typedef struct cria_vocab {
     unsigned n_ends;
     bool add_bos;             /* what the file asks for */
     bool byte_fallback;
+    bool strip_right;         /* a GGUF of Phi-3: white space behind a symbol is dropped. Its tokenizer.json says so
+                               * symbol by symbol; GGUF does not, and llama.cpp knows it by the model's name */
     char *unk_surface;        /* what decode prints for unk (SentencePiece: " ⁇ "), NUL-terminated */
     size_t unk_surface_len;   /* bytes of it; a model may have set one with NULs inside */
     /* SentencePiece models */

@@ -447,6 +447,8 @@ static cria_status load_all(const struct loader *l) {
     if (st == CRIA_OK && !spm) st = load_merges(l);
     if (st == CRIA_OK) st = load_ends(l);
     if (st == CRIA_OK && spm) st = settle_unknown(l);
+    cria_str arch;
+    l->v->strip_right = spm && cria_meta_str(l->file, "general.architecture", &arch) && str_is(arch, "phi3");
     return st;
 }
 

@@ -56,7 +56,8 @@ class ModelInfo(C.Structure):
 class ConvertOpts(C.Structure):
     _fields_ = [("size", C.c_size_t), ("npz", C.c_bool), ("quantize", C.c_bool), ("mode", C.c_char_p),
                 ("bits", C.c_uint32), ("group", C.c_uint32), ("recipe", C.c_char_p), ("rules", P),
-                ("n_rules", C.c_size_t), ("dtype", C.c_char_p), ("tokenizer", C.c_char_p), ("shard_bytes", C.c_uint64),
+                ("n_rules", C.c_size_t), ("dtype", C.c_char_p), ("tokenizer", C.c_char_p), ("calibration", C.c_char_p),
+                ("calibration_len", C.c_size_t), ("shard_bytes", C.c_uint64),
                 ("progress", P), ("progress_user", P)]
 
 

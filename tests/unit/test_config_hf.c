@@ -326,6 +326,8 @@ static void windows(void **unused) {
     layers_are(&c, ". . . . . . . .");
     c = config_with("\"model_type\": \"gemma3_text\", \"sliding_window\": 100, " TYPES);
     layers_are(&c, ". wr . . wr wr . .");
+    c = config_with("\"model_type\": \"gemma3_text\", \"sliding_window\": null");
+    layers_are(&c, ". . . . . . . .");
     c = config_with("\"model_type\": \"gemma3_text\", \"sliding_window_pattern\": 3");
     layers_are(&c, "wr wr . wr wr . wr wr");
     assert_int_equal(c.window, 4096);

@@ -2,11 +2,11 @@
 /* Vocabularies out of GGUF metadata: what is read, what is assumed, and what is refused. */
 #include "format_unit.h"
 #include "format/gguf.h"
-#include "text/vocab.h"
+#include "text/tokenizer.h"
 
 /* A file as a list of values, so that a test can leave one out or put another in its place. */
 struct value {
-    const char *key; /* behind "tokenizer.ggml."; NULL ends the list */
+    const char *key; /* behind "tokenizer.ggml.", or "general.…"; NULL ends the list */
     uint32_t type;   /* of the value, or of its items */
     int n;           /* items of an array; −1: a single value */
     const char *const *strings;
@@ -31,7 +31,7 @@ static void put_scalar(struct out *o, const struct value *v, int i) {
 
 static void put_value(struct out *o, const struct value *v) {
     char key[64];
-    snprintf(key, sizeof key, "tokenizer.ggml.%s", v->key);
+    snprintf(key, sizeof key, strncmp(v->key, "general.", 8) == 0 ? "%s" : "tokenizer.ggml.%s", v->key);
     gguf_key(o, key, v->n < 0 ? v->type : CRIA_GGUF_ARRAY);
     if (v->n >= 0) {
         put_uint(o, v->type, 4);
@@ -130,6 +130,32 @@ static void byte_level(void **state) {
     assert_false(v.add_bos);
     assert_null(v.score);
     done(&x, &v);
+}
+
+/* In Phi-3 white space behind its symbols is dropped, but for three. */
+static void phi3(void **state) {
+    (void)state;
+    const struct value phi[] = {STRING("general.architecture", "phi3"), END};
+    for (int which = 0; which < 2; which++) {
+        struct opened x;
+        cria_vocab v;
+        cria_tokenizer *t;
+        int32_t *ids;
+        size_t n;
+        load_ok(llama, which ? phi : NULL, &x, &v);
+        assert_int_equal(v.strip_right, which);
+        x.ctx.refs = 1;
+        assert_int_equal(cria_tokenizer_make(&x.ctx, &v, &t, NULL), CRIA_OK);
+        assert_int_equal(cria_encode(t, "</s> \n", 6, CRIA_ENCODE_SPECIAL, &ids, &n, NULL), CRIA_OK);
+        assert_true(which ? n == 1 : n > 1);
+        assert_int_equal(ids[0], 2);
+        cria_ids_free(t, ids);
+        assert_int_equal(cria_encode(t, "<s> \n", 5, CRIA_ENCODE_SPECIAL, &ids, &n, NULL), CRIA_OK);
+        assert_true(n > 1 && ids[0] == 1);
+        cria_ids_free(t, ids);
+        cria_tokenizer_destroy(t);
+        shut(&x);
+    }
 }
 
 static void sentencepiece(void **state) {
@@ -324,7 +350,8 @@ static void out_of_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(byte_level),     cmocka_unit_test(sentencepiece),     cmocka_unit_test(options),
+        cmocka_unit_test(phi3),
+        cmocka_unit_test(byte_level),     cmocka_unit_test(sentencepiece),      cmocka_unit_test(options),
         cmocka_unit_test(refuses_values), cmocka_unit_test(refuses_structure), cmocka_unit_test(refuses_merges),
         cmocka_unit_test(byte_pieces),    cmocka_unit_test(out_of_memory),
     };
