@@ -2,6 +2,7 @@
 #include "args.h"
 
 #include <errno.h>
+#include <float.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_OPTIONS = 40, MAX_OPERANDS = 4, FIRST_VALUE = 256, WIDTH = 80, HELP_COLUMN = 26 };
+enum { MAX_OPTIONS = 64, MAX_OPERANDS = 4, FIRST_VALUE = 256, WIDTH = 80, HELP_COLUMN = 26 };
 
 /* What getopt_long is given; value FIRST_VALUE + i stands for rows[i]. */
 struct parser {
@@ -96,10 +97,10 @@ static bool read_list(const char *text, uint64_t min, uint64_t max, struct arg_l
     return true;
 }
 
-static bool read_real(const char *text, double *out) {
+static bool read_real(const char *text, double least, double *out) {
     char *end;
     const double v = strtod(text, &end);
-    if (end == text || *end != '\0' || !(v >= 0.0) || isinf(v)) return false;
+    if (end == text || *end != '\0' || !(v >= least) || isinf(v)) return false;
     *out = v;
     return true;
 }
@@ -121,7 +122,8 @@ static bool set_value(const struct arg_option *o, void *target, const char *text
     case ARG_FLAG: *(bool *)target = true; return true;
     case ARG_WHOLE: return read_whole(text, o->min, o->max, target);
     case ARG_LIST: return read_list(text, o->min, o->max, target);
-    case ARG_REAL: return read_real(text, target);
+    case ARG_REAL: return read_real(text, 0.0, target);
+    case ARG_SIGNED: return read_real(text, -DBL_MAX, target);
     case ARG_CHOICE:
         if (!is_choice(text, o->choices)) return false;
         break;
@@ -202,6 +204,8 @@ static enum arg_result bad_value(const struct parser *p, const struct arg_option
                 o->min, o->max);
     else if (o->kind == ARG_REAL)
         fprintf(stderr, "a number that is not negative");
+    else if (o->kind == ARG_SIGNED)
+        fprintf(stderr, "a number");
     else if (o->kind == ARG_TEXTS)
         fprintf(stderr, "at most %d values", ARG_TEXTS_MAX);
     else

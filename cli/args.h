@@ -15,6 +15,7 @@ enum arg_kind {
     ARG_WHOLE,  /* uint64_t in [min, max] */
     ARG_LIST,   /* struct arg_list: whole numbers in [min, max], separated by commas */
     ARG_REAL,   /* double, at least 0 and finite */
+    ARG_SIGNED, /* double, finite */
     ARG_TEXT,   /* const char *, NULL where def is NULL */
     ARG_CHOICE, /* const char *, one of choices */
     ARG_TEXTS,  /* struct arg_texts: may be given several times */

@@ -9,6 +9,7 @@
 #include "input.h"
 #include "out.h"
 #include "progress.h"
+#include "sampling.h"
 #include "session.h"
 #include "term.h"
 
@@ -20,9 +21,9 @@
 
 struct generate_options {
     const char *prompt, *few_shot;
-    uint64_t max_tokens, write_every, seed, skip_draws;
-    double temp;
+    uint64_t max_tokens, write_every;
     bool ignore_eos;
+    struct sampling_options sampling;
     struct session_options session;
 };
 
@@ -47,18 +48,6 @@ static const struct arg_option text_rows[] = {
      .max = COUNT_MAX, .help = "write the text out after every N tokens"},
 };
 
-static const struct arg_option sampling_rows[] = {
-    {.name = "temp", .kind = ARG_REAL, .metavar = "T", .def = "0", .offset = FIELD(temp),
-     .help = "temperature: 0 always takes the likeliest token, 1 samples as the model was trained, more is wilder"},
-    {.name = "seed", .kind = ARG_WHOLE, .metavar = "N", .def = "0", .offset = FIELD(seed), .max = UINT64_MAX,
-     .help = "start of the random numbers; the same seed gives the same text, from the same numbers as in MLX "
-             "(llama.py itself: see the next option)"},
-    {.name = "skip-draws", .kind = ARG_WHOLE, .metavar = "N", .def = "0", .offset = FIELD(skip_draws),
-     .max = COUNT_MAX,
-     .help = "leave out the first N random keys; 7 x layers + 2 (twice that when quantized) gives the tokens of the "
-             "MLX example run as a script, which draws these for first weights"},
-};
-
 static const struct arg_command command = {
     .name = "generate",
     .usage = "Usage: cria [generate] [OPTIONS]",
@@ -67,6 +56,7 @@ static const struct arg_command command = {
     .examples = "Examples\n"
                 "  cria --model-path model.gguf\n"
                 "  cria --model-path model.gguf --prompt \"Once upon a time\" -m 200 --temp 0.8 --seed 1\n"
+                "  cria --model-path model.gguf --prompt \"Dear\" --temp 1 --min-p 0.05 --dry-multiplier 0.8\n"
                 "  cria --model-path mlx_model --prompt - < letter.txt > answer.txt\n"
                 "  cria --model-path mlx_model --few-shot sample_prompt.txt\n"
                 "  echo \"Who wrote Hamlet?\" | cria --few-shot sample_prompt.txt --quiet\n",
@@ -98,11 +88,7 @@ struct answer {
 /* ---- set-up ---- */
 
 static cria_status make_parts(struct generator *g, cria_error *err) {
-    cria_sampler_opts so = cria_sampler_opts_default();
-    so.temp = g->options->temp;
-    so.seed = g->options->seed;
-    so.skip = g->options->skip_draws;
-    cria_status st = cria_sampler_new(g->session->ctx, &so, &g->sampler, err);
+    cria_status st = sampling_open(&g->options->sampling, g->session->ctx, g->tokenizer, &g->sampler, err);
     if (st == CRIA_OK) st = cria_detok_new(g->tokenizer, &g->detok, err);
     if (st == CRIA_OK) st = cria_sequence_new(g->session->engine, &g->sequence, err);
     return st;
@@ -154,7 +140,8 @@ static cria_status take_prompt(struct generator *g, const struct text *prompt, s
     g->ids = ids;
     g->n_ids = n;
     g->n_known = a->n_reused;
-    return CRIA_OK;
+    cria_sampler_reset(g->sampler);
+    return cria_sampler_accept(g->sampler, ids, n, err);
 }
 
 enum { PART_MIN = 16, PART_FIRST = 32, PART_MAX = 512 };
@@ -352,7 +339,7 @@ int generate_main(int argc, char **argv) {
     const struct arg_group groups[] = {
         {"Model", session_model_rows, n_session_model_rows, &o.session},
         {"Text", text_rows, sizeof text_rows / sizeof *text_rows, &o},
-        {"Sampling", sampling_rows, sizeof sampling_rows / sizeof *sampling_rows, &o},
+        {"Sampling", sampling_rows, n_sampling_rows, &o.sampling},
         {"Computation", session_speed_rows, n_session_speed_rows, &o.session},
     };
     const size_t n_groups = sizeof groups / sizeof *groups;
@@ -362,6 +349,7 @@ int generate_main(int argc, char **argv) {
     case ARGS_BAD: return EXIT_USAGE;
     case ARGS_RUN: break;
     }
+    if (!sampling_check(&o.sampling, command.name)) return EXIT_USAGE;
     term_catch_interrupt();
     struct session session;
     if (!session_open(&session, &o.session)) return EXIT_FAILED;

@@ -402,6 +402,15 @@ CRIA_API void cria_engine_get_work(const cria_engine *engine, uint64_t sequences
 
 typedef struct cria_sampler cria_sampler;
 
+/* Added to the logit of a token: a finite number, or -INFINITY to rule the token out. */
+typedef struct cria_logit_bias {
+    int32_t id;
+    float bias;
+} cria_logit_bias;
+
+/* The default of every filter is to do nothing; out-of-range values are CRIA_EINVAL. Filters are applied in the order
+ * named in `order`, each to what the one before left over. Where a filter compares, equal logits stay or go together,
+ * but for top_k, where the lower id stays. At least one token always stays. */
 typedef struct cria_sampler_opts {
     size_t size;
     double temp;   /* 0: argmax, lowest id on a tie. Otherwise MLX's categorical(logits * (1/temp)); double because
@@ -409,16 +418,74 @@ typedef struct cria_sampler_opts {
     uint64_t seed; /* as mx.random.seed */
     uint64_t skip; /* keys that MLX has drawn since it was seeded: the MLX example seeds before it builds its model,
                     * whose random first weights draw 7·layers + 2. Linear in skip. */
+
+    const char *order; /* names separated by commas, each at most once; what is not named is not applied, but temp,
+                        * which then comes last. NULL: "bias,penalties,dry,top_n_sigma,top_k,typical,top_p,min_p,xtc,
+                        * temp". Mirostat always comes after all of them. Filters see logits as they are at their place:
+                        * divided by the temperature only after temp. */
+
+    /* bias */
+    const cria_logit_bias *bias; /* [n_bias], copied; the ids are in the vocabulary. Of one id they add up. */
+    size_t n_bias;
+
+    /* penalties: of the tokens that are among the last penalty_last_n of the history */
+    uint32_t penalty_last_n;  /* tokens; 0: the whole history. Default 64 */
+    double repeat_penalty;    /* positive logits are divided by it, others multiplied; 0.001 to 1000; 1: off */
+    double presence_penalty;  /* taken off the logit; -1000 to 1000; 0: off */
+    double frequency_penalty; /* taken off the logit once for each time; -1000 to 1000; 0: off */
+
+    /* dry ("don't repeat yourself"): a token that would make the n tokens before it and itself a repetition of an
+     * earlier place, n >= dry_allowed_length, loses dry_multiplier · dry_base^(n - dry_allowed_length) */
+    double dry_multiplier;       /* 0 to 1000; 0: off */
+    double dry_base;             /* 1 to 1000; default 1.75 */
+    uint32_t dry_allowed_length; /* tokens; default 2 */
+    uint32_t dry_last_n;         /* tokens of the history looked at; 0: all of it, the default */
+    const int32_t *dry_breakers; /* [n_dry_breakers] ids, ascending, copied: no repetition reaches across one of them,
+                                  * and none of them is punished */
+    size_t n_dry_breakers;
+
+    double top_n_sigma;     /* keeps logits of at least max - top_n_sigma · (their standard deviation); 0 to 1000000;
+                             * 0: off */
+    uint32_t top_k;         /* keeps the top_k largest; 0: off */
+    double typical_p;       /* keeps those whose surprise is nearest to the expected one, as few as together have this
+                             * probability; 0 to 1; 1: off */
+    double top_p;           /* keeps the likeliest, as few as together have this probability; 0 to 1; 1: off */
+    double min_p;           /* keeps those at least min_p times as likely as the likeliest; 0 to 1; 0: off */
+    double xtc_probability; /* of doing this ("exclude top choices"): of all tokens more likely than xtc_threshold only
+                             * the least likely one stays; 0 to 1; 0: off. Takes one random key for each token */
+    double xtc_threshold;   /* 0 to 1, from 0.5 without effect; default 0.1 */
+
+    /* Dynamic temperature: from temp - dynatemp_range, at least 0, where one token is certain, to
+     * temp + dynatemp_range where all are equally likely: entropy / greatest possible entropy, to the power of
+     * dynatemp_exponent, says how far between the two. */
+    double dynatemp_range;    /* 0 to 1000; 0: off */
+    double dynatemp_exponent; /* 0 to 1000; default 1 */
+
+    /* Mirostat 2: leaves out tokens whose surprise in bits is above a bound, which follows what is chosen so that the
+     * mean surprise comes near mirostat_tau. */
+    double mirostat_tau; /* bits; 0 to 1000; 0: off */
+    double mirostat_eta; /* how fast the bound follows; 0 to 10; default 0.1 */
 } cria_sampler_opts;
 
 CRIA_API cria_sampler_opts cria_sampler_opts_default(void);
 CRIA_API cria_status cria_sampler_new(cria_ctx *ctx, const cria_sampler_opts *opts, cria_sampler **out,
                                       cria_error *err);
 CRIA_API void cria_sampler_free(cria_sampler *sampler);
-/* logits[0..vocab_size) are read only. Advances the random state exactly as one MLX draw does (not at temp 0).
- * -INFINITY is allowed (a token ruled out) unless every logit is; NaN and +INFINITY are CRIA_ENUMERIC. */
+/* logits[0..vocab_size) are read only. Advances the random state exactly as one MLX draw does (not at temp 0 without
+ * dynamic temperature), and the chosen token joins the history. -INFINITY is allowed (a token ruled out) unless every
+ * logit is; NaN and +INFINITY are CRIA_ENUMERIC. */
 CRIA_API cria_status cria_sampler_sample(cria_sampler *sampler, const float *logits, size_t vocab_size,
                                          int32_t *id, cria_error *err);
+/* What cria_sampler_sample would choose from: out[0..vocab_size), which may be logits, becomes the logits after all
+ * filters and the temperature, -INFINITY where they leave a token out. Nothing is chosen, so nothing changes but that
+ * XTC takes its random key. */
+CRIA_API cria_status cria_sampler_apply(cria_sampler *sampler, const float *logits, size_t vocab_size, float *out,
+                                        cria_error *err);
+/* Puts ids[0..n), a prompt or tokens chosen elsewhere, into the history that penalties and dry look at. Remembers no
+ * more than they need: nothing where both are off. */
+CRIA_API cria_status cria_sampler_accept(cria_sampler *sampler, const int32_t *ids, size_t n, cria_error *err);
+/* For a new text: forgets the history and mirostat's bound. The random numbers go on. */
+CRIA_API void cria_sampler_reset(cria_sampler *sampler);
 
 /* ---- converting -------------------------------------------------------------------------- */
 

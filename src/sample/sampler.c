@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The sampler: logits → token id. Owns the random state of one stream of tokens; knows nothing of models or text.
+ * The sampler: logits → token id. Owns the random state of one stream of tokens, their history and the memory that the
+ * chain of filters (chain.c) works in; knows nothing of models or text.
  *
  * The contract is "the same token as MLX for the same float32 logits", so this is a transcription, operation by
  * operation, of what mx.random.categorical(logits * (1/temp)) of MLX 0.32 does on a CPU for one distribution
@@ -12,15 +13,18 @@
  *
  * in float32, all sums from left to right, with exp as in mlx/backend/cpu/simd/math.h. Every step is an IEEE operation
  * or one of ours, none is libm's approximation, so the token is also the same on every machine. The weights are not
- * stored: the search computes again the few that it walks over, so drawing needs no memory.
+ * stored: the search computes again the few that it walks over, so drawing needs no memory. Tokens that a filter has
+ * taken out would add 0 to the sums, so leaving them away changes no bit.
  */
 #include "sample/sampler.h"
 
 #include "base/ctx.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "sample/chain.h"
 #include "sample/threefry.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -28,13 +32,23 @@ struct cria_sampler {
     cria_ctx *ctx; /* referenced */
     float scale;   /* float32(1/temp); 0 stands for argmax */
     cria_key state;
+    cria_chain chain;
+    cria_history history;
+    cria_candidates room; /* arrays for room.vocab tokens; nothing before a filter needs them */
 };
 
 size_t cria_argmax(const float *x, size_t n) {
-    size_t best = 0;
-    for (size_t i = 1; i < n; i++)
-        if (x[i] > x[best]) best = i;
-    return best;
+    enum { LANES = 16 };
+    float most[LANES];
+    for (size_t l = 0; l < LANES; l++) most[l] = x[0];
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++) most[l] = x[i + l] > most[l] ? x[i + l] : most[l];
+    for (; i < n; i++) most[0] = x[i] > most[0] ? x[i] : most[0];
+    for (size_t l = 1; l < LANES; l++) most[0] = most[l] > most[0] ? most[l] : most[0];
+    i = 0;
+    while (x[i] != most[0]) i++;
+    return i;
 }
 
 /* fmaf(a, b, c), fast on processors without the instruction. The product of two floats is exact as a double, so only
@@ -99,10 +113,6 @@ size_t cria_categorical(const float *x, size_t n, float scale, float u) {
     return n - 1;
 }
 
-cria_sampler_opts cria_sampler_opts_default(void) {
-    return (cria_sampler_opts){.size = sizeof(cria_sampler_opts)};
-}
-
 cria_status cria_sampler_new(cria_ctx *ctx, const cria_sampler_opts *opts, cria_sampler **out, cria_error *err) {
     if (!ctx || !out)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_sampler_new: a required argument is NULL.");
@@ -112,62 +122,163 @@ cria_status cria_sampler_new(cria_ctx *ctx, const cria_sampler_opts *opts, cria_
                          "_default() function and build against the header of this version.",
                          opts->size, sizeof *opts);
     const cria_sampler_opts o = opts ? *opts : cria_sampler_opts_default();
-    if (!(o.temp >= 0.0) || isinf(o.temp))
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                         "The temperature is %g; it has to be 0 (the likeliest token) or a positive number.", o.temp);
-    const float scale = o.temp == 0.0 ? 0.0f : (float)(1.0 / o.temp);
-    if (o.temp != 0.0 && (isinf(scale) || scale == 0.0f))
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                         "The temperature %g is out of range: 1/temp has to be a float32. Use 0 for the likeliest "
-                         "token.", o.temp);
+    cria_chain chain;
+    const cria_status st = cria_chain_init(&chain, ctx, &o, err);
+    if (st != CRIA_OK) return st;
 
     cria_sampler *s = cria_calloc(ctx, 1, sizeof *s);
-    if (!s) return cria_fail_nomem(err, "a sampler", sizeof *s);
+    if (!s) {
+        cria_chain_fini(&chain, ctx);
+        return cria_fail_nomem(err, "a sampler", sizeof *s);
+    }
     s->ctx = cria_ctx_ref(ctx);
-    s->scale = scale;
+    s->scale = o.temp == 0.0 ? 0.0f : (float)(1.0 / o.temp);
     s->state = cria_key_seed(o.seed);
     for (uint64_t i = 0; i < o.skip; i++) cria_key_next(&s->state);
+    s->chain = chain;
+    s->history.keep = cria_chain_lookback(&chain);
     *out = s;
     return CRIA_OK;
+}
+
+static void free_room(cria_sampler *s) {
+    cria_free(s->ctx, s->room.x);
+    cria_free(s->ctx, s->room.id);
+    cria_free(s->ctx, s->room.mark);
+    s->room = (cria_candidates){0};
 }
 
 void cria_sampler_free(cria_sampler *s) {
     if (!s) return;
     cria_ctx *ctx = s->ctx;
+    free_room(s);
+    cria_history_fini(ctx, &s->history);
+    cria_chain_fini(&s->chain, ctx);
     cria_free(ctx, s);
     cria_ctx_unref(ctx);
 }
 
-/* The model's faults, found before they can decide anything. */
-static cria_status check_logits(const float *logits, size_t n, cria_error *err) {
-    bool any = false;
+/* ---- history ---- */
+
+cria_status cria_sampler_accept(cria_sampler *s, const int32_t *ids, size_t n, cria_error *err) {
+    if (!s || (!ids && n > 0))
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_sampler_accept: a required argument is NULL.");
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0)
+            return cria_fail(err, CRIA_EINVAL, i, "Token %zu of those accepted has the id %d; ids begin at 0.", i,
+                             (int)ids[i]);
+    if (!s->chain.remembers || n == 0) return CRIA_OK;
+    if (n > s->history.keep) {
+        ids += n - s->history.keep;
+        n = s->history.keep;
+    }
+    if (!cria_history_reserve(s->ctx, &s->history, n))
+        return cria_fail_nomem(err, "the tokens so far", n * sizeof *ids);
+    memcpy(s->history.id + s->history.n, ids, n * sizeof *ids);
+    s->history.n += n;
+    return CRIA_OK;
+}
+
+void cria_sampler_reset(cria_sampler *s) {
+    s->history.n = 0;
+    cria_chain_reset(&s->chain);
+}
+
+/* ---- sampling ---- */
+
+/* The model's faults, found before they can decide anything. *n_out: how many tokens it rules out itself. */
+static cria_status check_logits(const float *logits, size_t n, size_t *n_out, cria_error *err) {
+    uint32_t bad = 0, out = 0;
     for (size_t i = 0; i < n; i++) {
+        bad |= !(logits[i] <= FLT_MAX);
+        out += logits[i] < -FLT_MAX;
+    }
+    for (size_t i = 0; bad && i < n; i++)
         if (isnan(logits[i]) || logits[i] == INFINITY)
             return cria_fail(err, CRIA_ENUMERIC, i,
                              "The logit of token %zu is %s, so no token can be chosen: the weights are damaged, or too "
                              "large for float32.", i, isnan(logits[i]) ? "not a number" : "infinite");
-        any |= logits[i] != -INFINITY;
-    }
-    if (!any)
+    if (out == n)
         return cria_fail(err, CRIA_ENUMERIC, CRIA_NOWHERE,
                          "All %zu logits are minus infinity, so no token can be chosen.", n);
+    *n_out = out;
     return CRIA_OK;
+}
+
+static cria_status check_arguments(const char *function, const cria_sampler *s, const float *logits, size_t vocab_size,
+                                   const void *out, size_t *n_out, cria_error *err) {
+    if (!s || !logits || !out)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%s: a required argument is NULL.", function);
+    if (vocab_size == 0 || vocab_size > INT32_MAX)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
+                         "A token is to be chosen among %zu; there have to be 1 to %d.", vocab_size, INT32_MAX);
+    return check_logits(logits, vocab_size, n_out, err);
+}
+
+/* Makes room for so many tokens; what is there is not kept. */
+static cria_status make_room(cria_sampler *s, size_t vocab, cria_error *err) {
+    if (s->room.vocab >= vocab) return CRIA_OK;
+    free_room(s);
+    s->room.x = cria_malloc_array(s->ctx, vocab, sizeof *s->room.x);
+    s->room.id = cria_malloc_array(s->ctx, vocab, sizeof *s->room.id);
+    s->room.mark = cria_calloc(s->ctx, vocab, sizeof *s->room.mark);
+    if (!s->room.x || !s->room.id || !s->room.mark) {
+        free_room(s);
+        return cria_fail_nomem(err, "the sampler", 3 * vocab * sizeof(float));
+    }
+    s->room.vocab = vocab;
+    return CRIA_OK;
+}
+
+/* Fills *c with what the chain leaves of the logits. */
+static cria_status filter(cria_sampler *s, const float *logits, size_t vocab, size_t n_out, cria_candidates *c,
+                          cria_error *err) {
+    cria_status st = make_room(s, vocab, err);
+    if (st != CRIA_OK) return st;
+    *c = (cria_candidates){s->room.x, s->room.id, vocab, vocab, s->room.mark};
+    memcpy(c->x, logits, vocab * sizeof *logits);
+    if (n_out > 0) cria_keep_between(c, -FLT_MAX, FLT_MAX);
+    const cria_key before = s->state;
+    st = cria_chain_run(&s->chain, c, &s->history, &s->state, err);
+    if (st != CRIA_OK) s->state = before;
+    return st;
+}
+
+/* Index of the choice among x[0..n). */
+static size_t choose(cria_sampler *s, const float *x, size_t n, float scale) {
+    if (!cria_chain_draws(&s->chain)) return cria_argmax(x, n);
+    return cria_categorical(x, n, scale, cria_key_uniform(cria_key_next(&s->state)));
 }
 
 cria_status cria_sampler_sample(cria_sampler *s, const float *logits, size_t vocab_size, int32_t *id,
                                 cria_error *err) {
-    if (!s || !logits || !id)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_sampler_sample: a required argument is NULL.");
-    if (vocab_size == 0 || vocab_size > INT32_MAX)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                         "A token is to be chosen among %zu; there have to be 1 to %d.", vocab_size, INT32_MAX);
-    const cria_status st = check_logits(logits, vocab_size, err);
+    size_t n_out;
+    cria_status st = check_arguments("cria_sampler_sample", s, logits, vocab_size, id, &n_out, err);
     if (st != CRIA_OK) return st;
-    if (s->scale == 0.0f) {
-        *id = (int32_t)cria_argmax(logits, vocab_size);
+    if (!cria_chain_acts(&s->chain)) {
+        *id = (int32_t)choose(s, logits, vocab_size, s->scale);
         return CRIA_OK;
     }
-    const float u = cria_key_uniform(cria_key_next(&s->state));
-    *id = (int32_t)cria_categorical(logits, vocab_size, s->scale, u);
+    if (s->chain.remembers && !cria_history_reserve(s->ctx, &s->history, 1))
+        return cria_fail_nomem(err, "the tokens so far", s->history.n * sizeof *id);
+    cria_candidates c;
+    st = filter(s, logits, vocab_size, n_out, &c, err);
+    if (st != CRIA_OK) return st;
+    const size_t i = choose(s, c.x, c.n, 1.0f);
+    cria_chain_chose(&s->chain, &c, i);
+    *id = cria_candidate_id(&c, i);
+    if (s->chain.remembers) s->history.id[s->history.n++] = *id;
+    return CRIA_OK;
+}
+
+cria_status cria_sampler_apply(cria_sampler *s, const float *logits, size_t vocab_size, float *out, cria_error *err) {
+    size_t n_out;
+    cria_status st = check_arguments("cria_sampler_apply", s, logits, vocab_size, out, &n_out, err);
+    if (st != CRIA_OK) return st;
+    cria_candidates c;
+    st = filter(s, logits, vocab_size, n_out, &c, err);
+    if (st != CRIA_OK) return st;
+    for (size_t i = 0; i < vocab_size; i++) out[i] = -INFINITY;
+    for (size_t i = 0; i < c.n; i++) out[cria_candidate_id(&c, i)] = c.x[i];
     return CRIA_OK;
 }

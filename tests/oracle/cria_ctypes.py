@@ -41,8 +41,19 @@ class EngineOpts(C.Structure):
     _fields_ = [("size", C.c_size_t), ("kv", C.c_int), ("kv_bytes", C.c_uint64), ("batch_rows", C.c_uint32)]
 
 
+class LogitBias(C.Structure):
+    _fields_ = [("id", C.c_int32), ("bias", C.c_float)]
+
+
 class SamplerOpts(C.Structure):
-    _fields_ = [("size", C.c_size_t), ("temp", C.c_double), ("seed", C.c_uint64), ("skip", C.c_uint64)]
+    _fields_ = [("size", C.c_size_t), ("temp", C.c_double), ("seed", C.c_uint64), ("skip", C.c_uint64),
+                ("order", C.c_char_p), ("bias", C.POINTER(LogitBias)), ("n_bias", C.c_size_t),
+                ("penalty_last_n", C.c_uint32), ("repeat_penalty", C.c_double), ("presence_penalty", C.c_double),
+                ("frequency_penalty", C.c_double), ("dry_multiplier", C.c_double), ("dry_base", C.c_double),
+                ("dry_allowed_length", C.c_uint32), ("dry_last_n", C.c_uint32), ("dry_breakers", C.POINTER(C.c_int32)),
+                ("n_dry_breakers", C.c_size_t), ("top_n_sigma", C.c_double), ("top_k", C.c_uint32)] + [
+        (f, C.c_double) for f in ("typical_p", "top_p", "min_p", "xtc_probability", "xtc_threshold", "dynatemp_range",
+                                  "dynatemp_exponent", "mirostat_tau", "mirostat_eta")]
 
 
 class ModelInfo(C.Structure):
@@ -105,6 +116,9 @@ FUNCTIONS = {
     "cria_sampler_new": ("status", [P, P, P]),
     "cria_sampler_free": (None, [P]),
     "cria_sampler_sample": ("status", [P, P, C.c_size_t, P]),
+    "cria_sampler_apply": ("status", [P, P, C.c_size_t, P]),
+    "cria_sampler_accept": ("status", [P, P, C.c_size_t]),
+    "cria_sampler_reset": (None, [P]),
 }
 
 
@@ -276,9 +290,19 @@ class Sequence(Object):
 
 
 class Sampler(Object):
-    def __init__(self, ctx, temp, seed, skip=0):
+    """options: fields of cria_sampler_opts; bias is a list of (id, bias), dry_breakers one of ids."""
+
+    def __init__(self, ctx, temp=0.0, seed=0, skip=0, **options):
         opts = ctx.lib.sampler_opts_default()
         opts.temp, opts.seed, opts.skip = temp, seed, skip
+        for name, value in options.items():
+            if name == "order" and value is not None:
+                value = value.encode()
+            elif name in ("bias", "dry_breakers"):
+                setattr(opts, "n_" + name, len(value))
+                value = (LogitBias if name == "bias" else C.c_int32) * len(value)
+                value = value(*options[name])
+            setattr(opts, name, value)
         super().__init__(ctx.lib, ctx.lib.sampler_free, lambda out: ctx.lib.sampler_new(ctx.p, C.byref(opts), out))
 
     def sample(self, logits):
@@ -286,6 +310,20 @@ class Sampler(Object):
         token = C.c_int32()
         self.lib.sampler_sample(self.p, logits.ctypes.data, logits.size, C.byref(token))
         return token.value
+
+    def apply(self, logits):
+        """The logits that the next token would be drawn from, -inf for tokens left out."""
+        logits = np.ascontiguousarray(logits, np.float32)
+        out = np.empty_like(logits)
+        self.lib.sampler_apply(self.p, logits.ctypes.data, logits.size, out.ctypes.data)
+        return out
+
+    def accept(self, ids):
+        array = (C.c_int32 * max(1, len(ids)))(*ids)
+        self.lib.sampler_accept(self.p, array, len(ids))
+
+    def reset(self):
+        self.lib.sampler_reset(self.p)
 
 
 def generate(engine, texts, n):

@@ -211,6 +211,213 @@ static void bad_options_are_errors(void **state) {
     cria_ctx_unref(ctx);
 }
 
+/* Each is refused by name, and nothing else is said to be wrong. */
+static void bad_filter_options_are_errors(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        size_t offset;
+        double min, max;
+    } ranges[] = {
+#define RANGE(name, min, max) {#name, offsetof(cria_sampler_opts, name), min, max}
+        RANGE(repeat_penalty, 0.001, 1000),
+        RANGE(presence_penalty, -1000, 1000),
+        RANGE(frequency_penalty, -1000, 1000),
+        RANGE(dry_multiplier, 0, 1000),
+        RANGE(dry_base, 1, 1000),
+        RANGE(top_n_sigma, 0, 1000000),
+        RANGE(typical_p, 0, 1),
+        RANGE(top_p, 0, 1),
+        RANGE(min_p, 0, 1),
+        RANGE(xtc_probability, 0, 1),
+        RANGE(xtc_threshold, 0, 1),
+        RANGE(dynatemp_range, 0, 1000),
+        RANGE(dynatemp_exponent, 0, 1000),
+        RANGE(mirostat_tau, 0, 1000),
+        RANGE(mirostat_eta, 0, 10),
+#undef RANGE
+    };
+    cria_ctx *ctx = new_ctx();
+    for (size_t i = 0; i < N_ITEMS(ranges); i++) {
+        const double values[] = {nextafter(ranges[i].min, -INFINITY), nextafter(ranges[i].max, INFINITY), NAN,
+                                 INFINITY, -INFINITY, ranges[i].min, ranges[i].max};
+        for (size_t v = 0; v < N_ITEMS(values); v++) {
+            cria_sampler_opts o = cria_sampler_opts_default();
+            memcpy((char *)&o + ranges[i].offset, &values[v], sizeof values[v]);
+            cria_sampler *s = NULL;
+            cria_error err;
+            if (v < 5) {
+                assert_int_equal(cria_sampler_new(ctx, &o, &s, &err), CRIA_EINVAL);
+                assert_non_null(strstr(err.msg, ranges[i].name));
+                assert_null(s);
+            } else {
+                assert_int_equal(cria_sampler_new(ctx, &o, &s, &err), CRIA_OK);
+                cria_sampler_free(s);
+            }
+        }
+    }
+    cria_ctx_unref(ctx);
+}
+
+static void bad_lists_are_errors(void **state) {
+    (void)state;
+    cria_ctx *ctx = new_ctx();
+    const cria_logit_bias biases[] = {{-1, 0.0f}, {0, NAN}, {0, INFINITY}};
+    const int32_t breakers[][2] = {{-1, 2}, {2, 2}, {3, 2}};
+    static const char *const orders[] = {"", "top_k,", ",top_k", "top_k,,temp", "topk", "temp,top_k,temp", "top_k "};
+    cria_sampler *s = NULL;
+    cria_error err;
+    cria_sampler_opts o = cria_sampler_opts_default();
+    o.n_bias = 1;
+    assert_int_equal(cria_sampler_new(ctx, &o, &s, &err), CRIA_EINVAL);
+    assert_non_null(strstr(err.msg, "bias is NULL"));
+    for (size_t i = 0; i < N_ITEMS(biases); i++) {
+        o.bias = &biases[i];
+        assert_int_equal(cria_sampler_new(ctx, &o, &s, &err), CRIA_EINVAL);
+        assert_non_null(strstr(err.msg, "option bias"));
+    }
+    o = cria_sampler_opts_default();
+    o.n_dry_breakers = 2;
+    assert_int_equal(cria_sampler_new(ctx, &o, &s, &err), CRIA_EINVAL);
+    assert_non_null(strstr(err.msg, "dry_breakers is NULL"));
+    for (size_t i = 0; i < N_ITEMS(breakers); i++) {
+        o.dry_breakers = breakers[i];
+        assert_int_equal(cria_sampler_new(ctx, &o, &s, &err), CRIA_EINVAL);
+        assert_non_null(strstr(err.msg, "option dry_breakers"));
+    }
+    o = cria_sampler_opts_default();
+    for (size_t i = 0; i < N_ITEMS(orders); i++) {
+        o.order = orders[i];
+        assert_int_equal(cria_sampler_new(ctx, &o, &s, &err), CRIA_EINVAL);
+        assert_non_null(strstr(err.msg, "order of the samplers"));
+    }
+    assert_null(s);
+    cria_ctx_unref(ctx);
+}
+
+static cria_sampler_opts everything(void) {
+    static const cria_logit_bias bias[] = {{1, 0.5f}, {2, -INFINITY}};
+    static const int32_t breakers[] = {0, 7};
+    cria_sampler_opts o = cria_sampler_opts_default();
+    o.temp = 0.8;
+    o.bias = bias;
+    o.n_bias = 2;
+    o.repeat_penalty = 1.1;
+    o.dry_multiplier = 0.8;
+    o.dry_breakers = breakers;
+    o.n_dry_breakers = 2;
+    o.top_n_sigma = 3.0;
+    o.top_k = 6;
+    o.typical_p = 0.99;
+    o.top_p = 0.98;
+    o.min_p = 0.01;
+    o.xtc_probability = 0.5;
+    o.dynatemp_range = 0.2;
+    o.mirostat_tau = 2.0;
+    return o;
+}
+
+static void bad_arguments_are_errors(void **state) {
+    (void)state;
+    cria_ctx *ctx = new_ctx();
+    const cria_sampler_opts o = everything();
+    cria_sampler *s;
+    assert_int_equal(cria_sampler_new(ctx, &o, &s, NULL), CRIA_OK);
+    const int32_t ids[] = {1, -1};
+    float x[8] = {0}, out[8] = {77};
+    assert_int_equal(cria_sampler_accept(NULL, ids, 1, NULL), CRIA_EINVAL);
+    assert_int_equal(cria_sampler_accept(s, NULL, 1, NULL), CRIA_EINVAL);
+    assert_int_equal(cria_sampler_accept(s, NULL, 0, NULL), CRIA_OK);
+    assert_int_equal(cria_sampler_accept(s, ids, 2, NULL), CRIA_EINVAL);
+    assert_int_equal(cria_sampler_apply(NULL, x, 8, out, NULL), CRIA_EINVAL);
+    assert_int_equal(cria_sampler_apply(s, NULL, 8, out, NULL), CRIA_EINVAL);
+    assert_int_equal(cria_sampler_apply(s, x, 8, NULL, NULL), CRIA_EINVAL);
+    assert_int_equal(cria_sampler_apply(s, x, 0, out, NULL), CRIA_EINVAL);
+    assert_int_equal(cria_sampler_apply(s, x, 2, out, NULL), CRIA_EINVAL); /* there is a bias for token 2 */
+    x[3] = NAN;
+    assert_int_equal(cria_sampler_apply(s, x, 8, out, NULL), CRIA_ENUMERIC);
+    assert_true(out[0] == 77);
+    x[3] = 0;
+    assert_int_equal(cria_sampler_apply(s, x, 8, x, NULL), CRIA_OK); /* in place */
+    assert_true(x[2] == -INFINITY);
+    cria_sampler_free(s);
+    cria_ctx_unref(ctx);
+}
+
+/* A failed call changes nothing: the random numbers that follow are the same, however the memory ran out before. */
+static void out_of_memory_changes_nothing(void **state) {
+    (void)state;
+    enum { DRAWS = 5, PROMPT = 300 };
+    int32_t want[DRAWS], prompt[PROMPT];
+    float *small = lcg_logits(50), *large = lcg_logits(5000);
+    for (int32_t i = 0; i < PROMPT; i++) prompt[i] = i % 9;
+    const cria_sampler_opts o = everything();
+    long calls = 1;
+    for (long fail_at = -1; fail_at < calls; fail_at++) {
+        struct counting_alloc c;
+        counting_alloc_init(&c, -1);
+        const cria_ctx_opts co = {.size = sizeof co, .threads = 1, .allocator = counting_alloc_hook(&c)};
+        cria_ctx *ctx;
+        assert_int_equal(cria_ctx_base_new(&co, &ctx, NULL), CRIA_OK);
+        const long begin = atomic_load(&c.calls);
+        cria_sampler *s = NULL;
+        c.fail_at = fail_at < 0 ? -1 : begin + fail_at;
+        long failures = 0;
+#define RETRY(call) \
+    while ((call) != CRIA_OK) { \
+        assert_int_equal((call), CRIA_ENOMEM); \
+        c.fail_at = -1; \
+        failures++; \
+    }
+        RETRY(cria_sampler_new(ctx, &o, &s, NULL))
+        RETRY(cria_sampler_accept(s, prompt, PROMPT, NULL))
+        for (size_t i = 0; i < DRAWS; i++) {
+            int32_t id = -1;
+            RETRY(cria_sampler_sample(s, i < 2 ? small : large, i < 2 ? 50 : 5000, &id, NULL))
+            if (fail_at < 0)
+                want[i] = id;
+            else
+                assert_int_equal(id, want[i]);
+        }
+#undef RETRY
+        if (fail_at < 0) calls = atomic_load(&c.calls) - begin;
+        assert_int_equal(failures, fail_at >= 0);
+        cria_sampler_free(s);
+        cria_ctx_unref(ctx);
+        assert_int_equal(atomic_load(&c.live), 0);
+    }
+    assert_true(calls >= 11); /* two lists, the sampler, the history, and room for both vocabularies */
+    free(small);
+    free(large);
+}
+
+/* Once there is room for the vocabulary, and without a growing history, a token takes no memory. */
+static void sampling_allocates_nothing(void **state) {
+    (void)state;
+    cria_ctx *ctx = new_ctx();
+    cria_sampler_opts o = everything();
+    o.dry_last_n = 100;
+    cria_sampler *s;
+    assert_int_equal(cria_sampler_new(ctx, &o, &s, NULL), CRIA_OK);
+    float *x = lcg_logits(5000);
+    for (int i = 0; i < 600; i++) sample(s, x, 5000);
+    const uint64_t before = cria_mem_count(ctx);
+    for (int i = 0; i < 600; i++) sample(s, x, 5000);
+    assert_int_equal(cria_mem_count(ctx), before);
+    free(x);
+    cria_sampler_free(s);
+
+    /* Without filters there is none from the first one on. */
+    s = new_sampler(ctx, 0.7, 0, 0);
+    const float two[] = {0, 1};
+    const uint64_t then = cria_mem_count(ctx);
+    for (int i = 0; i < 3; i++) sample(s, two, 2);
+    assert_int_equal(cria_sampler_accept(s, (const int32_t[]){1, 1, 0}, 3, NULL), CRIA_OK);
+    assert_int_equal(cria_mem_count(ctx), then);
+    cria_sampler_free(s);
+    cria_ctx_unref(ctx);
+}
+
 static void out_of_memory_is_an_error(void **state) {
     (void)state;
     struct counting_alloc c;
@@ -242,6 +449,11 @@ int main(void) {
         cmocka_unit_test(ends_of_the_distribution),
         cmocka_unit_test(bad_logits_are_errors),
         cmocka_unit_test(bad_options_are_errors),
+        cmocka_unit_test(bad_filter_options_are_errors),
+        cmocka_unit_test(bad_lists_are_errors),
+        cmocka_unit_test(bad_arguments_are_errors),
+        cmocka_unit_test(out_of_memory_changes_nothing),
+        cmocka_unit_test(sampling_allocates_nothing),
         cmocka_unit_test(out_of_memory_is_an_error),
     };
     return cmocka_run_group_tests_name("sampler", tests, NULL, NULL);

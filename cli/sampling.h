@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of how a token is chosen, shared by the subcommands that generate text. */
+#ifndef CRIA_CLI_SAMPLING_H
+#define CRIA_CLI_SAMPLING_H
+
+#include "args.h"
+#include "cria/cria.h"
+
+struct sampling_options {
+    double temp, dynatemp_range, dynatemp_exponent;
+    uint64_t seed, skip_draws;
+    const char *samplers;
+    struct arg_texts logit_bias; /* "ID=BIAS" */
+    uint64_t repeat_last_n;
+    double repeat_penalty, presence_penalty, frequency_penalty;
+    uint64_t dry_allowed_length, dry_last_n;
+    double dry_multiplier, dry_base;
+    uint64_t top_k;
+    double top_n_sigma, typical, top_p, min_p, xtc_probability, xtc_threshold;
+    double mirostat_tau, mirostat_eta;
+};
+extern const struct arg_option sampling_rows[];
+extern const size_t n_sampling_rows;
+
+/* Whether a sampler can be made of them; if not, a line on stderr. Takes no time, so that it can come before a model is
+ * loaded. */
+bool sampling_check(const struct sampling_options *o, const char *command);
+/* Where DRY is on, tokens with a line's end, a colon, a quotation mark or an asterisk in their text break
+ * repetitions. */
+cria_status sampling_open(const struct sampling_options *o, cria_ctx *ctx, const cria_tokenizer *tokenizer,
+                          cria_sampler **out, cria_error *err);
+
+#endif

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is asked of the whole vocabulary is asked in blocks, in loops that a compiler turns into vector instructions.
+ * Where the few that stay are found by their sum, it is a radix selection: three passes over 32-bit keys, each a
+ * histogram of the probability under the next 11 or 10 bits. It takes the same time for any distribution, and equal
+ * keys cannot be torn apart.
+ */
+#include "sample/candidates.h"
+
+#include "base/dmath.h"
+#include "sample/sampler.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+enum { BLOCK = 64, LANES = 8 };
+
+static inline size_t block_length(size_t n, size_t begin) { return n - begin < BLOCK ? n - begin : BLOCK; }
+
+float *cria_candidate_find(const cria_candidates *c, int32_t id) {
+    if (c->n == c->vocab) return &c->x[id];
+    size_t lo = 0, hi = c->n;
+    while (lo < hi) {
+        const size_t mid = lo + (hi - lo) / 2;
+        if (c->id[mid] < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < c->n && c->id[lo] == id ? &c->x[lo] : NULL;
+}
+
+float cria_candidates_top(const cria_candidates *c) { return c->x[cria_argmax(c->x, c->n)]; }
+
+/* ---- softmax ---- */
+
+/* d[i] = x[i] - top, at least -88, and w[i] = e^d[i]. Two parts of ln 2 and a Taylor sum, as cria_exp_f64, but without
+ * its divisions: 0.347^13 / 13! < 2^-52. */
+static void weigh(const float *restrict x, size_t n, float top, double *restrict d, double *restrict w) {
+    static const double f[] = {1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
+                               1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600};
+    const double shift = 0x1.8p52; /* added, it leaves the nearest whole number in the low bits */
+    for (size_t i = 0; i < n; i++) {
+        const double full = (double)x[i] - (double)top;
+        const double y = full < -88.0 ? -88.0 : full;
+        const double shifted = y * 0x1.71547652b82fep+0 + shift;
+        const double k = shifted - shift;
+        const double r = (y - k * CRIA_LN2_HI) - k * CRIA_LN2_LO;
+        const double r2 = r * r, r4 = r2 * r2;
+        const double low = (1.0 + r) + r2 * (f[0] + r * f[1]);
+        const double middle = (f[2] + r * f[3]) + r2 * (f[4] + r * f[5]);
+        const double high = (f[6] + r * f[7]) + r2 * ((f[8] + r * f[9]) + r2 * f[10]);
+        const double power = cria_f64_from_bits((cria_f64_to_bits(shifted) + 1023) << 52);
+        const double e = (low + r4 * (middle + r4 * high)) * power;
+        d[i] = y;
+        w[i] = full < -88.0 ? 0.0 : e;
+    }
+}
+
+static double sum_lanes(const double *s) {
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+cria_softmax cria_candidates_softmax(const cria_candidates *c) {
+    const float top = cria_candidates_top(c);
+    double d[BLOCK], w[BLOCK], mass[LANES] = {0}, mean[LANES] = {0};
+    for (size_t b = 0; b < c->n; b += BLOCK) {
+        const size_t n = block_length(c->n, b);
+        weigh(c->x + b, n, top, d, w);
+        for (size_t i = n; i < BLOCK; i++) d[i] = w[i] = 0.0;
+        for (size_t i = 0; i < BLOCK; i += LANES)
+            for (size_t l = 0; l < LANES; l++) {
+                mass[l] += w[i + l];
+                mean[l] += w[i + l] * d[i + l];
+            }
+    }
+    const double sum = sum_lanes(mass);
+    return (cria_softmax){top, sum, sum_lanes(mean) / sum};
+}
+
+float cria_candidates_least_above(const cria_candidates *c, float top, double weight) {
+    double d[BLOCK], w[BLOCK];
+    float least = INFINITY;
+    for (size_t b = 0; b < c->n; b += BLOCK) {
+        const size_t n = block_length(c->n, b);
+        weigh(c->x + b, n, top, d, w);
+        for (size_t i = 0; i < n; i++)
+            if (w[i] > weight && c->x[b + i] < least) least = c->x[b + i];
+    }
+    return least;
+}
+
+/* ---- selection ---- */
+
+/* What candidates are ordered by (smaller keys first) and what is added up. */
+struct order {
+    enum { BY_COUNT, BY_MASS, BY_SHIFT } kind;
+    cria_softmax softmax; /* not for BY_COUNT */
+};
+
+/* Descending logits as ascending keys; -0 is 0. */
+static inline uint32_t key_of(float x) {
+    const float plus = x + 0.0f;
+    uint32_t b;
+    memcpy(&b, &plus, sizeof b);
+    return ~(b ^ ((0u - (b >> 31)) | 0x80000000u));
+}
+
+static float logit_of(uint32_t key) {
+    uint32_t b = ~key;
+    b ^= b >> 31 ? 0x80000000u : 0xffffffffu;
+    float x;
+    memcpy(&x, &b, sizeof x);
+    return x;
+}
+
+/* |surprise - entropy| = |(ln mass - d) - (ln mass - mean)| = |d - mean|: no logarithm is needed. As a float32, whose
+ * bits have the order of its value. */
+static inline float shift_of(float x, const cria_softmax *s) {
+    return (float)fabs(((double)x - (double)s->top) - s->mean);
+}
+
+static void find_keys(const struct order *o, const float *restrict x, size_t n, uint32_t *restrict key) {
+    if (o->kind == BY_SHIFT)
+        for (size_t i = 0; i < n; i++) {
+            const float shift = shift_of(x[i], &o->softmax);
+            memcpy(&key[i], &shift, sizeof shift);
+        }
+    else
+        for (size_t i = 0; i < n; i++) key[i] = key_of(x[i]);
+}
+
+/* One pass of the selection: adds up what is under each value of `bits` bits of the keys above `shift`, of the
+ * candidates whose keys begin with prefix. sum[1 << bits]. */
+static void histogram(const cria_candidates *c, const struct order *o, uint32_t prefix, unsigned shift, unsigned bits,
+                      double *sum) {
+    const uint32_t mask = (1u << bits) - 1;
+    memset(sum, 0, sizeof *sum << bits);
+    for (size_t b = 0; b < c->n; b += BLOCK) {
+        const size_t n = block_length(c->n, b);
+        uint32_t key[BLOCK], any = 0;
+        double d[BLOCK], w[BLOCK];
+        find_keys(o, c->x + b, n, key);
+        for (size_t i = 0; i < n; i++) any |= (uint64_t)key[i] >> shift >> bits == prefix;
+        if (!any) continue;
+        if (o->kind == BY_COUNT)
+            for (size_t i = 0; i < n; i++) w[i] = 1.0;
+        else
+            weigh(c->x + b, n, o->softmax.top, d, w);
+        for (size_t i = 0; i < n; i++)
+            if ((uint64_t)key[i] >> shift >> bits == prefix) sum[key[i] >> shift & mask] += w[i];
+    }
+}
+
+/* The smallest key so that those up to it together have the target (the greatest that has any weight when rounding
+ * keeps the sum below it). */
+static uint32_t select_key(const cria_candidates *c, const struct order *o, double target) {
+    static const struct {
+        unsigned shift, bits;
+    } level[] = {{21, 11}, {10, 11}, {0, 10}};
+    double sum[1u << 11], before = 0.0;
+    uint32_t prefix = 0;
+    for (size_t l = 0; l < sizeof level / sizeof *level; l++) {
+        histogram(c, o, prefix, level[l].shift, level[l].bits, sum);
+        uint32_t found = 0;
+        double below = before;
+        for (uint32_t v = 0; v < 1u << level[l].bits; v++) {
+            if (sum[v] == 0.0) continue;
+            found = v;
+            before = below;
+            below += sum[v];
+            if (below >= target) break;
+        }
+        prefix = prefix << level[l].bits | found;
+    }
+    return prefix;
+}
+
+/* ---- keeping ---- */
+
+/* Moves candidate i to place m; the caller counts m up when it stays. */
+static inline void move_to(cria_candidates *c, size_t m, size_t i, bool dense) {
+    c->x[m] = c->x[i];
+    c->id[m] = dense ? (int32_t)i : c->id[i];
+}
+
+void cria_keep_between(cria_candidates *c, float lo, float hi) {
+    const bool dense = c->n == c->vocab;
+    size_t m = 0;
+    for (size_t b = 0; b < c->n; b += BLOCK) {
+        const size_t n = block_length(c->n, b);
+        unsigned any = 0;
+        for (size_t i = b; i < b + n; i++) any |= (c->x[i] >= lo) & (c->x[i] <= hi);
+        if (!any) continue;
+        for (size_t i = b; i < b + n; i++) {
+            const bool stays = (c->x[i] >= lo) & (c->x[i] <= hi);
+            move_to(c, m, i, dense);
+            m += stays;
+        }
+    }
+    c->n = m;
+}
+
+void cria_keep_largest(cria_candidates *c, size_t k) {
+    if (k >= c->n) return;
+    const struct order o = {.kind = BY_COUNT};
+    const float least = logit_of(select_key(c, &o, (double)k));
+    cria_keep_between(c, least, INFINITY);
+    size_t equal = 0, m = 0;
+    for (size_t i = 0; i < c->n; i++) equal += c->x[i] == least;
+    const size_t above = c->n - equal;
+    for (size_t i = 0, seen = 0; i < c->n; i++) {
+        const bool tie = c->x[i] == least;
+        const bool stays = !tie || above + seen < k;
+        seen += tie;
+        move_to(c, m, i, false);
+        m += stays;
+    }
+    c->n = m;
+}
+
+void cria_keep_likeliest(cria_candidates *c, double share) {
+    const struct order o = {BY_MASS, cria_candidates_softmax(c)};
+    cria_keep_between(c, logit_of(select_key(c, &o, share * o.softmax.mass)), INFINITY);
+}
+
+void cria_keep_typical(cria_candidates *c, double share) {
+    const struct order o = {BY_SHIFT, cria_candidates_softmax(c)};
+    const uint32_t key = select_key(c, &o, share * o.softmax.mass);
+    float most;
+    memcpy(&most, &key, sizeof most);
+    const bool dense = c->n == c->vocab;
+    size_t m = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        const bool stays = shift_of(c->x[i], &o.softmax) <= most;
+        move_to(c, m, i, dense);
+        m += stays;
+    }
+    c->n = m;
+}
+
+void cria_keep_top(cria_candidates *c) {
+    const size_t best = cria_argmax(c->x, c->n);
+    move_to(c, 0, best, c->n == c->vocab);
+    c->n = 1;
+}
