@@ -36,7 +36,7 @@ def logits_like(rng, vocab, kind):
     elif kind == "banned" and vocab > 1:
         x[rng.permutation(vocab)[: vocab // 2]] = -np.inf
     elif kind == "huge":
-        x *= 2e37
+        x = np.clip(x * 2e37, -3e38, 3e38)
     elif kind == "tiny":
         x *= 1e-30
     return x.astype(np.float32)
@@ -82,7 +82,8 @@ def ref_typical(x, p):
     if p == 1:
         return x
     d, w = softmax(x)
-    far = np.abs((x.astype(np.float64) - x.max()) - (w * d).sum() / w.sum()).astype(np.float32)
+    with np.errstate(over="ignore"):
+        far = np.abs((x.astype(np.float64) - x.max()) - (w * d).sum() / w.sum()).astype(np.float32)
     return masked(x, fewest(far, w, p))
 
 
@@ -132,8 +133,10 @@ def ref_bias(x, bias):
 def ref_penalties(x, history, last_n, repeat, presence, frequency):
     x, repeat, presence, frequency = x.copy(), *np.float32([repeat, presence, frequency])
     recent = history[-last_n:]
-    for i in set(recent):
-        x[i] = (x[i] * repeat if x[i] < 0 else x[i] / repeat) - (np.float32(recent.count(i)) * frequency + presence)
+    with np.errstate(over="ignore"):
+        for i in set(recent):
+            y = np.clip(x[i] * repeat if x[i] < 0 else x[i] / repeat, -FLOAT_MAX, FLOAT_MAX)
+            x[i] = y - (np.float32(recent.count(i)) * frequency + presence)
     return x
 
 
@@ -285,7 +288,7 @@ def test_penalties(ctx, last_n):
 
 def applied_history(reference, x, *args):
     """-inf stays what it is under every penalty."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
         return np.where(x > -np.inf, reference(x, *args), x)
 
 
@@ -451,7 +454,8 @@ def test_mlx_lm_min_p(ctx, p):
 
 @pytest.mark.parametrize("p", [1e-6, 0.05, 0.5, 0.9, 0.99])
 def test_mlx_lm_top_p(ctx, p):
-    """Its sums are float32: a token may be judged differently where the exact sum is as near to p as their error."""
+    """Its sums are float32: a token may be judged differently where the exact sum is as near to p as their n roundings
+    can be off."""
     sampler = Sampler(ctx, 1.0, 0, top_p=p)
     same = other = 0
     for x in mlx_arrays(int(p * 1000)):
@@ -460,7 +464,7 @@ def test_mlx_lm_top_p(ctx, p):
         w = softmax(x)[1]
         for i in np.flatnonzero(got != want):
             others = w[x > x[i]].sum() / w.sum()
-            assert abs(others - p) < 1e-5 + 4e-7 * math.sqrt(x.size), (x.size, others)
+            assert abs(others - p) < 1e-6 + x.size * 2**-24, (x.size, others)
         same, other = same + np.array_equal(got, want), other + (not np.array_equal(got, want))
     assert other <= same / 4, (same, other)
 
@@ -476,7 +480,7 @@ def test_mlx_lm_xtc(ctx, threshold):
         if threshold == 0 and x[x > -np.inf].min() < x.max() - 80:
             continue  # whether e^-88 is above 0
         assert np.allclose(x[got != want], got.max(), rtol=1e-5, atol=1e-6), (x[got != want], got.max(), want.max())
-        n += (got == -np.inf).any()
+        n += ((got == -np.inf) & (x > -np.inf)).any()
     assert (n > 10) == (threshold < 0.5)
 
 
@@ -487,6 +491,8 @@ def test_mlx_lm_xtc(ctx, threshold):
 def test_mlx_lm_sampler_draws_the_same_tokens(ctx, options, vocab):
     """make_sampler with the same seed; its order of filters is a fixed one, and they see what has not been divided by
     the temperature."""
+    if "top_k" in options:
+        options = options | dict(top_k=min(options["top_k"], vocab - 1))
     mlx = sample_utils.make_sampler(**options)
     mx.random.seed(33)
     sampler = Sampler(ctx, seed=33, order="top_p,min_p,xtc,top_k,temp", **options)
