@@ -41,9 +41,13 @@ static void weigh(const float *restrict x, size_t n, float top, double *restrict
     static const double f[] = {1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
                                1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600};
     const double shift = 0x1.8p52; /* added, it leaves the nearest whole number in the low bits */
+    /* Three loops, or gcc 12 sees branches around all of this and gives up on vectors. */
     for (size_t i = 0; i < n; i++) {
         const double full = (double)x[i] - (double)top;
-        const double y = full < -88.0 ? -88.0 : full;
+        d[i] = full < -88.0 ? -88.0 : full;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const double y = d[i];
         const double shifted = y * 0x1.71547652b82fep+0 + shift;
         const double k = shifted - shift;
         const double r = (y - k * CRIA_LN2_HI) - k * CRIA_LN2_LO;
@@ -53,9 +57,9 @@ static void weigh(const float *restrict x, size_t n, float top, double *restrict
         const double high = (f[6] + r * f[7]) + r2 * ((f[8] + r * f[9]) + r2 * f[10]);
         const double power = cria_f64_from_bits((cria_f64_to_bits(shifted) + 1023) << 52);
         const double e = (low + r4 * (middle + r4 * high)) * power;
-        d[i] = y;
-        w[i] = full < -88.0 ? 0.0 : e;
+        w[i] = e;
     }
+    for (size_t i = 0; i < n; i++) w[i] = d[i] > -88.0 ? w[i] : 0.0;
 }
 
 static double sum_lanes(const double *s) {
@@ -96,7 +100,7 @@ float cria_candidates_least_above(const cria_candidates *c, float top, double we
 /* What candidates are ordered by (smaller keys first) and what is added up. */
 struct order {
     enum { BY_COUNT, BY_MASS, BY_SHIFT } kind;
-    cria_softmax softmax; /* not for BY_COUNT */
+    cria_softmax softmax; /* BY_MASS: only top */
 };
 
 /* Descending logits as ascending keys; -0 is 0. */
@@ -105,14 +109,6 @@ static inline uint32_t key_of(float x) {
     uint32_t b;
     memcpy(&b, &plus, sizeof b);
     return ~(b ^ ((0u - (b >> 31)) | 0x80000000u));
-}
-
-static float logit_of(uint32_t key) {
-    uint32_t b = ~key;
-    b ^= b >> 31 ? 0x80000000u : 0xffffffffu;
-    float x;
-    memcpy(&x, &b, sizeof x);
-    return x;
 }
 
 /* |surprise - entropy| = |(ln mass - d) - (ln mass - mean)| = |d - mean|: no logarithm is needed. As a float32, whose
@@ -131,50 +127,29 @@ static void find_keys(const struct order *o, const float *restrict x, size_t n, 
         for (size_t i = 0; i < n; i++) key[i] = key_of(x[i]);
 }
 
-/* One pass of the selection: adds up what is under each value of `bits` bits of the keys above `shift`, of the
- * candidates whose keys begin with prefix. sum[1 << bits]. */
-static void histogram(const cria_candidates *c, const struct order *o, uint32_t prefix, unsigned shift, unsigned bits,
-                      double *sum) {
-    const uint32_t mask = (1u << bits) - 1;
-    memset(sum, 0, sizeof *sum << bits);
+/* What a pass of the selection looks at: `bits` bits of the keys above `shift`, of those whose higher bits are prefix. */
+struct digit {
+    unsigned shift, bits;
+    uint32_t prefix;
+};
+
+/* sum[v]: what is under the value v of the digit. */
+static void histogram(const cria_candidates *c, const struct order *o, const struct digit *p, double *sum) {
+    const uint32_t mask = (1u << p->bits) - 1;
+    const bool all = p->shift + p->bits == 32;
+    memset(sum, 0, sizeof *sum << p->bits);
     for (size_t b = 0; b < c->n; b += BLOCK) {
         const size_t n = block_length(c->n, b);
-        uint32_t key[BLOCK], any = 0;
+        uint32_t key[BLOCK];
         double d[BLOCK], w[BLOCK];
         find_keys(o, c->x + b, n, key);
-        for (size_t i = 0; i < n; i++) any |= (uint64_t)key[i] >> shift >> bits == prefix;
-        if (!any) continue;
         if (o->kind == BY_COUNT)
             for (size_t i = 0; i < n; i++) w[i] = 1.0;
         else
             weigh(c->x + b, n, o->softmax.top, d, w);
         for (size_t i = 0; i < n; i++)
-            if ((uint64_t)key[i] >> shift >> bits == prefix) sum[key[i] >> shift & mask] += w[i];
+            if (all || key[i] >> p->shift >> p->bits == p->prefix) sum[key[i] >> p->shift & mask] += w[i];
     }
-}
-
-/* The smallest key so that those up to it together have the target (the greatest that has any weight when rounding
- * keeps the sum below it). */
-static uint32_t select_key(const cria_candidates *c, const struct order *o, double target) {
-    static const struct {
-        unsigned shift, bits;
-    } level[] = {{21, 11}, {10, 11}, {0, 10}};
-    double sum[1u << 11], before = 0.0;
-    uint32_t prefix = 0;
-    for (size_t l = 0; l < sizeof level / sizeof *level; l++) {
-        histogram(c, o, prefix, level[l].shift, level[l].bits, sum);
-        uint32_t found = 0;
-        double below = before;
-        for (uint32_t v = 0; v < 1u << level[l].bits; v++) {
-            if (sum[v] == 0.0) continue;
-            found = v;
-            before = below;
-            below += sum[v];
-            if (below >= target) break;
-        }
-        prefix = prefix << level[l].bits | found;
-    }
-    return prefix;
 }
 
 /* ---- keeping ---- */
@@ -202,15 +177,85 @@ void cria_keep_between(cria_candidates *c, float lo, float hi) {
     c->n = m;
 }
 
+static void keep_keys(cria_candidates *c, const struct order *o, uint32_t last) {
+    const bool dense = c->n == c->vocab;
+    size_t m = 0;
+    for (size_t b = 0; b < c->n; b += BLOCK) {
+        const size_t n = block_length(c->n, b);
+        uint32_t key[BLOCK], any = 0;
+        find_keys(o, c->x + b, n, key);
+        for (size_t i = 0; i < n; i++) any |= key[i] <= last;
+        if (!any) continue;
+        for (size_t i = 0; i < n; i++) {
+            move_to(c, m, b + i, dense);
+            m += key[i] <= last;
+        }
+    }
+    c->n = m;
+}
+
+/* Keeps those with the smallest keys, until the target is reached (a share of the sum, or a count); of those with the
+ * same key all. Should rounding keep a sum below its target, it is reached at the last that adds to it. Each pass leaves
+ * the next one only those that can still be among them. */
+static void keep_first(cria_candidates *c, const struct order *o, double target) {
+    struct digit digits[] = {{21, 11, 0}, {10, 11, 0}, {0, 10, 0}};
+    double sum[1u << 11], before = 0.0;
+    uint32_t prefix = 0;
+    for (size_t l = 0; l < sizeof digits / sizeof *digits; l++) {
+        struct digit *const p = &digits[l];
+        const uint32_t end = 1u << p->bits;
+        p->prefix = prefix;
+        histogram(c, o, p, sum);
+        if (l == 0 && o->kind != BY_COUNT) {
+            double total = 0.0;
+            for (uint32_t v = 0; v < end; v++) total += sum[v];
+            target *= total;
+        }
+        uint32_t found = 0;
+        double upto = before;
+        for (uint32_t v = 0; v < end; v++) {
+            if (sum[v] == 0.0) continue;
+            found = v;
+            before = upto;
+            upto += sum[v];
+            if (upto >= target) break;
+        }
+        prefix = prefix << p->bits | found;
+        keep_keys(c, o, prefix << p->shift | ((1u << p->shift) - 1));
+    }
+}
+
+/* Drops all that cannot be among the k largest, with one look at each: there are k groups whose largest is at least the
+ * k-th largest of those. */
+static void keep_largest_groups(cria_candidates *c, size_t k) {
+    enum { GROUPS = 1024 };
+    float top[GROUPS];
+    const size_t length = (c->n - 1) / GROUPS + 1, groups = (c->n - 1) / length + 1;
+    if (length < 8 || k > groups / 2) return;
+    for (size_t g = 0; g < groups; g++) {
+        const size_t begin = g * length, n = c->n - begin < length ? c->n - begin : length;
+        top[g] = c->x[begin + cria_argmax(c->x + begin, n)];
+    }
+    const struct order o = {.kind = BY_COUNT};
+    int32_t id[GROUPS];
+    cria_candidates tops = {top, id, groups, groups, NULL};
+    keep_first(&tops, &o, (double)k);
+    float least = INFINITY;
+    for (size_t i = 0; i < tops.n; i++) least = top[i] < least ? top[i] : least;
+    cria_keep_between(c, least, INFINITY);
+}
+
 void cria_keep_largest(cria_candidates *c, size_t k) {
     if (k >= c->n) return;
+    keep_largest_groups(c, k);
     const struct order o = {.kind = BY_COUNT};
-    const float least = logit_of(select_key(c, &o, (double)k));
-    cria_keep_between(c, least, INFINITY);
-    size_t equal = 0, m = 0;
+    keep_first(c, &o, (double)k);
+    float least = INFINITY;
+    for (size_t i = 0; i < c->n; i++) least = c->x[i] < least ? c->x[i] : least;
+    size_t equal = 0, m = 0, seen = 0;
     for (size_t i = 0; i < c->n; i++) equal += c->x[i] == least;
     const size_t above = c->n - equal;
-    for (size_t i = 0, seen = 0; i < c->n; i++) {
+    for (size_t i = 0; i < c->n; i++) {
         const bool tie = c->x[i] == least;
         const bool stays = !tie || above + seen < k;
         seen += tie;
@@ -221,23 +266,13 @@ void cria_keep_largest(cria_candidates *c, size_t k) {
 }
 
 void cria_keep_likeliest(cria_candidates *c, double share) {
-    const struct order o = {BY_MASS, cria_candidates_softmax(c)};
-    cria_keep_between(c, logit_of(select_key(c, &o, share * o.softmax.mass)), INFINITY);
+    const struct order o = {BY_MASS, {.top = cria_candidates_top(c)}};
+    keep_first(c, &o, share);
 }
 
 void cria_keep_typical(cria_candidates *c, double share) {
     const struct order o = {BY_SHIFT, cria_candidates_softmax(c)};
-    const uint32_t key = select_key(c, &o, share * o.softmax.mass);
-    float most;
-    memcpy(&most, &key, sizeof most);
-    const bool dense = c->n == c->vocab;
-    size_t m = 0;
-    for (size_t i = 0; i < c->n; i++) {
-        const bool stays = shift_of(c->x[i], &o.softmax) <= most;
-        move_to(c, m, i, dense);
-        m += stays;
-    }
-    c->n = m;
+    keep_first(c, &o, share);
 }
 
 void cria_keep_top(cria_candidates *c) {

@@ -37,7 +37,7 @@ typedef struct cria_softmax {
     double mean; /* of x - top by these probabilities, so that the entropy is ln(mass) - mean */
 } cria_softmax;
 
-/* Weights of tokens more than 88 below the top are 0, as MLX's exp has it for float32. */
+/* Weights of tokens 88 or more below the top are 0, as MLX's exp has it for float32. */
 cria_softmax cria_candidates_softmax(const cria_candidates *c);
 
 /* Smallest logit of the tokens whose weight is above the bound; +INFINITY when there is none. */

@@ -6,6 +6,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define LOG2_E 0x1.71547652b82fep+0
@@ -17,19 +18,28 @@ static float float_above(double v) {
     return (double)f < v ? nextafterf(f, INFINITY) : f;
 }
 
+/* Sum of x - from, or of its square, in lanes: a fixed order that suits vector instructions. */
+static double sum_powers(const cria_candidates *c, double from, bool square) {
+    enum { LANES = 8 };
+    double sum[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= c->n; i += LANES)
+        for (size_t l = 0; l < LANES; l++) {
+            const double d = (double)c->x[i + l] - from;
+            sum[l] += square ? d * d : d;
+        }
+    for (size_t l = 0; i < c->n; i++, l++) {
+        const double d = (double)c->x[i] - from;
+        sum[l] += square ? d * d : d;
+    }
+    for (size_t l = 1; l < LANES; l++) sum[0] += sum[l];
+    return sum[0];
+}
+
 /* Tang et al., "Top-nσ: not all logits are you need" (2024). */
 void cria_filter_top_n_sigma(cria_candidates *c, double n) {
-    enum { LANES = 8 };
-    double sum[LANES] = {0}, squares[LANES] = {0};
-    for (size_t i = 0; i < c->n; i++) sum[i % LANES] += (double)c->x[i];
-    for (size_t l = 1; l < LANES; l++) sum[0] += sum[l];
-    const double mean = sum[0] / (double)c->n;
-    for (size_t i = 0; i < c->n; i++) {
-        const double d = (double)c->x[i] - mean;
-        squares[i % LANES] += d * d;
-    }
-    for (size_t l = 1; l < LANES; l++) squares[0] += squares[l];
-    const double sigma = sqrt(squares[0] / (double)c->n);
+    const double mean = sum_powers(c, 0.0, false) / (double)c->n;
+    const double sigma = sqrt(sum_powers(c, mean, true) / (double)c->n);
     const float top = cria_candidates_top(c);
     const float least = float_above((double)top - n * sigma);
     cria_keep_between(c, least < top ? least : top, INFINITY);

@@ -19,6 +19,7 @@
 #include "sample/sampler.h"
 
 #include "base/ctx.h"
+#include "base/dmath.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "sample/chain.h"
@@ -89,6 +90,63 @@ static inline float weight(float x, float scale, float top) {
     return cria_exp_mlx(x * scale - top);
 }
 
+enum { BLOCK = 64 };
+
+/* w[i] = weight(x[i], scale, top), the same bits, n <= BLOCK, top finite: in loops that a compiler turns into vector
+ * instructions (one loop would have branches for gcc 12). In double where the scalar form is in float, with a rounding
+ * to float wherever that rounds; a product or power of two is exact. */
+static void weights(const float *restrict x, size_t n, float scale, float top, float *restrict w) {
+    static const float f[] = {1.339887440266574e-3f, 9.618437357674640e-3f, 5.550332471162809e-2f,
+                              2.402264791363012e-1f, 6.931472028550421e-1f, 1.0f};
+    const double shift = 0x1.8p52; /* added, it leaves the nearest whole number in the low bits */
+    double y[BLOCK], whole[BLOCK], part[BLOCK], p[BLOCK];
+    for (size_t i = 0; i < n; i++) {
+        const float z = x[i] * scale - top;
+        w[i] = z < -88.0f ? -88.0f : z; /* of which the weight is 0 already */
+    }
+    for (size_t i = 0; i < n; i++) {
+        y[i] = (double)(w[i] * 1.442695f);
+        whole[i] = (y[i] + shift) - shift;
+    }
+    for (size_t i = 0; i < n; i++) part[i] = y[i] - whole[i] >= 0.5 ? 1.0 : 0.0; /* halves go up */
+    for (size_t i = 0; i < n; i++) {
+        whole[i] += part[i];
+        part[i] = y[i] - whole[i];
+        p[i] = (double)1.535336188319500e-4f;
+    }
+    uint64_t tie = 0;
+    for (size_t k = 0; k < sizeof f / sizeof *f; k++)
+        for (size_t i = 0; i < n; i++) {
+            const double r = p[i] * part[i] + (double)f[k];
+            tie |= ((cria_f64_to_bits(r) & 0x1fffffff) ^ 0x10000000) - 1; /* wraps around only from 0 */
+            p[i] = (double)(float)r;
+        }
+    for (size_t i = 0; i < n; i++)
+        p[i] *= cria_f64_from_bits((cria_f64_to_bits(whole[i] + shift) + 1023) << 52);
+    for (size_t i = 0; i < n; i++) p[i] = whole[i] > -127.0 ? p[i] : 0.0;
+    for (size_t i = 0; i < n; i++) w[i] = (float)p[i];
+    if (tie >> 63)
+        for (size_t i = 0; i < n; i++) w[i] = weight(x[i], scale, top);
+}
+
+/* *sum, to which the weights of x[0..n) are added one by one. Those below half of its last bit would leave it as it is:
+ * with the sum at least 2^e, that is a weight below 2^(e-24), and any below e^((e-25)·ln 2) despite the error of exp. */
+static float add_weights(const float *x, size_t n, float scale, float top, float sum) {
+    float w[BLOCK];
+    for (size_t b = 0; b < n; b += BLOCK) {
+        const size_t len = n - b < BLOCK ? n - b : BLOCK;
+        uint32_t bits;
+        memcpy(&bits, &sum, sizeof bits);
+        const float nothing = ((float)(bits >> 23) - (127.0f + 25.0f)) * 0.6931472f;
+        unsigned any = 0;
+        for (size_t i = b; i < b + len; i++) any |= x[i] * scale - top >= nothing;
+        if (!any) continue;
+        weights(x + b, len, scale, top, w);
+        for (size_t i = 0; i < len; i++) sum += w[i];
+    }
+    return sum;
+}
+
 size_t cria_categorical(const float *x, size_t n, float scale, float u) {
     const float top = x[cria_argmax(x, n)] * scale; /* scale > 0 and rounding keep the order */
 
@@ -97,9 +155,13 @@ size_t cria_categorical(const float *x, size_t n, float scale, float u) {
     float start[PARTS];
     const size_t part = (n - 1) / PARTS + 1;
     float sum = 0.0f;
-    for (size_t i = 0; i < n; i++) {
-        if (i % part == 0) start[i / part] = sum;
-        sum += weight(x[i], scale, top);
+    for (size_t i = 0; i < n; i += part) {
+        const size_t len = n - i < part ? n - i : part;
+        start[i / part] = sum;
+        if (isinf(top))
+            for (size_t j = i; j < i + len; j++) sum += weight(x[j], scale, top);
+        else
+            sum = add_weights(x + i, len, scale, top, sum);
     }
 
     const float target = u * sum;

@@ -59,7 +59,7 @@ def masked(x, keep):
 def softmax(x):
     """Distance from the top and weight, in double. What is 88 or more away weighs nothing, as in MLX's exp."""
     d = x.astype(np.float64) - x.max()
-    return d, np.where(d < -88, 0, np.exp(np.maximum(d, -88)))
+    return d, np.where(d <= -88, 0, np.exp(np.maximum(d, -88)))
 
 
 def fewest(key, w, p):
