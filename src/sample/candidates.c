@@ -36,10 +36,10 @@ float cria_candidates_top(const cria_candidates *c) { return c->x[cria_argmax(c-
 /* ---- softmax ---- */
 
 /* d[i] = x[i] - top, at least -88, and w[i] = e^d[i]. Two parts of ln 2 and a Taylor sum, as cria_exp_f64, but without
- * its divisions: 0.347^13 / 13! < 2^-52. */
+ * its divisions and to 42 bits: 0.347^11 / 11! < 2^-42. */
 static void weigh(const float *restrict x, size_t n, float top, double *restrict d, double *restrict w) {
-    static const double f[] = {1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
-                               1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600};
+    static const double f[] = {1.0 / 2,   1.0 / 6,    1.0 / 24,    1.0 / 120,    1.0 / 720,
+                               1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800};
     const double shift = 0x1.8p52; /* added, it leaves the nearest whole number in the low bits */
     /* Three loops, or gcc 12 sees branches around all of this and gives up on vectors. */
     for (size_t i = 0; i < n; i++) {
@@ -54,10 +54,9 @@ static void weigh(const float *restrict x, size_t n, float top, double *restrict
         const double r2 = r * r, r4 = r2 * r2;
         const double low = (1.0 + r) + r2 * (f[0] + r * f[1]);
         const double middle = (f[2] + r * f[3]) + r2 * (f[4] + r * f[5]);
-        const double high = (f[6] + r * f[7]) + r2 * ((f[8] + r * f[9]) + r2 * f[10]);
+        const double high = (f[6] + r * f[7]) + r2 * f[8];
         const double power = cria_f64_from_bits((cria_f64_to_bits(shifted) + 1023) << 52);
-        const double e = (low + r4 * (middle + r4 * high)) * power;
-        w[i] = e;
+        w[i] = (low + r4 * (middle + r4 * high)) * power;
     }
     for (size_t i = 0; i < n; i++) w[i] = d[i] > -88.0 ? w[i] : 0.0;
 }
@@ -100,7 +99,7 @@ float cria_candidates_least_above(const cria_candidates *c, float top, double we
 /* What candidates are ordered by (smaller keys first) and what is added up. */
 struct order {
     enum { BY_COUNT, BY_MASS, BY_SHIFT } kind;
-    cria_softmax softmax; /* BY_MASS: only top */
+    cria_softmax softmax; /* not for BY_COUNT */
 };
 
 /* Descending logits as ascending keys; -0 is 0. */
@@ -127,7 +126,8 @@ static void find_keys(const struct order *o, const float *restrict x, size_t n, 
         for (size_t i = 0; i < n; i++) key[i] = key_of(x[i]);
 }
 
-/* What a pass of the selection looks at: `bits` bits of the keys above `shift`, of those whose higher bits are prefix. */
+/* What a pass of the selection looks at: `bits` bits of the keys above `shift`, of those whose higher bits are the
+ * prefix. */
 struct digit {
     unsigned shift, bits;
     uint32_t prefix;
@@ -162,7 +162,9 @@ static inline void move_to(cria_candidates *c, size_t m, size_t i, bool dense) {
 
 void cria_keep_between(cria_candidates *c, float lo, float hi) {
     const bool dense = c->n == c->vocab;
-    size_t m = 0;
+    size_t m = 0, out = 0;
+    for (size_t i = 0; i < c->n; i++) out += (c->x[i] < lo) | (c->x[i] > hi);
+    if (out == 0) return;
     for (size_t b = 0; b < c->n; b += BLOCK) {
         const size_t n = block_length(c->n, b);
         unsigned any = 0;
@@ -194,9 +196,9 @@ static void keep_keys(cria_candidates *c, const struct order *o, uint32_t last) 
     c->n = m;
 }
 
-/* Keeps those with the smallest keys, until the target is reached (a share of the sum, or a count); of those with the
- * same key all. Should rounding keep a sum below its target, it is reached at the last that adds to it. Each pass leaves
- * the next one only those that can still be among them. */
+/* Keeps those with the smallest keys, until they have the target together; of those with the same key all. Should
+ * rounding keep a sum below its target, it is reached at the last that adds to it. Each pass leaves to the next one only
+ * those that can still be among them. */
 static void keep_first(cria_candidates *c, const struct order *o, double target) {
     struct digit digits[] = {{21, 11, 0}, {10, 11, 0}, {0, 10, 0}};
     double sum[1u << 11], before = 0.0;
@@ -206,11 +208,6 @@ static void keep_first(cria_candidates *c, const struct order *o, double target)
         const uint32_t end = 1u << p->bits;
         p->prefix = prefix;
         histogram(c, o, p, sum);
-        if (l == 0 && o->kind != BY_COUNT) {
-            double total = 0.0;
-            for (uint32_t v = 0; v < end; v++) total += sum[v];
-            target *= total;
-        }
         uint32_t found = 0;
         double upto = before;
         for (uint32_t v = 0; v < end; v++) {
@@ -265,14 +262,24 @@ void cria_keep_largest(cria_candidates *c, size_t k) {
     c->n = m;
 }
 
+/* The largest float32 that is not above v. */
+static float float_below(double v) {
+    const float f = (float)v;
+    return (double)f > v ? nextafterf(f, -INFINITY) : f;
+}
+
+/* All that have less than (1 - share) / n of the mass have less than 1 - share together, so the others are enough. Half
+ * of that, to be safe from rounding. */
 void cria_keep_likeliest(cria_candidates *c, double share) {
-    const struct order o = {BY_MASS, {.top = cria_candidates_top(c)}};
-    keep_first(c, &o, share);
+    const struct order o = {BY_MASS, cria_candidates_softmax(c)};
+    const double enough = 0.5 * (1.0 - share) * o.softmax.mass / (double)c->n;
+    if (enough > 0.0) cria_keep_between(c, float_below((double)o.softmax.top + cria_log_f64(enough)), INFINITY);
+    keep_first(c, &o, share * o.softmax.mass);
 }
 
 void cria_keep_typical(cria_candidates *c, double share) {
     const struct order o = {BY_SHIFT, cria_candidates_softmax(c)};
-    keep_first(c, &o, share);
+    keep_first(c, &o, share * o.softmax.mass);
 }
 
 void cria_keep_top(cria_candidates *c) {

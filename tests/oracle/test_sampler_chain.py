@@ -16,7 +16,7 @@ from cria_ctypes import CriaError, Sampler
 pytestmark = pytest.mark.quick
 
 SIZES = [1, 2, 37, 503, 50257]
-KINDS = ["flat", "usual", "peaked", "ties", "equal", "banned", "huge", "tiny"]
+KINDS = ["flat", "usual", "peaked", "ties", "equal", "banned", "huge", "tiny", "coarse"]
 FLOAT_MAX = np.finfo(np.float32).max
 
 
@@ -37,6 +37,8 @@ def logits_like(rng, vocab, kind):
         x[rng.permutation(vocab)[: vocab // 2]] = -np.inf
     elif kind == "huge":
         x = np.clip(x * 2e37, -3e38, 3e38)
+    elif kind == "coarse":
+        x += 1e8  # whose neighbours are 8 apart
     elif kind == "tiny":
         x *= 1e-30
     return x.astype(np.float32)
