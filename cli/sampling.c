@@ -69,8 +69,9 @@ const struct arg_option sampling_rows[] = {
      .help = "add BIAS to the score of the token with that ID (see cria tokenize); -inf rules it out. May be given "
              "several times"},
     {.name = "samplers", .kind = ARG_TEXT, .metavar = "ORDER",
-     .def = "bias,penalties,dry,top_n_sigma,top_k,typical,top_p,min_p,xtc,temp", .offset = FIELD(samplers),
-     .help = "in which order these are applied; what is not named is not applied, but temp, which then comes last"},
+     .offset = FIELD(samplers),
+     .help = "in which order these are applied, separated by commas; what is not named is not applied, but temp, which "
+             "then comes last (default: bias, penalties, dry, top_n_sigma, top_k, typical, top_p, min_p, xtc, temp)"},
 };
 const size_t n_sampling_rows = sizeof sampling_rows / sizeof *sampling_rows;
 
@@ -173,6 +174,7 @@ bool sampling_check(const struct sampling_options *o, const char *command) {
     unskipped.skip_draws = 0;
     cria_ctx_opts co = cria_ctx_opts_default();
     co.threads = 1;
+    co.isa = "scalar"; /* whatever CRIA_ISA says: nothing is computed */
     cria_ctx *ctx = NULL;
     cria_sampler *sampler = NULL;
     cria_error err;

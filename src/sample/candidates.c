@@ -197,8 +197,8 @@ static void keep_keys(cria_candidates *c, const struct order *o, uint32_t last) 
 }
 
 /* Keeps those with the smallest keys, until they have the target together; of those with the same key all. Should
- * rounding keep a sum below its target, it is reached at the last that adds to it. Each pass leaves to the next one only
- * those that can still be among them. */
+ * rounding keep a sum below its target, it is reached at the last that adds to it. Each pass leaves to the next one
+ * only those that can still be among them. */
 static void keep_first(cria_candidates *c, const struct order *o, double target) {
     struct digit digits[] = {{21, 11, 0}, {10, 11, 0}, {0, 10, 0}};
     double sum[1u << 11], before = 0.0;

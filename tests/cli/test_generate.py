@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What generate writes where, when it stops, and what it exits with; on small models, in the words of the example."""
+import math
 import os
 import pty
 import re
@@ -19,13 +20,16 @@ pytestmark = pytest.mark.quick
 PROMPT = "In the beginning the Universe was created."
 
 
-def reference(lib, path, prompt, n, temp=0.0, seed=0, ignore_eos=False):
+def reference(lib, path, prompt, n, temp=0.0, seed=0, ignore_eos=False, **options):
     """The same generation through the library: (text, ids)."""
     model = lib.open(path)
     sequence = model.engine().sequence()
-    sampler = Sampler(model.ctx, temp, seed)
+    if options.get("dry_multiplier"):
+        options["dry_breakers"] = [i for i in range(len(model.tokenizer)) if set(model.tokenizer.decode([i])) & set(b'\n:"*')]
+    sampler = Sampler(model.ctx, temp, seed, **options)
     bos = ENCODE_BOS if model.info.format == b"npz" or model.info.format == "npz" else 0
     ids, rows = [], model.tokenizer.encode(prompt, bos)
+    sampler.accept(rows)
     while len(ids) < n:
         token = sampler.sample(sequence.eval(rows, "last")[0])
         if token == model.tokenizer.eos and not ignore_eos:
@@ -50,6 +54,30 @@ def test_stdout_is_the_decoded_tokens_and_a_newline(run, lib, small_model, temp,
     assert r.returncode == 0
     assert r.stdout == text + b"\n"
     assert len(ids) > 20
+
+
+SAMPLING = [
+    dict(top_k=3), dict(top_p=0.3), dict(min_p=0.4), dict(typical=0.3), dict(top_n_sigma=0.7), dict(xtc_probability=0.5, xtc_threshold=0.02),
+    dict(repeat_penalty=3), dict(presence_penalty=1.5), dict(presence_penalty=-1.5, repeat_last_n=4), dict(frequency_penalty=2),
+    dict(dry_multiplier=3, dry_base=3, dry_allowed_length=1), dict(dry_multiplier=3, dry_last_n=9, dry_allowed_length=0),
+    dict(dynatemp_range=0.5), dict(dynatemp_range=0.5, dynatemp_exponent=3), dict(mirostat_tau=2), dict(mirostat_tau=2, mirostat_eta=0.9),
+    dict(logit_bias=[(5, 4.0), (9, -math.inf), (11, 3.5)]), dict(samplers="temp,top_p", top_p=0.5, top_k=2),
+]
+
+
+@pytest.mark.parametrize("options", SAMPLING, ids=lambda o: "-".join(o))
+def test_sampling_options_are_the_librarys(run, lib, small_model, options):
+    """Each changes the text, and to that of the library, whose history has the prompt in it."""
+    names = {"typical": "typical_p", "repeat_last_n": "penalty_last_n", "logit_bias": "bias", "samplers": "order"}
+    text, ids = reference(lib, small_model, PROMPT, 60, 0.9, 3, **{names.get(k, k): v for k, v in options.items()})
+    arguments = []
+    for name, value in options.items():
+        for v in value if isinstance(value, list) else [value]:
+            arguments += ["--" + name.replace("_", "-"), "%d=%g" % v if isinstance(v, tuple) else v]
+    r = run("--model-path", small_model, "--temp", 0.9, "--seed", 3, "-m", 60, *arguments)
+    assert r.returncode == 0
+    assert r.stdout == text + b"\n"
+    assert ids != reference(lib, small_model, PROMPT, 60, 0.9, 3)[1]
 
 
 def test_gguf_too(run, lib, small_gguf):
