@@ -130,7 +130,7 @@ static void weights(const float *restrict x, size_t n, float scale, float top, f
 }
 
 /* The sum after the weights of x[0..n) have been added one by one. One below half of the sum's last bit would leave it
- * as it is: with a sum of at least 2^e, a weight below 2^(e-24), which is one of e^((e-25) ln 2) despite exp's error. */
+ * as it is: with a sum of at least 2^e, a weight below 2^(e-24), that is e^((e-25) ln 2) despite exp's error. */
 static float add_weights(const float *x, size_t n, float scale, float top, float sum) {
     float w[BLOCK];
     for (size_t b = 0; b < n; b += BLOCK) {

@@ -57,7 +57,8 @@ def test_stdout_is_the_decoded_tokens_and_a_newline(run, lib, small_model, temp,
 
 
 SAMPLING = [
-    dict(top_k=3), dict(top_p=0.3), dict(min_p=0.4), dict(typical=0.3), dict(top_n_sigma=0.7), dict(xtc_probability=0.5, xtc_threshold=0.02),
+    dict(top_k=3), dict(top_p=0.3), dict(min_p=0.4), dict(typical=0.3), dict(top_n_sigma=0.7),
+    dict(xtc_probability=0.5, xtc_threshold=0.02),
     dict(repeat_penalty=3), dict(presence_penalty=1.5), dict(presence_penalty=-1.5, repeat_last_n=4), dict(frequency_penalty=2),
     dict(dry_multiplier=3, dry_base=3, dry_allowed_length=1), dict(dry_multiplier=3, dry_last_n=9, dry_allowed_length=0),
     dict(dynatemp_range=0.5), dict(dynatemp_range=0.5, dynatemp_exponent=3), dict(mirostat_tau=2), dict(mirostat_tau=2, mirostat_eta=0.9),
