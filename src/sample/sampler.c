@@ -90,16 +90,14 @@ static inline float weight(float x, float scale, float top) {
     return cria_exp_mlx(x * scale - top);
 }
 
-enum { BLOCK = 64 };
-
-/* w[i] = weight(x[i], scale, top), the same bits, n <= BLOCK, top finite: in loops that a compiler turns into vector
- * instructions (one loop would have branches for gcc 12). In double where the scalar form is in float, with a rounding
- * to float wherever that rounds; a product or power of two is exact. */
-static void weights(const float *restrict x, size_t n, float scale, float top, float *restrict w) {
+/* In loops that a compiler turns into vector instructions (one loop would have branches for gcc 12), in double with a
+ * rounding to float wherever cria_exp_mlx rounds. */
+void cria_weights(const float *restrict x, size_t n, float scale, float top, float *restrict w) {
     static const float f[] = {1.339887440266574e-3f, 9.618437357674640e-3f, 5.550332471162809e-2f,
                               2.402264791363012e-1f, 6.931472028550421e-1f, 1.0f};
     const double shift = 0x1.8p52; /* added, it leaves the nearest whole number in the low bits */
-    double y[BLOCK], whole[BLOCK], part[BLOCK], p[BLOCK];
+    enum { MOST = CRIA_WEIGHTS_MOST };
+    double y[MOST], whole[MOST], part[MOST], p[MOST];
     for (size_t i = 0; i < n; i++) {
         const float z = x[i] * scale - top;
         w[i] = z < -88.0f ? -88.0f : z; /* of which the weight is 0 already */
@@ -132,16 +130,17 @@ static void weights(const float *restrict x, size_t n, float scale, float top, f
 /* The sum after the weights of x[0..n) have been added one by one. One below half of the sum's last bit would leave it
  * as it is: with a sum of at least 2^e, a weight below 2^(e-24), that is e^((e-25) ln 2) despite exp's error. */
 static float add_weights(const float *x, size_t n, float scale, float top, float sum) {
-    float w[BLOCK];
-    for (size_t b = 0; b < n; b += BLOCK) {
-        const size_t len = n - b < BLOCK ? n - b : BLOCK;
+    enum { MOST = CRIA_WEIGHTS_MOST };
+    float w[MOST];
+    for (size_t b = 0; b < n; b += MOST) {
+        const size_t len = n - b < MOST ? n - b : MOST;
         uint32_t bits;
         memcpy(&bits, &sum, sizeof bits);
         const float nothing = ((float)(bits >> 23) - (127.0f + 25.0f)) * 0.6931472f;
         unsigned any = 0;
         for (size_t i = b; i < b + len; i++) any |= x[i] * scale - top >= nothing;
         if (!any) continue;
-        weights(x + b, len, scale, top, w);
+        cria_weights(x + b, len, scale, top, w);
         for (size_t i = 0; i < len; i++) sum += w[i];
     }
     return sum;

@@ -76,6 +76,26 @@ static void exp_is_mlx(void **state) {
     }
 }
 
+/* The vector form, over steps that meet every way that the scalar one rounds. */
+static void weights_are_exp(void **state) {
+    (void)state;
+    static const float scales[] = {1.0f, 0.25f, 1.25f, 3.0f}, tops[] = {0.0f, 17.3f, -4.0f};
+    float x[CRIA_WEIGHTS_MOST], w[CRIA_WEIGHTS_MOST];
+    size_t n = 1;
+    for (size_t s = 0; s < N_ITEMS(scales); s++)
+        for (size_t t = 0; t < N_ITEMS(tops); t++)
+            for (float d = 0.0f; d > -90.0f; n = n % CRIA_WEIGHTS_MOST + 1) {
+                for (size_t i = 0; i < n; i++, d -= 0.000913f) x[i] = (d + tops[t]) / scales[s];
+                x[n - 1] = n % 5 ? x[n - 1] : -3e38f;
+                const float top = x[0] * scales[s] > tops[t] ? x[0] * scales[s] : tops[t];
+                cria_weights(x, n, scales[s], top, w);
+                for (size_t i = 0; i < n; i++) {
+                    const float want = cria_exp_mlx(x[i] * scales[s] - top);
+                    if (memcmp(&w[i], &want, sizeof want) != 0) fail_msg("%a: %a, not %a", x[i], w[i], want);
+                }
+            }
+}
+
 static void argmax_takes_the_lowest_of_equals(void **state) {
     (void)state;
     const float x[] = {-INFINITY, 1.0f, 3.0f, 3.0f, -0.0f};
@@ -442,6 +462,7 @@ int main(void) {
         cmocka_unit_test(threefry_known_answers),
         cmocka_unit_test(uniform_is_mlx),
         cmocka_unit_test(exp_is_mlx),
+        cmocka_unit_test(weights_are_exp),
         cmocka_unit_test(argmax_takes_the_lowest_of_equals),
         cmocka_unit_test(draws_are_mlx),
         cmocka_unit_test(infinities_are_mlx),
