@@ -434,8 +434,8 @@ typedef struct cria_sampler_opts {
     double presence_penalty;  /* taken off the logit; -1000 to 1000; 0: off */
     double frequency_penalty; /* taken off the logit once for each time; -1000 to 1000; 0: off */
 
-    /* dry ("don't repeat yourself"): a token that would make the n tokens before it and itself a repetition of an
-     * earlier place, n >= dry_allowed_length, loses dry_multiplier · dry_base^(n - dry_allowed_length) */
+    /* dry ("don't repeat yourself"): where the last n tokens have been there before, n >= dry_allowed_length, the token
+     * that followed then loses dry_multiplier · dry_base^(n - dry_allowed_length) */
     double dry_multiplier;       /* 0 to 1000; 0: off */
     double dry_base;             /* 1 to 1000; default 1.75 */
     uint32_t dry_allowed_length; /* tokens; default 2 */

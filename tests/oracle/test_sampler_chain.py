@@ -178,7 +178,7 @@ def keeps(sampler, reference, args, xs):
 
 # ---- each filter alone ----
 
-ALONE = [("top_k", "top_k", ref_top_k, k, k > 0) for k in (0, 1, 2, 40, 502, 503, 50256, 50257, 2**32 - 1)]
+ALONE = [("top_k", "top_k", ref_top_k, k, k > 0) for k in (0, 1, 2, 40, 502, 503, 504, 1006, 1007, 50256, 50257, 2**32 - 1)]
 ALONE = [(*case[:4], 0 < case[3] < 50257) for case in ALONE]
 ALONE += [("top_p", "top_p", ref_top_p, p, p < 1) for p in (0.0, 1e-9, 0.1, 0.5, 0.9, 0.95, 0.999999, 1.0)]
 ALONE += [("typical", "typical_p", ref_typical, p, p < 1) for p in (0.0, 1e-9, 0.2, 0.5, 0.95, 1.0)]
