@@ -181,6 +181,14 @@ static size_t sums_count(const cria_calibration *c, enum input input) {
     return (size_t)c->width[input] * c->width[input] * (input == EXPERT_HIDDEN ? c->names.n_experts : 1);
 }
 
+/* The other use of an output that is the embedding, too. */
+static void add_embedding(cria_calibration *c) {
+    const size_t d = c->names.d;
+    double sum = 0;
+    for (size_t i = 0; i < d; i++) sum += c->sums[OUTPUT_IN][i * d + i];
+    for (size_t i = 0; i < d; i++) c->sums[OUTPUT_IN][i * d + i] += (float)(sum / (double)d) * TIED_PART;
+}
+
 cria_status cria_calibration_observe(cria_calibration *c, uint32_t layer, const struct cria_calibration_watch *watch,
                                      cria_error *err) {
     for (; c->next <= layer; c->next++) {
@@ -191,12 +199,7 @@ cria_status cria_calibration_observe(cria_calibration *c, uint32_t layer, const 
             if (watch->progress != NULL && !watch->progress(watch->user, watch->done, watch->total))
                 return cria_fail(err, CRIA_ECANCELLED, CRIA_NOWHERE, "Calibrating was cancelled.");
         }
-    }
-    if (layer == c->names.n_layers && c->names.tied) {
-        const size_t d = c->names.d;
-        double sum = 0;
-        for (size_t i = 0; i < d; i++) sum += c->sums[OUTPUT_IN][i * d + i];
-        for (size_t i = 0; i < d; i++) c->sums[OUTPUT_IN][i * d + i] += (float)(sum / (double)d) * TIED_PART;
+        if (c->next == c->names.n_layers && c->names.tied) add_embedding(c);
     }
     return CRIA_OK;
 }

@@ -191,7 +191,6 @@ static cria_status calibrate(struct run *r, const char *src) {
 
 static cria_status convert(struct run *r, const char *src, const char *dst) {
     cria_status st = cria_convert_make_plan(&r->s, r->opts, &r->plan, r->err);
-    if (!st && r->opts->calibration != NULL) st = calibrate(r, src);
     if (st) return st;
     r->filler.ctx = r->ctx;
     r->filler.path = r->s.path;
@@ -201,7 +200,8 @@ static cria_status convert(struct run *r, const char *src, const char *dst) {
         cria_convert_tokenizer_bytes(&r->s) + r->s.config_map.len + ((uint64_t)r->plan.n << 10);
     st = cria_outfolder_create(r->ctx, dst, r->plan.n_bytes + small, &r->folder, r->err);
     if (st) return st;
-    st = write_all(r);
+    if (r->opts->calibration != NULL) st = calibrate(r, src); /* after dst is seen to be free: it takes a while */
+    if (!st) st = write_all(r);
     if (!st) return cria_outfolder_commit(&r->folder, r->err);
     cria_outfolder_discard(&r->folder);
     return st;

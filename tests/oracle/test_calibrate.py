@@ -5,6 +5,7 @@ import re
 from pydoc_data.topics import topics
 
 import mlx.core as mx
+import models
 import numpy as np
 import pytest
 from families import Family
@@ -100,6 +101,18 @@ def test_npz(lib, run, tmp_path, small_model):
         logits = lib.open(tmp_path / way, activations="f32").engine(kv="f32").sequence().eval(tokens)
         off[way] = np.square(logits - exact).mean()
     assert off["calibrated"] < off["plain"]
+
+
+def test_tied_output_in_npz(run, tmp_path):
+    """An embedding that is the output, too, is written twice there: the same both times."""
+    shape = models.Shape(dim=128)
+    path = models.write_gguf(tmp_path / "m.gguf", shape, models.random_weights(shape), "F16", tied=True)
+    (tmp_path / "text").write_text(text(1, 300))
+    done = run("convert", path, tmp_path / "out", "--npz", "-q", "--calibrate", tmp_path / "text")
+    assert done.returncode == 0, done.stderr.decode()
+    stored = mx.load(str(tmp_path / "out/weights.npz"))
+    for part in ("weight", "scales", "biases"):
+        assert mx.array_equal(stored[f"tok_embeddings.{part}"], stored[f"output.{part}"]), part
 
 
 @pytest.mark.parametrize("more,status,words", [
