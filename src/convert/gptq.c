@@ -4,7 +4,6 @@
  * then one product of matrices for all columns that follow. */
 #include "convert/gptq.h"
 
-#include "base/half.h"
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/status.h"
@@ -15,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 64, GROUP_MAX = 128, GROUPS_MIN_BITS = 2 };
+enum { BLOCK = 64, GROUP_MAX = 128 };
 
 #define DAMPING 0.01f /* of the mean of the diagonal, as in the paper */
 

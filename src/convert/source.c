@@ -244,7 +244,7 @@ static cria_status add_one(struct cria_convert_source *s, enum cria_naming from,
     cria_status st = from == s->names ? CRIA_OK : cria_convert_rename(s, from, t, name, &paired, err);
     if (st) return st;
     const char *new_name = from == s->names ? t->name : name;
-    const cria_tensor *scales = from == CRIA_NAMING_GGUF ? NULL : beside(c, t->name, ".weight", ".scales");
+    const cria_tensor *scales = beside(c, t->name, ".weight", ".scales");
     if (scales == NULL) return cria_convert_add(s, new_name, paired, &t, 1, 0, err);
     cria_mlx_mode mode;
     st = mode_of(s, config, t->name, &mode, err);
