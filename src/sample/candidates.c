@@ -18,17 +18,22 @@ enum { BLOCK = 64, LANES = 8 };
 
 static inline size_t block_length(size_t n, size_t begin) { return n - begin < BLOCK ? n - begin : BLOCK; }
 
-float *cria_candidate_find(const cria_candidates *c, int32_t id) {
-    if (c->n == c->vocab) return &c->x[id];
-    size_t lo = 0, hi = c->n;
+size_t cria_ids_find(const int32_t *ids, size_t n, int32_t id) {
+    size_t lo = 0, hi = n;
     while (lo < hi) {
         const size_t mid = lo + (hi - lo) / 2;
-        if (c->id[mid] < id)
+        if (ids[mid] < id)
             lo = mid + 1;
         else
             hi = mid;
     }
-    return lo < c->n && c->id[lo] == id ? &c->x[lo] : NULL;
+    return lo < n && ids[lo] == id ? lo : n;
+}
+
+float *cria_candidate_find(const cria_candidates *c, int32_t id) {
+    if (c->n == c->vocab) return &c->x[id];
+    const size_t at = cria_ids_find(c->id, c->n, id);
+    return at < c->n ? &c->x[at] : NULL;
 }
 
 float cria_candidates_top(const cria_candidates *c) { return c->x[cria_argmax(c->x, c->n)]; }

@@ -25,6 +25,8 @@ static inline int32_t cria_candidate_id(const cria_candidates *c, size_t i) {
     return c->n == c->vocab ? (int32_t)i : c->id[i];
 }
 
+/* Where id is among ids[0..n), which ascend; n: nowhere. */
+size_t cria_ids_find(const int32_t *ids, size_t n, int32_t id);
 /* The logit of a token, or NULL when it has been left out. 0 <= id < vocab. */
 float *cria_candidate_find(const cria_candidates *c, int32_t id);
 

@@ -86,15 +86,7 @@ void cria_filter_penalties(cria_candidates *c, const cria_history *h, const cria
 }
 
 static bool is_breaker(const cria_sampler_opts *o, int32_t id) {
-    size_t lo = 0, hi = o->n_dry_breakers;
-    while (lo < hi) {
-        const size_t mid = lo + (hi - lo) / 2;
-        if (o->dry_breakers[mid] < id)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < o->n_dry_breakers && o->dry_breakers[lo] == id;
+    return cria_ids_find(o->dry_breakers, o->n_dry_breakers, id) < o->n_dry_breakers;
 }
 
 /* length[k], k in 1..n: how many of the last tokens, counted from the end and at most n - k, are the same as those
