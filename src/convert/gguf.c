@@ -202,14 +202,7 @@ cria_status cria_convert_open_gguf(struct cria_convert_source *s, cria_error *er
     s->eos = token_id(c, "tokenizer.ggml.eos_token_id");
     s->folder = NULL; /* all is in the file */
     s->dtype = dtype_of(c);
-    const char *more = s->names == CRIA_NAMING_META ? cria_convert_beyond_llama(&s->model) : NULL;
-    if (more != NULL)
-        return cria_fail(
-            err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
-            "%s: %s, which the example's npz cannot say; only a plain Llama can be written as one. Leave out "
-            "--npz.",
-            s->path, more);
-    st = s->names == CRIA_NAMING_META ? CRIA_OK : check_config(s, err);
+    st = s->names == CRIA_NAMING_META ? cria_convert_check_plain(s->path, &s->model, err) : check_config(s, err);
     s->model.naming = s->names;
     if (!st) st = cria_convert_reserve(s, cria_container_count(c) + 1, err);
     for (size_t i = 0; i < cria_container_count(c) && !st; i++) {

@@ -38,14 +38,6 @@ static const char *dtype_of(const cria_json *json) {
 
 /* ---- for Meta's names ---- */
 
-static cria_status not_plain(const struct cria_convert_source *s, const char *what, cria_error *err) {
-    return cria_fail(
-        err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
-        "%s: %s, which the example's npz cannot say; only a plain Llama can be written as one. Leave out "
-        "--npz.",
-        s->config_path, what);
-}
-
 static bool set(const cria_json *json, const char *key) {
     const cria_json *v = cria_json_get(json, key);
     return v != NULL && cria_json_type(v) != CRIA_JSON_NULL;
@@ -56,8 +48,7 @@ static cria_status read_llama(struct cria_convert_source *s, cria_error *err) {
     cria_config c;
     cria_status st = cria_config_from_json((const char *)s->config_map.data, s->config_map.len, s->config_path,
                                            s->container, &c, err);
-    const char *more = st ? NULL : cria_convert_beyond_llama(&c);
-    if (more != NULL) st = not_plain(s, more, err);
+    if (!st) st = cria_convert_check_plain(s->config_path, &c, err);
     if (st) return st;
     c.tied = s->model.tied;
     s->model = c;

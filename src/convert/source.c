@@ -275,7 +275,8 @@ cria_status cria_convert_read_config(struct cria_convert_source *s, const char *
     return cria_mapfile_open(s->config_path, &s->config_map, err);
 }
 
-const char *cria_convert_beyond_llama(const cria_config *c) {
+/* What a model has that a plain Llama has not; NULL: nothing. */
+static const char *beyond_llama(const cria_config *c) {
     if (strcmp(c->family, "llama") != 0) return "the model type is not llama";
     if (c->rope[0].scaling != CRIA_ROPE_PLAIN) return "the rotary embeddings are scaled";
     if (c->rotary != c->e) return "only a part of each head is rotated";
@@ -283,6 +284,15 @@ const char *cria_convert_beyond_llama(const cria_config *c) {
     for (uint32_t i = 0; i < c->n_layers; i++)
         if (c->layer[i] != 0) return "there are layers with experts or a sliding window";
     return NULL;
+}
+
+cria_status cria_convert_check_plain(const char *name, const cria_config *c, cria_error *err) {
+    const char *what = beyond_llama(c);
+    if (what == NULL) return CRIA_OK;
+    return cria_fail(err, CRIA_EUNSUPPORTED, CRIA_NOWHERE,
+                     "%s: %s, which the example's npz cannot say; only a plain Llama can be written as one. Leave out "
+                     "--npz.",
+                     name, what);
 }
 
 /* ---- open ---- */

@@ -105,8 +105,9 @@ cria_status cria_convert_add_all(struct cria_convert_source *s, enum cria_naming
 
 /* Maps the configuration, which lies in s->folder. */
 cria_status cria_convert_read_config(struct cria_convert_source *s, const char *name, cria_error *err);
-/* What a model has that a plain Llama has not, so that the example's files cannot say it; NULL: nothing. */
-const char *cria_convert_beyond_llama(const cria_config *c);
+/* CRIA_EUNSUPPORTED for a model that has what a plain Llama has not, so that the example's files cannot say it. name:
+ * of the file, for the message. */
+cria_status cria_convert_check_plain(const char *name, const cria_config *c, cria_error *err);
 
 cria_status cria_convert_open_npz(struct cria_convert_source *s, cria_error *err);
 cria_status cria_convert_open_hf(struct cria_convert_source *s, cria_error *err);

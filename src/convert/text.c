@@ -43,19 +43,8 @@ static double read_back(const char *c) {
     return minus ? -x : x;
 }
 
-void cria_convert_float_text(float x, char out[32]) {
-    if (x >= 1 && x < 1e15f && x == (float)(uint64_t)x) {
-        snprintf(out, 32, "%" PRIu64 ".0", (uint64_t)x);
-        return;
-    }
-    for (int digits = 1; digits <= 9; digits++) {
-        snprintf(out, 32, "%.*e", digits - 1, (double)x);
-        no_comma(out);
-        if ((float)read_back(out) == x) return;
-    }
-}
-
-void cria_convert_real_text(double x, char out[32]) {
+/* The shortest decimal that is read back as x: as a float32, or as a double. */
+static void shortest(double x, bool single, char out[32]) {
     if (x >= 1 && x < 1e15 && x == (double)(uint64_t)x) {
         snprintf(out, 32, "%" PRIu64 ".0", (uint64_t)x);
         return;
@@ -63,8 +52,12 @@ void cria_convert_real_text(double x, char out[32]) {
     for (int digits = 1; digits <= 15; digits++) {
         snprintf(out, 32, "%.*e", digits - 1, x);
         no_comma(out);
-        if (read_back(out) == x) return;
+        const double back = read_back(out);
+        if (single ? (float)back == (float)x : back == x) return;
     }
     snprintf(out, 32, "%.17g", x);
     no_comma(out);
 }
+
+void cria_convert_float_text(float x, char out[32]) { shortest((double)x, true, out); }
+void cria_convert_real_text(double x, char out[32]) { shortest(x, false, out); }

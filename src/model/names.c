@@ -65,8 +65,8 @@ static const char *pattern_of(const cria_config *c, enum cria_slot slot) {
     return usual_in(c->naming, slot);
 }
 
-/* The pattern with its numbers, at out + at; returns where it ends. With two numbers far below the room. */
-static size_t write_name(const char *pattern, uint32_t layer, uint32_t expert, char out[CRIA_NAME_MAX], size_t at) {
+/* The pattern with its numbers, at out + at; with two numbers it is far below the room. */
+static void write_name(const char *pattern, uint32_t layer, uint32_t expert, char out[CRIA_NAME_MAX], size_t at) {
     for (const char *p = pattern; *p; p++) {
         if (*p == '%' || *p == '#')
             at += (size_t)snprintf(out + at, CRIA_NAME_MAX - at, "%u", *p == '%' ? layer : expert);
@@ -74,7 +74,6 @@ static size_t write_name(const char *pattern, uint32_t layer, uint32_t expert, c
             out[at++] = *p;
     }
     out[at] = '\0';
-    return at;
 }
 
 bool cria_slot_name(const cria_config *c, enum cria_slot slot, uint32_t layer, uint32_t expert,
@@ -97,8 +96,8 @@ static const char *read_number(const char *p, uint32_t most, uint32_t *out) {
     return p;
 }
 
-/* What follows the pattern in name, a suffix without further parts; NULL when name does not begin so. */
-static const char *match(const char *pattern, const char *name, uint32_t *layer, uint32_t *expert) {
+/* Whether the name is of the pattern, with a suffix without further parts. */
+static bool match(const char *pattern, const char *name, uint32_t *layer, uint32_t *expert) {
     for (; *pattern; pattern++) {
         if (*pattern == '%')
             name = read_number(name, CRIA_LAYERS_MAX, layer);
@@ -106,36 +105,38 @@ static const char *match(const char *pattern, const char *name, uint32_t *layer,
             name = read_number(name, CRIA_EXPERTS_MAX, expert);
         else
             name = *name == *pattern ? name + 1 : NULL;
-        if (name == NULL) return NULL;
+        if (name == NULL) return false;
     }
-    return *name == '.' && strchr(name + 1, '.') == NULL ? name : NULL;
+    return *name == '.' && strchr(name + 1, '.') == NULL;
+}
+
+/* plain: among the weights of a plain Llama; one of Hugging Face's names stands for another weight elsewhere. */
+static bool find(const cria_config *c, bool plain, const char *name, enum cria_slot *slot, uint32_t *layer,
+                 uint32_t *expert) {
+    for (enum cria_slot i = 0; i < CRIA_SLOT_COUNT; i++) {
+        const char *pattern = plain && usual[i].meta == NULL ? NULL : pattern_of(c, i);
+        *slot = i;
+        *layer = *expert = 0;
+        if (pattern != NULL && match(pattern, name, layer, expert)) return true;
+    }
+    return false;
 }
 
 bool cria_slot_of(const cria_config *c, const char *name, enum cria_slot *slot, uint32_t *layer, uint32_t *expert) {
-    if (!starts_with(name, c->prefix)) return false;
-    name += strlen(c->prefix);
-    for (enum cria_slot i = 0; i < CRIA_SLOT_COUNT; i++) {
-        const char *pattern = pattern_of(c, i);
-        *slot = i;
-        *layer = *expert = 0;
-        if (pattern != NULL && match(pattern, name, layer, expert) != NULL) return true;
-    }
-    return false;
+    return starts_with(name, c->prefix) && find(c, false, name + strlen(c->prefix), slot, layer, expert);
 }
 
 bool cria_slot_rename(enum cria_naming from, enum cria_naming to, const char *name, char out[CRIA_NAME_MAX],
                       enum cria_slot *slot) {
-    for (enum cria_slot i = 0; i < CRIA_SLOT_COUNT; i++) {
-        uint32_t layer = 0, expert;
-        if (usual[i].meta == NULL) continue; /* not of a plain Llama */
-        const char *suffix = match(usual_in(from, i), name, &layer, &expert);
-        if (suffix == NULL || strlen(suffix) > CRIA_NAME_MAX / 2) continue;
-        const size_t at = write_name(usual_in(to, i), layer, 0, out, 0);
-        memcpy(out + at, suffix, strlen(suffix) + 1);
-        *slot = i;
-        return true;
-    }
-    return false;
+    const cria_config a = {.family = "llama", .naming = from, .prefix = ""},
+                      b = {.family = "llama", .naming = to, .prefix = ""};
+    uint32_t layer, expert;
+    if (!find(&a, true, name, slot, &layer, &expert) || !cria_slot_name(&b, *slot, layer, expert, out)) return false;
+    const char *suffix = strrchr(name, '.');
+    const size_t at = strlen(out), bytes = strlen(suffix) + 1;
+    if (at + bytes > CRIA_NAME_MAX) return false;
+    memcpy(out + at, suffix, bytes);
+    return true;
 }
 
 static bool ends_with(const char *s, const char *end) {
