@@ -27,7 +27,7 @@ struct cria_gptq {
     uint32_t k;
     uint32_t *order; /* [k] column of the matrix at each place */
     float *weight;   /* [k] diagonal of H, by column */
-    float *factor;   /* [k][k] L below the diagonal, by place */
+    float *factor;   /* [k][k] L below the diagonal, by place; NULL: nothing depends on anything */
     float *d;        /* [k] D */
     float *panel;    /* [2][BLOCK][k] */
     /* of the rows at work */
@@ -75,7 +75,7 @@ static void place_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
         for (size_t j = 0; j < i; j++) {
             const uint32_t a = order[i] > order[j] ? order[i] : order[j],
                            b = order[i] > order[j] ? order[j] : order[i];
-            row[j] = f->moments ? f->moments[(size_t)a * g->k + b] : 0;
+            row[j] = f->moments[(size_t)a * g->k + b];
         }
         row[i] = g->weight[order[i]];
     }
@@ -123,7 +123,7 @@ static void factor_block(cria_gptq *g, uint32_t j0, uint32_t j1) {
 static void factorize(cria_gptq *g, const float *moments) {
     struct factoring f = {g, moments, 0, 0};
     cria_pool_for(g->ctx->pool, g->k, 16, place_rows, &f);
-    for (uint32_t j0 = 0; j0 < g->k && moments; j0 += BLOCK) {
+    for (uint32_t j0 = 0; j0 < g->k; j0 += BLOCK) {
         const uint32_t j1 = g->k - j0 < BLOCK ? g->k : j0 + BLOCK, rest = g->k - j1;
         f.j0 = j0;
         f.j1 = j1;
@@ -151,7 +151,7 @@ cria_status cria_gptq_new(cria_ctx *ctx, const float *moments, uint32_t k, cria_
     const cria_status st = cria_dense_new(ctx, BLOCK, k, &g->dense, err);
     g->order = cria_malloc_array(ctx, k, sizeof *g->order);
     g->weight = cria_malloc_array(ctx, k, sizeof *g->weight);
-    g->factor = cria_malloc_array(ctx, (size_t)k * k, sizeof *g->factor);
+    if (moments) g->factor = cria_malloc_array(ctx, (size_t)k * k, sizeof *g->factor);
     g->d = cria_malloc_array(ctx, k, sizeof *g->d);
     g->panel = cria_malloc_array(ctx, (size_t)2 * BLOCK * k, sizeof *g->panel);
     g->target = cria_malloc_array(ctx, (size_t)CRIA_GPTQ_ROWS * k, sizeof *g->target);
@@ -159,13 +159,13 @@ cria_status cria_gptq_new(cria_ctx *ctx, const float *moments, uint32_t k, cria_
     g->code = cria_malloc_array(ctx, CRIA_GPTQ_ROWS, k);
     g->scale = cria_malloc_array(ctx, (size_t)CRIA_GPTQ_ROWS * (k / 32 + 1), sizeof *g->scale);
     g->bias = cria_malloc_array(ctx, (size_t)CRIA_GPTQ_ROWS * (k / 32 + 1), sizeof *g->bias);
-    if (st || !g->order || !g->weight || !g->factor || !g->d || !g->panel || !g->target || !g->error || !g->code ||
-        !g->scale || !g->bias) {
+    if (st || !g->order || !g->weight || (moments && !g->factor) || !g->d || !g->panel || !g->target || !g->error ||
+        !g->code || !g->scale || !g->bias) {
         cria_gptq_free(g);
         return st ? st : cria_fail_nomem(err, "quantizing a matrix", (size_t)k * k * sizeof(float));
     }
     sort_columns(g, moments);
-    factorize(g, moments);
+    if (moments) factorize(g, moments);
     *out = g;
     return CRIA_OK;
 }
@@ -299,8 +299,8 @@ static void quantize_rows(void *arg, size_t begin, size_t end, uint32_t worker) 
             const struct affine a = {g->scale[r * n_groups + i], g->bias[r * n_groups + i]};
             const float q = nearest(target[c], a, inverse_of(a.scale), s->top);
             const float e = a.scale * q + a.bias - s->w[r * g->k + column];
-            const float *l = g->factor + (size_t)c * g->k;
-            for (uint32_t j = s->j0; j < c; j++) target[j] -= e * l[j];
+            const float *l = g->factor ? g->factor + (size_t)c * g->k : NULL;
+            for (uint32_t j = s->j0; l && j < c; j++) target[j] -= e * l[j];
             error[c - s->j0] = e;
             g->code[r * g->k + column] = (uint8_t)q;
         }
@@ -336,6 +336,7 @@ void cria_gptq_rows(cria_gptq *g, const cria_matrix_spec *spec, enum cria_source
     for (s.j1 = g->k; s.j1 > 0; s.j1 = s.j0) {
         s.j0 = (s.j1 - 1) / BLOCK * BLOCK;
         cria_pool_for(pool, n, 16, quantize_rows, &s);
+        if (g->factor == NULL) continue;
         cria_dense_run(g->dense, &(struct cria_dense_args){.a = g->error,
                                                            .lda = BLOCK,
                                                            .n = n,
