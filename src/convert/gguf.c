@@ -4,9 +4,11 @@
  * made from. What is written of the configuration is read back by the loader's own reader and compared, so that
  * nothing is lost without a word.
  */
+#include "base/mem.h"
 #include "base/status.h"
 #include "convert/write.h"
 #include "model/families.h"
+#include "model/weights.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -181,6 +183,18 @@ static cria_status add(struct cria_convert_source *s, const cria_config *gguf, c
     return st;
 }
 
+/* The tensors are those of the model, no more and no fewer, as when it is loaded: others might get the same name. */
+static cria_status check_tensors(const struct cria_convert_source *s, const cria_config *gguf, cria_error *err) {
+    cria_weights outline;
+    cria_tensor_info *tensors;
+    size_t n;
+    const cria_status st = cria_weights_outline(s->ctx, s->container, gguf, &outline, &tensors, &n, err);
+    if (st) return st;
+    cria_free(s->ctx, tensors);
+    cria_weights_free(&outline);
+    return CRIA_OK;
+}
+
 /* The example has no tied embeddings: the output is a tensor of its own. */
 static cria_status add_output(struct cria_convert_source *s, cria_error *err) {
     const cria_tensor *t = cria_container_find(s->container, "token_embd.weight");
@@ -196,6 +210,7 @@ cria_status cria_convert_open_gguf(struct cria_convert_source *s, cria_error *er
     const cria_container *c = s->container;
     cria_config gguf;
     cria_status st = cria_config_from_gguf(c, &gguf, err);
+    if (!st) st = check_tensors(s, &gguf, err);
     if (st) return st;
     as_hugging_face(&gguf, &s->model);
     s->bos = token_id(c, "tokenizer.ggml.bos_token_id");

@@ -10,6 +10,7 @@ import time
 import zipfile
 
 import families
+import gguf
 import mlx.core as mx
 import models
 import numpy as np
@@ -270,12 +271,12 @@ def test_gguf_of_every_family(convert, lib, tmp_path, name):
     path = family.write_gguf(tmp_path / "m.gguf")
     convert(path, tmp_path / "out", "--dtype", "float32")
     tokens = np.random.default_rng(4).integers(3, family.config["vocab_size"], 299).tolist()
-    gguf, ours = (lib.open(p, activations="f32").engine(kv="f32").sequence().eval(tokens) for p in (path, tmp_path / "out"))
+    before, ours = (lib.open(p, activations="f32").engine(kv="f32").sequence().eval(tokens) for p in (path, tmp_path / "out"))
     # Norms that are stored less 1, and divisors that the converter has rounded, may differ in the last place.
     if "gemma" in name or name == "llama 3.1":
-        assert logits_error(ours, gguf) < 1e-5
+        assert logits_error(ours, before) < 1e-5
     else:
-        assert ours.tobytes() == gguf.tobytes()
+        assert ours.tobytes() == before.tobytes()
     written = families.Family(name)
     written.config = json.loads((tmp_path / "out/config.json").read_text())
     if "sliding_window" not in written.config:
@@ -295,6 +296,20 @@ def test_gguf_that_no_config_can_say(run, tmp_path):
         families.llama3_factors = factors
     done = run("convert", path, tmp_path / "out")
     assert done.returncode == 1 and b"the scaling of its rope" in done.stderr and not (tmp_path / "out").exists()
+
+
+def test_gguf_with_a_tensor_too_many(run, tmp_path, monkeypatch):
+    """One that would get the name of another: it is refused, as when the model is loaded."""
+    write = gguf.GGUFWriter.write_header_to_file
+
+    def write_more(self, *arguments):
+        self.add_tensor("blk.0.post_attention_norm.weight", np.ones(128, np.float32))
+        return write(self, *arguments)
+    monkeypatch.setattr(gguf.GGUFWriter, "write_header_to_file", write_more)
+    path = families.Family("llama").write_gguf(tmp_path / "m.gguf")
+    done = run("convert", path, tmp_path / "out")
+    assert done.returncode == 1 and b"post_attention_norm.weight is not part of" in done.stderr
+    assert left(tmp_path) == ["m.gguf"]
 
 
 def test_tokenizer_model_of_a_gguf(convert, lib, tmp_path):
