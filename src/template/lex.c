@@ -123,7 +123,9 @@ static size_t tag_word(const struct lexer *l, size_t pos, const char *word) {
     return starts(l, pos, word) ? skip_space(l, pos + strlen(word)) : 0;
 }
 
+/* Jinja does not miss the end of a comment or raw block that begins at the very end. */
 static bool comment(struct lexer *l) {
+    if (l->pos == l->len) return true;
     for (size_t pos = l->pos; pos < l->len; pos++) {
         const size_t end = tag_end(l, pos, "#}", true, true);
         if (end == 0) continue;
@@ -135,6 +137,7 @@ static bool comment(struct lexer *l) {
 
 static bool raw(struct lexer *l) { /* pos is behind {% raw %} */
     const size_t from = l->pos;
+    if (from == l->len) return true;
     for (size_t pos = from; pos < l->len; pos++) {
         const size_t word = l->text[pos] == '{' ? tag_word(l, pos, "endraw") : 0;
         const size_t end = word ? tag_end(l, word, "%}", true, true) : 0;

@@ -10,8 +10,7 @@
 
 bool cria_jinja_substring(jinja_state *s, jinja_value v, size_t first, size_t end, jinja_value *out) {
     const size_t from = cria_jinja_offset(v.text, first);
-    const size_t to = v.text->len == v.text->chars || end >= v.text->chars ? cria_jinja_offset(v.text, end)
-                                                                           : cria_jinja_offset(v.text, end);
+    const size_t to = cria_jinja_offset(v.text, end);
     if (!cria_jinja_steps(s, v.text->len == v.text->chars ? 0 : to / 64)) return false;
     if (!cria_jinja_text_view(s, v.text->data + from, to - from, out)) return false;
     out->safe = v.safe;
@@ -332,10 +331,10 @@ static bool indices(jinja_state *s, const jinja_value range[3], size_t length, i
 bool cria_jinja_slice(jinja_state *s, jinja_value v, const jinja_value range[3], jinja_value *out) {
     if (v.type == JINJA_UNDEFINED) return cria_jinja_fail_undefined(s, v);
     bool sliceable = v.type == JINJA_TEXT || jinja_has_items(v);
-    int64_t first, step;
+    int64_t first = 0, step = 0;
     for (int i = 0; i < 3; i++) sliceable = sliceable && (range[i].type == JINJA_NONE || jinja_whole(range[i], &first));
-    if (!sliceable) return cria_jinja_undefined(s, v, jinja_none(), out);
-    size_t n;
+    if (!sliceable) return cria_jinja_fail(s, CRIA_EFORMAT, "a '%s' object cannot be sliced so", cria_jinja_type_name(v));
+    size_t n = 0;
     if (!indices(s, range, v.type == JINJA_TEXT ? v.text->chars : v.list->n, &first, &step, &n)) return false;
     if (v.type == JINJA_TEXT && (step == 1 || n == 0))
         return cria_jinja_substring(s, v, n ? (size_t)first : 0, n ? (size_t)first + n : 0, out);

@@ -64,9 +64,9 @@ static bool block_to(struct jinja_parser *p, const char *end, jinja_node **out) 
 static bool parse_for(struct jinja_parser *p, jinja_node *n) {
     static const char *const ends[] = {"endfor", "else", NULL};
     n->kind = NODE_FOR;
-    if (!cria_jinja_parse_target(p, false, "in", &n->a)) return false;
+    if (!cria_jinja_parse_target(p, false, &n->a)) return false;
     if (!jinja_skip_name(p, "in")) return cria_jinja_expected(p, "'in'");
-    if (!cria_jinja_parse_tuple(p, false, "recursive", false, &n->b)) return false;
+    if (!cria_jinja_parse_tuple(p, false, false, &n->b)) return false;
     if (jinja_skip_name(p, "if") && !cria_jinja_parse_expression(p, true, &n->c)) return false;
     n->recursive = jinja_skip_name(p, "recursive");
     p->loops++;
@@ -82,7 +82,7 @@ static bool parse_if(struct jinja_parser *p, jinja_node *n) {
     static const char *const ends[] = {"elif", "else", "endif", NULL};
     for (;;) { /* an elif is the else of the one before, without nesting */
         n->kind = NODE_IF;
-        if (!cria_jinja_parse_tuple(p, false, NULL, false, &n->a) || !block(p, ends, &n->body)) return false;
+        if (!cria_jinja_parse_tuple(p, false, false, &n->a) || !block(p, ends, &n->body)) return false;
         if (jinja_skip_name(p, "endif")) return true;
         if (jinja_skip_name(p, "else")) return block_to(p, "endif", &n->otherwise);
         p->at++;
@@ -93,8 +93,8 @@ static bool parse_if(struct jinja_parser *p, jinja_node *n) {
 
 static bool parse_set(struct jinja_parser *p, jinja_node *n) {
     n->kind = NODE_SET;
-    if (!cria_jinja_parse_target(p, true, NULL, &n->a)) return false;
-    if (jinja_skip(p, TOKEN_ASSIGN)) return cria_jinja_parse_tuple(p, true, NULL, false, &n->b);
+    if (!cria_jinja_parse_target(p, true, &n->a)) return false;
+    if (jinja_skip(p, TOKEN_ASSIGN)) return cria_jinja_parse_tuple(p, true, false, &n->b);
     n->kind = NODE_CAPTURE;
     return cria_jinja_parse_filters(p, NULL, false, &n->b) && block_to(p, "endset", &n->body);
 }
@@ -164,7 +164,7 @@ static bool parse_with(struct jinja_parser *p, jinja_node *n) {
     jinja_node *target, *value;
     while (!jinja_at(p, TOKEN_BLOCK_END)) {
         if (n->n && !jinja_skip(p, TOKEN_COMMA)) return cria_jinja_expected(p, "','");
-        if (!cria_jinja_parse_target(p, false, NULL, &target)) return false;
+        if (!cria_jinja_parse_target(p, false, &target)) return false;
         if (!jinja_skip(p, TOKEN_ASSIGN)) return cria_jinja_expected(p, "'='");
         if (!cria_jinja_parse_expression(p, true, &value) || !cria_jinja_append(p, n, &cap, target) ||
             !cria_jinja_append(p, n, &cap, value))
@@ -236,7 +236,7 @@ static bool statement(struct jinja_parser *p, jinja_node **out) {
 
 /* Up to a tag of ends, or the end of the template where ends is NULL. */
 static bool body(struct jinja_parser *p, const char *const *ends, jinja_node **out) {
-    jinja_node *n = cria_jinja_node(p, NODE_BODY, p->at->line), *item;
+    jinja_node *n = cria_jinja_node(p, NODE_BODY, p->at->line), *item = NULL;
     if (!n) return false;
     size_t cap = 0;
     *out = n;
@@ -247,7 +247,7 @@ static bool body(struct jinja_parser *p, const char *const *ends, jinja_node **o
             item->text = p->at->value.text;
             p->at++;
         } else if (jinja_skip(p, TOKEN_PRINT_BEGIN)) {
-            if (!(item = cria_jinja_node(p, NODE_PRINT, line)) || !cria_jinja_parse_tuple(p, true, NULL, false, &item->a))
+            if (!(item = cria_jinja_node(p, NODE_PRINT, line)) || !cria_jinja_parse_tuple(p, true, false, &item->a))
                 return false;
             if (!jinja_skip(p, TOKEN_PRINT_END)) return cria_jinja_expected(p, "end of print statement");
         } else if (jinja_skip(p, TOKEN_BLOCK_BEGIN)) {

@@ -44,11 +44,11 @@ jinja_node *cria_jinja_node(struct jinja_parser *p, int kind, uint32_t line);
 bool cria_jinja_append(struct jinja_parser *p, jinja_node *list, size_t *cap, jinja_node *item);
 
 bool cria_jinja_parse_expression(struct jinja_parser *p, bool either, jinja_node **out);
-/* Also "a, b". end: a name that ends it, or NULL. parentheses: it may be empty. */
-bool cria_jinja_parse_tuple(struct jinja_parser *p, bool either, const char *end, bool parentheses, jinja_node **out);
+/* Also "a, b". parentheses: it may be empty. */
+bool cria_jinja_parse_tuple(struct jinja_parser *p, bool either, bool parentheses, jinja_node **out);
 /* Filters, |name(args) again and again, onto first (NULL: what is captured). inline_first: the first has no |. */
 bool cria_jinja_parse_filters(struct jinja_parser *p, jinja_node *first, bool inline_first, jinja_node **out);
-bool cria_jinja_parse_target(struct jinja_parser *p, bool attributes, const char *end, jinja_node **out);
+bool cria_jinja_parse_target(struct jinja_parser *p, bool attributes, jinja_node **out);
 bool cria_jinja_parse_name(struct jinja_parser *p, const jinja_text **out); /* to assign to */
 
 #endif

@@ -367,7 +367,7 @@ static bool primary(struct jinja_parser *p, jinja_node **out) {
     case TOKEN_FLOAT: return constant(p, p->at->value, out);
     case TOKEN_LPAREN:
         p->at++;
-        if (!cria_jinja_parse_tuple(p, true, NULL, true, out)) return false;
+        if (!cria_jinja_parse_tuple(p, true, true, out)) return false;
         return jinja_skip(p, TOKEN_RPAREN) || cria_jinja_expected(p, "')'");
     case TOKEN_LBRACKET:
     case TOKEN_LBRACE: return list_or_dict(p, out);
@@ -444,7 +444,7 @@ static bool unary(struct jinja_parser *p, bool with_filter, jinja_node **out) {
 
 /* ---- tuples and targets ---- */
 
-bool cria_jinja_parse_tuple(struct jinja_parser *p, bool either, const char *end, bool parentheses, jinja_node **out) {
+bool cria_jinja_parse_tuple(struct jinja_parser *p, bool either, bool parentheses, jinja_node **out) {
     jinja_node *tuple = cria_jinja_node(p, NODE_TUPLE, p->at->line), *value;
     if (!tuple) return false;
     size_t cap = 0;
@@ -452,7 +452,6 @@ bool cria_jinja_parse_tuple(struct jinja_parser *p, bool either, const char *end
     char got[64];
     for (;;) {
         if (jinja_at(p, TOKEN_PRINT_END) || jinja_at(p, TOKEN_BLOCK_END) || jinja_at(p, TOKEN_RPAREN)) break;
-        if (end && jinja_at_name(p, end)) break;
         if (!cria_jinja_parse_expression(p, either, &value) || !cria_jinja_append(p, tuple, &cap, value)) return false;
         if (!jinja_skip(p, TOKEN_COMMA)) break;
         comma = true;
@@ -483,7 +482,7 @@ static bool one_target(struct jinja_parser *p, bool attributes, jinja_node **out
     if (jinja_at(p, TOKEN_LPAREN)) {
         if (!cria_jinja_nest(p)) return false;
         p->at++;
-        const bool ok = cria_jinja_parse_target(p, attributes, NULL, out);
+        const bool ok = cria_jinja_parse_target(p, attributes, out);
         p->nesting--;
         return ok && (jinja_skip(p, TOKEN_RPAREN) || cria_jinja_expected(p, "')'"));
     }
@@ -502,7 +501,7 @@ static bool one_target(struct jinja_parser *p, bool attributes, jinja_node **out
     return true;
 }
 
-bool cria_jinja_parse_target(struct jinja_parser *p, bool attributes, const char *end, jinja_node **out) {
+bool cria_jinja_parse_target(struct jinja_parser *p, bool attributes, jinja_node **out) {
     jinja_node *tuple = cria_jinja_node(p, NODE_TUPLE, p->at->line), *value;
     if (!tuple || !one_target(p, attributes, &value)) return false;
     if (!jinja_at(p, TOKEN_COMMA)) {
@@ -512,8 +511,7 @@ bool cria_jinja_parse_target(struct jinja_parser *p, bool attributes, const char
     size_t cap = 0;
     if (!cria_jinja_append(p, tuple, &cap, value)) return false;
     while (jinja_skip(p, TOKEN_COMMA)) {
-        if (jinja_at(p, TOKEN_RPAREN) || jinja_at(p, TOKEN_BLOCK_END) || (end && jinja_at_name(p, end))) break;
-        if (jinja_at(p, TOKEN_ASSIGN)) break;
+        if (jinja_at(p, TOKEN_RPAREN) || jinja_at(p, TOKEN_BLOCK_END)) break;
         if (!one_target(p, attributes, &value) || !cria_jinja_append(p, tuple, &cap, value)) return false;
     }
     *out = tuple;

@@ -70,7 +70,8 @@ size_t cria_jinja_float_text(double x, char out[JINJA_FLOAT_BYTES]) {
     if (isinf(x)) return (size_t)snprintf(out, JINJA_FLOAT_BYTES, "%sinf", sign);
     char digits[32];
     int n = 0, e = 0;
-    for (int want = 15; want <= 17; want++) { /* what has 15 digits or less is found with 15 */
+    /* What has 15 digits or less is found with 15, but for subnormal numbers, which may be told by fewer. */
+    for (int want = x < 0x1p-1022 ? 1 : 15; want <= 17; want++) {
         n = decimal(x, want, digits, &e);
         if (want == 17 || reads_back(x, digits, n, e)) break;
     }
