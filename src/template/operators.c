@@ -11,7 +11,7 @@
 bool cria_jinja_substring(jinja_state *s, jinja_value v, size_t first, size_t end, jinja_value *out) {
     const size_t from = cria_jinja_offset(v.text, first);
     const size_t to = cria_jinja_offset(v.text, end);
-    if (!cria_jinja_steps(s, v.text->len == v.text->chars ? 0 : to / 64)) return false;
+    if (!cria_jinja_steps(s, v.text->len == v.text->chars ? 0 : to / 16)) return false;
     if (!cria_jinja_text_view(s, v.text->data + from, to - from, out)) return false;
     out->safe = v.safe;
     return true;

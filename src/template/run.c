@@ -120,12 +120,20 @@ static jinja_value pop_named(jinja_arguments *a, const jinja_text *name) {
     return (jinja_value){0};
 }
 
+static bool not_provided(jinja_state *s, const jinja_text *name, jinja_value *out) {
+    cria_buf b;
+    cria_jinja_scratch(s, &b);
+    const bool ok = cria_jinja_write(s, &b, "parameter '", 11) && cria_jinja_write(s, &b, name->data, name->len) &&
+                    cria_jinja_write(s, &b, "' was not provided", 19); /* with its NUL */
+    return cria_jinja_take(s, &b, ok, out) && cria_jinja_undefined_hint(s, out->text->data, out);
+}
+
 static bool parameter(jinja_state *s, jinja_scope *scope, const jinja_node *n, size_t i, jinja_value v) {
     const jinja_text *name = n->items[i]->text;
     const size_t required = n->n - n->args->n;
     if (v.type == JINJA_MISSING && i >= required && !cria_jinja_evaluate(s, scope, n->args->items[i - required], &v))
         return false;
-    if (v.type == JINJA_MISSING && !cria_jinja_undefined_hint(s, "a parameter of the macro was not provided", &v)) return false;
+    if (v.type == JINJA_MISSING && !not_provided(s, name, &v)) return false;
     return cria_jinja_declare(s, scope, name, v);
 }
 

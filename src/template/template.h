@@ -23,9 +23,15 @@ enum {
     CRIA_TEMPLATE_MAX_TREE = 64 << 20,       /* bytes of what is compiled from it */
     CRIA_TEMPLATE_MAX_NESTING = 100,         /* blocks and brackets within each other */
     CRIA_TEMPLATE_MAX_DEPTH = 700,           /* expressions, statements and macro calls being evaluated at once */
-    CRIA_TEMPLATE_MAX_STEPS = 20 * 1000000,  /* expressions, statements and items gone through */
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* libFuzzer's: the same, sooner */
+    CRIA_TEMPLATE_MAX_STEPS = 50000,
+    CRIA_TEMPLATE_MAX_OUTPUT = 1 << 20,
+    CRIA_TEMPLATE_MAX_VALUES = 4 << 20,
+#else
+    CRIA_TEMPLATE_MAX_STEPS = 10 * 1000000,  /* expressions, statements and items gone through */
     CRIA_TEMPLATE_MAX_OUTPUT = 16 << 20,     /* bytes of the text rendered */
     CRIA_TEMPLATE_MAX_VALUES = 128 << 20,    /* bytes of all values made while rendering, the variables included */
+#endif
     CRIA_TEMPLATE_MAX_RANGE = 100000         /* items of a range(), as in the sandbox */
 };
 
