@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A chat template and its variables: the input is a template, and what follows a line that holds a lone "@" the JSON. Twice
- * rendered it gives one text, in UTF-8. */
+/* A chat template and its variables: the input is a template, and what follows a line that holds a lone "@" the JSON.
+ * Twice rendered it gives one text, in UTF-8. */
 #include "guard.h"
 #include "base/utf8.h"
 #include "template/template.h"
 
 static void template_and_variables(cria_ctx *ctx, const uint8_t *data, size_t len) {
-    static const char some[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}], \"tools\": null, \"n\": 1.5}";
+    static const char some[] =
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}], \"tools\": null, \"n\": 1.5}";
     static const cria_template_time now = {1753718400, 3600};
     const char *json = some;
     size_t n_json = sizeof some - 1, n = len;

@@ -19,8 +19,8 @@ static int place(const char *parameters, const jinja_text *name) {
     return -1;
 }
 
-bool cria_jinja_bind(jinja_state *s, const char *what, const char *name, const char *parameters, const jinja_arguments *a,
-                     jinja_value given[JINJA_MAX_PARAMETERS]) {
+bool cria_jinja_bind(jinja_state *s, const char *what, const char *name, const char *parameters,
+                     const jinja_arguments *a, jinja_value given[JINJA_MAX_PARAMETERS]) {
     memset(given, 0, JINJA_MAX_PARAMETERS * sizeof *given);
     if (parameters[0] == '*') return true;
     size_t n = 0, required = 0;
@@ -43,8 +43,8 @@ bool cria_jinja_bind(jinja_state *s, const char *what, const char *name, const c
         const int at = place(parameters, t);
         if (at < 0 || given[at].type != JINJA_MISSING)
             return cria_jinja_fail(s, CRIA_EFORMAT, "%s%s() got %s argument '%.*s'", what, name,
-                                   at < 0 ? "an unexpected keyword" : "multiple values for", (int)(t->len < 100 ? t->len : 100),
-                                   t->data);
+                                   at < 0 ? "an unexpected keyword" : "multiple values for",
+                                   (int)(t->len < 100 ? t->len : 100), t->data);
         given[at] = a->named[i];
     }
     for (size_t i = 0; i < required; i++)
@@ -53,7 +53,8 @@ bool cria_jinja_bind(jinja_state *s, const char *what, const char *name, const c
     return true;
 }
 
-bool cria_jinja_filter(jinja_state *s, const struct jinja_filter *f, jinja_value v, const jinja_arguments *a, jinja_value *out) {
+bool cria_jinja_filter(jinja_state *s, const struct jinja_filter *f, jinja_value v, const jinja_arguments *a,
+                       jinja_value *out) {
     jinja_value given[JINJA_MAX_PARAMETERS];
     return cria_jinja_bind(s, "filter ", f->name, f->parameters, a, given) && f->call(s, v, given, a, out);
 }
@@ -66,7 +67,8 @@ bool cria_jinja_test(jinja_state *s, const struct jinja_test *t, jinja_value v, 
 bool cria_jinja_int_argument(jinja_state *s, jinja_value v, int64_t otherwise, int64_t *out) {
     *out = otherwise;
     return v.type == JINJA_MISSING || jinja_whole(v, out) ||
-           cria_jinja_fail(s, CRIA_EFORMAT, "'%s' object cannot be interpreted as an integer", cria_jinja_type_name(v));
+           cria_jinja_fail(s, CRIA_EFORMAT, "'%s' object cannot be interpreted as an integer",
+                           cria_jinja_type_name(v));
 }
 
 bool cria_jinja_text_argument(jinja_state *s, jinja_value v, const jinja_text **out) {

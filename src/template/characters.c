@@ -70,6 +70,7 @@ size_t cria_jinja_to_lower_of(uint32_t c, uint32_t out[3]) {
 size_t cria_jinja_to_title_of(uint32_t c, uint32_t out[3]) {
     const size_t n = special(cria_jinja_title_many, cria_jinja_n_title_many, c, out);
     if (n) return n;
-    if (find(cria_jinja_to_title, cria_jinja_n_to_title, c)) return mapped(cria_jinja_to_title, cria_jinja_n_to_title, c, out);
+    if (find(cria_jinja_to_title, cria_jinja_n_to_title, c))
+        return mapped(cria_jinja_to_title, cria_jinja_n_to_title, c, out);
     return mapped(cria_jinja_to_upper, cria_jinja_n_to_upper, c, out);
 }

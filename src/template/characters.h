@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What Python's str methods know about characters. The tables (character_table.c) are of the Unicode version that is named
- * there; characters that are younger have no case and are no letters. */
+/* What Python's str methods know about characters. The tables (character_table.c) are of the Unicode version that is
+ * named there; characters that are younger have no case and are no letters. */
 #ifndef CRIA_TEMPLATE_CHARACTERS_H
 #define CRIA_TEMPLATE_CHARACTERS_H
 
@@ -8,13 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum jinja_class_bit {
-    JINJA_ALPHA = 1,
-    JINJA_DECIMAL = 2,
-    JINJA_DIGIT = 4,
-    JINJA_NUMERIC = 8,
-    JINJA_PRINTABLE = 16
-};
+enum jinja_class_bit { JINJA_ALPHA = 1, JINJA_DECIMAL = 2, JINJA_DIGIT = 4, JINJA_NUMERIC = 8, JINJA_PRINTABLE = 16 };
 struct jinja_class {
     uint32_t first, last;
     uint8_t bits;
@@ -29,8 +23,8 @@ struct jinja_special {
 };
 
 extern const struct jinja_class cria_jinja_classes[];
-extern const struct jinja_case cria_jinja_to_upper[], cria_jinja_to_lower[], cria_jinja_to_title[], cria_jinja_upper[],
-    cria_jinja_lower[];
+extern const struct jinja_case cria_jinja_to_upper[], cria_jinja_to_lower[], cria_jinja_to_title[],
+    cria_jinja_upper[], cria_jinja_lower[];
 extern const struct jinja_special cria_jinja_upper_many[], cria_jinja_lower_many[], cria_jinja_title_many[];
 extern const size_t cria_jinja_n_classes, cria_jinja_n_to_upper, cria_jinja_n_to_lower, cria_jinja_n_to_title,
     cria_jinja_n_upper, cria_jinja_n_lower, cria_jinja_n_upper_many, cria_jinja_n_lower_many, cria_jinja_n_title_many;

@@ -64,7 +64,8 @@ bool cria_jinja_equal(jinja_state *s, jinja_value a, jinja_value b, bool *out) {
     case JINJA_UNDEFINED:
     case JINJA_NONE: *out = true; return true;
     case JINJA_TEXT:
-        *out = a.text->len == b.text->len && (a.text == b.text || memcmp(a.text->data, b.text->data, a.text->len) == 0);
+        *out =
+            a.text->len == b.text->len && (a.text == b.text || memcmp(a.text->data, b.text->data, a.text->len) == 0);
         return cria_jinja_steps(s, *out ? a.text->len / 64 : 0);
     case JINJA_LIST:
     case JINJA_TUPLE:
@@ -141,13 +142,15 @@ bool cria_jinja_contains(jinja_state *s, jinja_value item, jinja_value container
             if (!cria_jinja_steps(s, 1) || !cria_jinja_equal(s, l->items[l->pos++], item, out)) return false;
         return true;
     default:
-        return cria_jinja_fail(s, CRIA_EFORMAT, "argument of type '%s' is not iterable", cria_jinja_type_name(container));
+        return cria_jinja_fail(s, CRIA_EFORMAT, "argument of type '%s' is not iterable",
+                               cria_jinja_type_name(container));
     }
 }
 
-/* Merges two runs of order[] into to[]. A key that is less wins, with reverse one that is greater; else the earlier. */
-static bool merge(jinja_state *s, const jinja_value *keys, const uint32_t *from, uint32_t *to, size_t a, size_t b, size_t end,
-                  bool reverse) {
+/* Merges two runs of order[] into to[]. A key that is less wins, with reverse one that is greater; else the earlier.
+ */
+static bool merge(jinja_state *s, const jinja_value *keys, const uint32_t *from, uint32_t *to, size_t a, size_t b,
+                  size_t end, bool reverse) {
     size_t i = a, k = b;
     for (size_t at = a; at < end; at++) {
         bool second = i == b;

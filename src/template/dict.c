@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dicts: entries in order of insertion, and a table of slots once there are more than a few. Every probe is a step, so keys
- * made to collide run into the limit of steps. */
+/* Dicts: entries in order of insertion, and a table of slots once there are more than a few. Every probe is a step,
+ * so keys made to collide run into the limit of steps. */
 #include "template/value.h"
 
 #include <math.h>
@@ -60,7 +60,8 @@ static bool key_equal(jinja_state *s, const jinja_entry *e, uint64_t h, jinja_va
 }
 
 /* The entry of key, or the slot where it would be; false on failure. */
-static bool probe(jinja_state *s, const jinja_dict *d, uint64_t h, jinja_value key, jinja_entry **entry, size_t *slot) {
+static bool probe(jinja_state *s, const jinja_dict *d, uint64_t h, jinja_value key, jinja_entry **entry,
+                  size_t *slot) {
     bool same;
     *entry = NULL;
     if (!d->slots) {

@@ -30,7 +30,8 @@ static bool compare_chain(jinja_state *s, jinja_scope *scope, const jinja_node *
     bool holds = true;
     if (!cria_jinja_evaluate(s, scope, n->a, &left)) return false;
     for (size_t i = 0; holds && i < n->n; i++) {
-        if (!cria_jinja_evaluate(s, scope, n->items[i]->a, &right) || !compare(s, n->items[i]->op, left, right, &holds))
+        if (!cria_jinja_evaluate(s, scope, n->items[i]->a, &right) ||
+            !compare(s, n->items[i]->op, left, right, &holds))
             return false;
         left = right;
     }
@@ -54,8 +55,8 @@ static bool dict(jinja_state *s, jinja_scope *scope, const jinja_node *n, jinja_
     if (!d) return false;
     for (size_t i = 0; i + 1 < n->n; i += 2) {
         jinja_value key, value;
-        if (!cria_jinja_evaluate(s, scope, n->items[i], &key) || !cria_jinja_evaluate(s, scope, n->items[i + 1], &value) ||
-            !cria_jinja_dict_set(s, d, key, value))
+        if (!cria_jinja_evaluate(s, scope, n->items[i], &key) ||
+            !cria_jinja_evaluate(s, scope, n->items[i + 1], &value) || !cria_jinja_dict_set(s, d, key, value))
             return false;
     }
     *out = (jinja_value){.type = JINJA_DICT, .dict = d};
@@ -145,7 +146,8 @@ bool cria_jinja_arguments(jinja_state *s, jinja_scope *scope, const jinja_call *
     if (!out->names || !out->named) return false;
     for (size_t i = 0; i < call->n_named; i++) {
         jinja_value v;
-        if (!cria_jinja_evaluate(s, scope, call->named[i], &v) || !add_named(s, out, room, call->names[i], v)) return false;
+        if (!cria_jinja_evaluate(s, scope, call->named[i], &v) || !add_named(s, out, room, call->names[i], v))
+            return false;
     }
     for (size_t i = 0; call->star_star && i < star_star.dict->n; i++) {
         const jinja_entry *e = &star_star.dict->entries[i];
@@ -161,7 +163,8 @@ bool cria_jinja_call(jinja_state *s, jinja_value f, const jinja_arguments *a, ji
     bool ok;
     switch ((enum jinja_type)f.type) {
     case JINJA_FUNCTION:
-        ok = cria_jinja_bind(s, "", f.function->name, f.function->parameters, a, given) && f.function->call(s, given, a, out);
+        ok = cria_jinja_bind(s, "", f.function->name, f.function->parameters, a, given) &&
+             f.function->call(s, given, a, out);
         break;
     case JINJA_METHOD: {
         const struct jinja_method_entry *e = f.method->entry;
@@ -203,7 +206,8 @@ static bool test(jinja_state *s, jinja_scope *scope, const jinja_node *n, jinja_
     return true;
 }
 
-bool cria_jinja_filters(jinja_state *s, jinja_scope *scope, const jinja_node *n, jinja_value captured, jinja_value *out) {
+bool cria_jinja_filters(jinja_state *s, jinja_scope *scope, const jinja_node *n, jinja_value captured,
+                        jinja_value *out) {
     if (!n) {
         *out = captured;
         return true;

@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FILTER(name) static bool name(jinja_state *s, jinja_value v, const jinja_value *given, const jinja_arguments *a, jinja_value *out)
+#define FILTER(name)                                                                                                 \
+    static bool name(jinja_state *s, jinja_value v, const jinja_value *given, const jinja_arguments *a,              \
+                     jinja_value *out)
 #define UNUSED(x) ((void)(x))
 
 static bool given_int(jinja_state *s, jinja_value v, int64_t otherwise, int64_t *out) {
@@ -66,7 +68,8 @@ FILTER(f_attr) {
     UNUSED(a);
     if (given[0].type != JINJA_TEXT) return cria_jinja_fail(s, CRIA_EFORMAT, "attribute name must be string");
     /* A key of a dict is no attribute. */
-    if (v.type == JINJA_DICT && !cria_jinja_find_method(v, given[0].text)) return cria_jinja_undefined(s, v, given[0], out);
+    if (v.type == JINJA_DICT && !cria_jinja_find_method(v, given[0].text))
+        return cria_jinja_undefined(s, v, given[0], out);
     return cria_jinja_attribute(s, v, given[0].text, out);
 }
 
@@ -119,7 +122,8 @@ FILTER(f_title) {
             end = after;
         }
         jinja_value part;
-        if (!cria_jinja_text_view(s, v.text->data + at, first - at, &part) || !cria_jinja_push(s, l, part)) return false;
+        if (!cria_jinja_text_view(s, v.text->data + at, first - at, &part) || !cria_jinja_push(s, l, part))
+            return false;
         if (!cria_jinja_text_view(s, v.text->data + first, next - first, &part) ||
             !cria_jinja_change_case(s, part, CASE_UPPER, &part) || !cria_jinja_push(s, l, part))
             return false;
@@ -143,7 +147,8 @@ FILTER(f_replace) {
     jinja_value from, to;
     int64_t count = -1;
     if (given[2].type != JINJA_NONE && !given_int(s, given[2], -1, &count)) return false;
-    if (!cria_jinja_to_text(s, v, &v) || !cria_jinja_to_text(s, given[0], &from) || !cria_jinja_to_text(s, given[1], &to))
+    if (!cria_jinja_to_text(s, v, &v) || !cria_jinja_to_text(s, given[0], &from) ||
+        !cria_jinja_to_text(s, given[1], &to))
         return false;
     v.safe = false; /* str(s) */
     return cria_jinja_replace(s, v, from, to, count, out);
@@ -152,13 +157,15 @@ FILTER(f_replace) {
 FILTER(f_center) {
     UNUSED(a);
     int64_t width;
-    return given_int(s, given[0], 80, &width) && cria_jinja_to_text(s, v, &v) && cria_jinja_pad(s, v, width, NULL, 0, out);
+    return given_int(s, given[0], 80, &width) && cria_jinja_to_text(s, v, &v) &&
+           cria_jinja_pad(s, v, width, NULL, 0, out);
 }
 
 FILTER(f_indent) {
     UNUSED(a);
     if (v.type == JINJA_UNDEFINED) return cria_jinja_fail_undefined(s, v);
-    if (v.type != JINJA_TEXT) return cria_jinja_fail(s, CRIA_EFORMAT, "indent wants a string, not %s", cria_jinja_type_name(v));
+    if (v.type != JINJA_TEXT)
+        return cria_jinja_fail(s, CRIA_EFORMAT, "indent wants a string, not %s", cria_jinja_type_name(v));
     jinja_value by = given[0], newline;
     int64_t width = 4;
     if (by.type != JINJA_TEXT) {
@@ -189,9 +196,11 @@ FILTER(f_truncate) {
     UNUSED(a);
     int64_t length, leeway = 5;
     jinja_value end = given[2];
-    if (v.type != JINJA_TEXT) return cria_jinja_fail(s, CRIA_EFORMAT, "truncate wants a string, not %s", cria_jinja_type_name(v));
+    if (v.type != JINJA_TEXT)
+        return cria_jinja_fail(s, CRIA_EFORMAT, "truncate wants a string, not %s", cria_jinja_type_name(v));
     if (!is_given(end) && !cria_jinja_text_view(s, "...", 3, &end)) return false;
-    if (!given_int(s, given[0], 255, &length) || (given[3].type != JINJA_NONE && !given_int(s, given[3], 5, &leeway))) return false;
+    if (!given_int(s, given[0], 255, &length) || (given[3].type != JINJA_NONE && !given_int(s, given[3], 5, &leeway)))
+        return false;
     if (end.type != JINJA_TEXT || length < (int64_t)end.text->chars || leeway < 0)
         return cria_jinja_fail(s, CRIA_EFORMAT, "truncate: expected length >= %zu and leeway >= 0",
                                end.type == JINJA_TEXT ? end.text->chars : 0);
@@ -202,7 +211,8 @@ FILTER(f_truncate) {
     jinja_value head, blank, parts;
     if (!cria_jinja_substring(s, v, 0, (size_t)length - end.text->chars, &head)) return false;
     if (!cria_jinja_truth(given[1])) {
-        if (!cria_jinja_text_view(s, " ", 1, &blank) || !cria_jinja_split(s, head, blank, 1, true, &parts)) return false;
+        if (!cria_jinja_text_view(s, " ", 1, &blank) || !cria_jinja_split(s, head, blank, 1, true, &parts))
+            return false;
         head = parts.list->items[0];
     }
     return cria_jinja_binary(s, OP_ADD, head, end, out);
@@ -217,7 +227,8 @@ FILTER(f_format) {
     if (a->n_named) {
         args = (jinja_value){.type = JINJA_DICT, .dict = cria_jinja_dict(s)};
         for (size_t i = 0; args.dict && i < a->n_named; i++)
-            if (!cria_jinja_dict_set(s, args.dict, (jinja_value){.type = JINJA_TEXT, .text = a->names[i]}, a->named[i]))
+            if (!cria_jinja_dict_set(s, args.dict, (jinja_value){.type = JINJA_TEXT, .text = a->names[i]},
+                                     a->named[i]))
                 return false;
         return args.dict && cria_jinja_percent(s, v, args, out);
     }
@@ -248,8 +259,8 @@ static bool quote(jinja_state *s, cria_buf *b, jinja_value v, bool query) {
     bool ok = true;
     for (size_t i = 0; ok && i < v.text->len; i++) {
         const uint8_t c = (uint8_t)v.text->data[i];
-        const bool plain = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || (c && strchr("_.-~", c)) ||
-                           (c == '/' && !query);
+        const bool plain = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') ||
+                           (c && strchr("_.-~", c)) || (c == '/' && !query);
         char text[4];
         const int n = plain || (c == ' ' && query) ? snprintf(text, sizeof text, "%c", c == ' ' ? '+' : c)
                                                    : snprintf(text, sizeof text, "%%%02X", c);
@@ -283,7 +294,8 @@ FILTER(f_abs) {
         *out = jinja_float(fabs(v.real));
         return true;
     }
-    if (!jinja_whole(v, &i)) return cria_jinja_fail(s, CRIA_EFORMAT, "bad operand type for abs(): '%s'", cria_jinja_type_name(v));
+    if (!jinja_whole(v, &i))
+        return cria_jinja_fail(s, CRIA_EFORMAT, "bad operand type for abs(): '%s'", cria_jinja_type_name(v));
     if (i == INT64_MIN) return cria_jinja_fail(s, CRIA_EUNSUPPORTED, "An integer of more than 64 bits");
     *out = jinja_int(i < 0 ? -i : i);
     return true;
@@ -351,7 +363,8 @@ FILTER(f_round) {
     double x = 0;
     if (!given_int(s, given[0], 0, &precision)) return false;
     const bool method = is_given(given[1]);
-    if (method && given[1].type != JINJA_TEXT) return cria_jinja_fail(s, CRIA_EFORMAT, "method must be common, ceil or floor");
+    if (method && given[1].type != JINJA_TEXT)
+        return cria_jinja_fail(s, CRIA_EFORMAT, "method must be common, ceil or floor");
     const bool ceiling = method && cria_jinja_text_is(given[1].text, "ceil");
     const bool floored = method && cria_jinja_text_is(given[1].text, "floor");
     if (method && !ceiling && !floored && !cria_jinja_text_is(given[1].text, "common"))

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Filters on lists. Where Jinja makes a generator these make an iterator of what the generator would yield: it can be gone
- * through once, and has no length. */
+/* Filters on lists. Where Jinja makes a generator these make an iterator of what the generator would yield: it can be
+ * gone through once, and has no length. */
 #include "template/filters.h"
 #include "template/texts.h"
 
 #include <string.h>
 
-#define FILTER(name) bool name(jinja_state *s, jinja_value v, const jinja_value *given, const jinja_arguments *a, jinja_value *out)
+#define FILTER(name)                                                                                                 \
+    bool name(jinja_state *s, jinja_value v, const jinja_value *given, const jinja_arguments *a, jinja_value *out)
 #define UNUSED(x) ((void)(x))
 
 static bool is_given(jinja_value v) { return v.type != JINJA_MISSING && v.type != JINJA_NONE; }
@@ -17,10 +18,12 @@ static bool all_digits(const jinja_text *t) {
     return t->len > 0 && t->len < 18;
 }
 
-bool cria_jinja_path(jinja_state *s, jinja_value v, jinja_value path, jinja_value otherwise, bool fold, jinja_value *out) {
+bool cria_jinja_path(jinja_state *s, jinja_value v, jinja_value path, jinja_value otherwise, bool fold,
+                     jinja_value *out) {
     if (path.type == JINJA_TEXT) {
         jinja_value dot, parts;
-        if (!cria_jinja_text_view(s, ".", 1, &dot) || !cria_jinja_split(s, path, dot, -1, false, &parts)) return false;
+        if (!cria_jinja_text_view(s, ".", 1, &dot) || !cria_jinja_split(s, path, dot, -1, false, &parts))
+            return false;
         for (size_t i = 0; i < parts.list->n; i++) {
             jinja_value part = parts.list->items[i];
             int64_t n = 0;
@@ -111,7 +114,8 @@ FILTER(cria_jinja_f_join) {
 
 FILTER(cria_jinja_f_reverse) {
     UNUSED(given), UNUSED(a);
-    static const jinja_value back[3] = {{.type = JINJA_NONE}, {.type = JINJA_NONE}, {.type = JINJA_INT, .integer = -1}};
+    static const jinja_value back[3] = {
+        {.type = JINJA_NONE}, {.type = JINJA_NONE}, {.type = JINJA_INT, .integer = -1}};
     if (v.type == JINJA_TEXT) return cria_jinja_slice(s, v, back, out);
     jinja_list *l;
     if (!gather(s, v, &l)) return false;
@@ -235,7 +239,8 @@ FILTER(cria_jinja_f_unique) {
         if (!cria_jinja_path(s, l->items[i], given[1], jinja_none(), !cria_jinja_truth(given[0]), &key) ||
             !cria_jinja_dict_get(s, seen, key, &known))
             return false;
-        if (!known && (!cria_jinja_dict_set(s, seen, key, key) || !cria_jinja_push(s, kept, l->items[i]))) return false;
+        if (!known && (!cria_jinja_dict_set(s, seen, key, key) || !cria_jinja_push(s, kept, l->items[i])))
+            return false;
     }
     return as(JINJA_ITERATOR, kept, out);
 }
@@ -263,8 +268,10 @@ FILTER(cria_jinja_f_batch) {
     if (!batches || !cria_jinja_int_argument(s, given[0], 0, &n) || !gather(s, v, &l)) return false;
     for (size_t i = 0; i < l->n; i++) {
         if (!batch || (int64_t)batch->n == n) {
-            if (i == 0 && n == 0 && !cria_jinja_push(s, batches, jinja_listed(JINJA_LIST, cria_jinja_list(s, 0)))) return false;
-            if (!(batch = cria_jinja_list(s, 0)) || !cria_jinja_push(s, batches, jinja_listed(JINJA_LIST, batch))) return false;
+            if (i == 0 && n == 0 && !cria_jinja_push(s, batches, jinja_listed(JINJA_LIST, cria_jinja_list(s, 0))))
+                return false;
+            if (!(batch = cria_jinja_list(s, 0)) || !cria_jinja_push(s, batches, jinja_listed(JINJA_LIST, batch)))
+                return false;
         }
         if (!cria_jinja_push(s, batch, l->items[i])) return false;
     }
@@ -322,7 +329,8 @@ FILTER(cria_jinja_f_map) {
     return as(JINJA_ITERATOR, mapped, out);
 }
 
-static bool choose(jinja_state *s, jinja_value v, const jinja_arguments *a, bool of_attribute, bool wanted, jinja_value *out) {
+static bool choose(jinja_state *s, jinja_value v, const jinja_arguments *a, bool of_attribute, bool wanted,
+                   jinja_value *out) {
     jinja_list *l, *kept = cria_jinja_list(s, 4);
     const size_t off = of_attribute;
     const struct jinja_test *test = NULL;

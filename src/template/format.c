@@ -22,10 +22,14 @@ struct spec {
 static bool bad(jinja_state *s, const char *what) { return cria_jinja_fail(s, CRIA_EFORMAT, "%s", what); }
 
 /* digits (a sign may stand in front) put into the field. */
-static bool field(jinja_state *s, cria_buf *b, const struct spec *f, const char *digits, size_t len, size_t chars, char align) {
+static bool field(jinja_state *s, cria_buf *b, const struct spec *f, const char *digits, size_t len, size_t chars,
+                  char align) {
     const size_t n = f->width > 0 && (size_t)f->width > chars ? (size_t)f->width - chars : 0;
     if (f->align) align = f->align;
-    const size_t left = align == '>' ? n : align == '^' ? n / 2 : 0, sign = align == '=' && len && strchr("+- ", digits[0]);
+    const size_t left = align == '>'   ? n
+                        : align == '^' ? n / 2
+                                       : 0,
+                 sign = align == '=' && len && strchr("+- ", digits[0]);
     const bool filled = f->fill.type == JINJA_TEXT;
     const char *fill = filled ? f->fill.text->data : " ";
     const size_t fill_len = filled ? f->fill.text->len : 1;
@@ -37,7 +41,8 @@ static bool field(jinja_state *s, cria_buf *b, const struct spec *f, const char 
 }
 
 static bool text_field(jinja_state *s, cria_buf *b, const struct spec *f, jinja_value v) {
-    if (f->precision >= 0 && (size_t)f->precision < v.text->chars && !cria_jinja_substring(s, v, 0, (size_t)f->precision, &v))
+    if (f->precision >= 0 && (size_t)f->precision < v.text->chars &&
+        !cria_jinja_substring(s, v, 0, (size_t)f->precision, &v))
         return false;
     return field(s, b, f, v.text->data, v.text->len, v.text->chars, '<');
 }
@@ -53,7 +58,8 @@ static size_t with_commas(const char *digits, size_t n, char *out) {
     return k;
 }
 
-static bool signed_field(jinja_state *s, cria_buf *b, const struct spec *f, bool negative, const char *digits, size_t n) {
+static bool signed_field(jinja_state *s, cria_buf *b, const struct spec *f, bool negative, const char *digits,
+                         size_t n) {
     char text[1400];
     size_t k = 0;
     if (negative || f->sign) text[k++] = negative ? '-' : f->sign;
@@ -83,7 +89,8 @@ static bool whole_field(jinja_state *s, cria_buf *b, const struct spec *f, int64
         digits[k++] = '0';
         digits[k++] = f->type;
     }
-    while (f->precision > (int)n && k < sizeof digits - 80 && f->precision - (int)n > 0 && n < sizeof reversed) reversed[n++] = '0';
+    while (f->precision > (int)n && k < sizeof digits - 80 && f->precision - (int)n > 0 && n < sizeof reversed)
+        reversed[n++] = '0';
     while (n) digits[k++] = reversed[--n];
     return signed_field(s, b, f, i < 0, digits, k);
 }
@@ -139,7 +146,8 @@ static bool read_number(jinja_state *s, struct percent *p, const jinja_text *t, 
         if (v.type != JINJA_INT) return bad(s, "* wants int");
         n = v.integer;
     } else
-        while (*at < t->len && t->data[*at] >= '0' && t->data[*at] <= '9' && n < MAX_WIDTH) n = n * 10 + (t->data[(*at)++] - '0');
+        while (*at < t->len && t->data[*at] >= '0' && t->data[*at] <= '9' && n < MAX_WIDTH)
+            n = n * 10 + (t->data[(*at)++] - '0');
     if (n < -MAX_WIDTH || n >= MAX_WIDTH) return cria_jinja_fail(s, CRIA_EFULL, "A width of more than %d", MAX_WIDTH);
     *out = (int)n;
     return true;
@@ -272,7 +280,8 @@ static bool lookup(jinja_state *s, struct braces *p, const jinja_text *t, size_t
     int64_t i = -1;
     bool huge = false;
     if (!cria_jinja_text_view(s, t->data + at, stop - at, &name)) return false;
-    const bool number = stop == at || (t->data[at] >= '0' && t->data[at] <= '9' && cria_jinja_read_int(name.text, 10, &i, &huge));
+    const bool number =
+        stop == at || (t->data[at] >= '0' && t->data[at] <= '9' && cria_jinja_read_int(name.text, 10, &i, &huge));
     if (stop == at) {
         i = (int64_t)p->next++;
         p->automatic = true;
@@ -284,7 +293,8 @@ static bool lookup(jinja_state *s, struct braces *p, const jinja_text *t, size_t
         *out = p->a->items[i];
     } else {
         size_t k = 0;
-        while (k < p->a->n_named && (p->a->names[k]->len != stop - at || memcmp(p->a->names[k]->data, t->data + at, stop - at) != 0))
+        while (k < p->a->n_named &&
+               (p->a->names[k]->len != stop - at || memcmp(p->a->names[k]->data, t->data + at, stop - at) != 0))
             k++;
         if (k == p->a->n_named) return bad(s, "a name of the format is not among the arguments");
         *out = p->a->named[k];
@@ -319,12 +329,14 @@ static bool read_spec(jinja_state *s, const jinja_text *t, size_t at, size_t end
     }
     if (at < end && t->data[at] == '#') f->other = ++at != 0;
     if (at < end && t->data[at] == '0') f->zero = ++at != 0;
-    while (at < end && t->data[at] >= '0' && t->data[at] <= '9' && f->width < MAX_WIDTH) f->width = f->width * 10 + (t->data[at++] - '0');
+    while (at < end && t->data[at] >= '0' && t->data[at] <= '9' && f->width < MAX_WIDTH)
+        f->width = f->width * 10 + (t->data[at++] - '0');
     if (f->width >= MAX_WIDTH) return cria_jinja_fail(s, CRIA_EFULL, "A width of more than %d", MAX_WIDTH);
     if (at < end && t->data[at] == ',') f->comma = ++at != 0;
     if (at < end && t->data[at] == '.') {
         f->precision = 0;
-        if (++at == end || t->data[at] < '0' || t->data[at] > '9') return bad(s, "Format specifier missing precision");
+        if (++at == end || t->data[at] < '0' || t->data[at] > '9')
+            return bad(s, "Format specifier missing precision");
         while (at < end && t->data[at] >= '0' && t->data[at] <= '9' && f->precision < MAX_WIDTH)
             f->precision = f->precision * 10 + (t->data[at++] - '0');
     }
@@ -338,13 +350,15 @@ static bool formatted(jinja_state *s, cria_buf *b, struct spec *f, jinja_value v
     const bool plain = f->type == '\0' && f->width == 0 && f->precision < 0 && !f->comma && !f->sign && !f->align;
     if (plain) return cria_jinja_str(s, b, v);
     if (v.type == JINJA_TEXT) {
-        if ((f->type && f->type != 's') || f->comma || f->sign || f->align == '=') return bad(s, "Unknown format code for object of type 'str'");
+        if ((f->type && f->type != 's') || f->comma || f->sign || f->align == '=')
+            return bad(s, "Unknown format code for object of type 'str'");
         static const jinja_text zero = {"0", 1, 1};
         if (f->zero && f->fill.type == JINJA_MISSING) f->fill = (jinja_value){.type = JINJA_TEXT, .text = &zero};
         return text_field(s, b, f, v);
     }
     const bool real = f->type && strchr("eEfFgG%", f->type);
-    if (v.type == JINJA_BOOL && f->type == '\0') return cria_jinja_fail(s, CRIA_EUNSUPPORTED, "This format of a bool is not supported");
+    if (v.type == JINJA_BOOL && f->type == '\0')
+        return cria_jinja_fail(s, CRIA_EUNSUPPORTED, "This format of a bool is not supported");
     if (jinja_whole(v, &i) && !real) {
         if (f->type && !strchr("dxXob", f->type)) return bad(s, "Unknown format code for object of type 'int'");
         if (f->precision >= 0) return bad(s, "Precision not allowed in integer format specifier");

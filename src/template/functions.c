@@ -5,12 +5,14 @@
 
 #include <string.h>
 
-#define FUNCTION(name) static bool name(jinja_state *s, const jinja_value *given, const jinja_arguments *a, jinja_value *out)
+#define FUNCTION(name)                                                                                               \
+    static bool name(jinja_state *s, const jinja_value *given, const jinja_arguments *a, jinja_value *out)
 
 FUNCTION(g_range) {
     (void)a;
     int64_t start = 0, stop, step;
-    if (!cria_jinja_int_argument(s, given[0], 0, &stop) || !cria_jinja_int_argument(s, given[2], 1, &step)) return false;
+    if (!cria_jinja_int_argument(s, given[0], 0, &stop) || !cria_jinja_int_argument(s, given[2], 1, &step))
+        return false;
     if (given[1].type != JINJA_MISSING) {
         start = stop;
         if (!cria_jinja_int_argument(s, given[1], 0, &stop)) return false;
@@ -41,23 +43,28 @@ static bool members(jinja_state *s, const jinja_arguments *a, bool space, jinja_
     if (a->n == 1 && a->items[0].type == JINJA_DICT) {
         const jinja_dict *from = a->items[0].dict;
         for (size_t i = 0; i < from->n; i++)
-            if (!cria_jinja_steps(s, 1) || !cria_jinja_dict_set(s, d, from->entries[i].key, from->entries[i].value)) return false;
+            if (!cria_jinja_steps(s, 1) || !cria_jinja_dict_set(s, d, from->entries[i].key, from->entries[i].value))
+                return false;
     } else if (a->n == 1) {
         if (!cria_jinja_iterate(s, a->items[0], &l)) return false;
         for (; l->pos < l->n; l->pos++) {
             jinja_list *pair;
             if (!cria_jinja_steps(s, 1) || !cria_jinja_iterate(s, l->items[l->pos], &pair)) return false;
             if (pair->n - pair->pos != 2)
-                return cria_jinja_fail(s, CRIA_EFORMAT, "dictionary update sequence element has length %zu; 2 is required",
+                return cria_jinja_fail(s, CRIA_EFORMAT,
+                                       "dictionary update sequence element has length %zu; 2 is required",
                                        pair->n - pair->pos);
             if (!cria_jinja_dict_set(s, d, pair->items[pair->pos], pair->items[pair->pos + 1])) return false;
         }
     }
     for (size_t i = 0; i < a->n_named; i++)
-        if (!cria_jinja_dict_set(s, d, (jinja_value){.type = JINJA_TEXT, .text = a->names[i]}, a->named[i])) return false;
+        if (!cria_jinja_dict_set(s, d, (jinja_value){.type = JINJA_TEXT, .text = a->names[i]}, a->named[i]))
+            return false;
     for (size_t i = 0; space && i < d->n; i++)
-        if (d->entries[i].key.type == JINJA_TEXT && d->entries[i].key.text->len && d->entries[i].key.text->data[0] == '_')
-            return cria_jinja_fail(s, CRIA_EFORMAT, "Chat templates cannot store underscore-prefixed attributes on a namespace");
+        if (d->entries[i].key.type == JINJA_TEXT && d->entries[i].key.text->len &&
+            d->entries[i].key.text->data[0] == '_')
+            return cria_jinja_fail(s, CRIA_EFORMAT,
+                                   "Chat templates cannot store underscore-prefixed attributes on a namespace");
     *out = d;
     return true;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lexer of Jinja2 (lexer.py) with trim_blocks and lstrip_blocks: where it has regular expressions this has loops, tried in
- * the same order. Line ends are \n by the time it runs. */
+/* The lexer of Jinja2 (lexer.py) with trim_blocks and lstrip_blocks: where it has regular expressions this has loops,
+ * tried in the same order. Line ends are \n by the time it runs. */
 #include "template/lex.h"
 #include "template/characters.h"
 #include "base/utf8.h"
@@ -26,8 +26,9 @@ static const char operators[][3] = {"//", "**", "==", "!=", ">=", "<=", "+", "-"
 enum { N_OPERATORS = sizeof operators / sizeof operators[0] };
 
 const char *cria_jinja_token_text(const jinja_token *t, char out[64]) {
-    static const char *const kinds[] = {"end of template", "template data / text", "begin of print statement",
-                                        "end of print statement", "begin of statement block", "end of statement block"};
+    static const char *const kinds[] = {"end of template",          "template data / text",
+                                        "begin of print statement", "end of print statement",
+                                        "begin of statement block", "end of statement block"};
     if (t->kind <= TOKEN_BLOCK_END) return kinds[t->kind];
     if (t->kind >= TOKEN_FLOORDIV) return operators[t->kind - TOKEN_FLOORDIV];
     if (t->kind == TOKEN_INTEGER) return "integer";
@@ -78,7 +79,8 @@ static size_t space(const struct lexer *l, size_t pos) {
 }
 static size_t space_before(const struct lexer *l, size_t from, size_t end) {
     size_t pos = end;
-    while (pos > from && pos > 0 && ((uint8_t)l->text[--pos] & 0xc0) == 0x80) {}
+    while (pos > from && pos > 0 && ((uint8_t)l->text[--pos] & 0xc0) == 0x80) {
+    }
     return end > from && pos + space(l, pos) == end ? end - pos : 0;
 }
 static size_t skip_space(const struct lexer *l, size_t pos) {
@@ -101,7 +103,8 @@ static size_t stripped(const struct lexer *l, size_t from, size_t end, int sign,
     return kept == line ? line : end;
 }
 
-/* The end of a tag at pos: "-%}" with the whitespace after it, "+%}" (plus), or "%}" with a line's end (trim). 0: none. */
+/* The end of a tag at pos: "-%}" with the whitespace after it, "+%}" (plus), or "%}" with a line's end (trim). 0:
+ * none. */
 static size_t tag_end(const struct lexer *l, size_t pos, const char *end, bool plus, bool trim) {
     if (at(l, pos) == '-' && starts(l, pos + 1, end)) return skip_space(l, pos + 3);
     if (plus && at(l, pos) == '+' && starts(l, pos + 1, end)) return pos + 3;
@@ -270,7 +273,8 @@ static bool escape(struct lexer *l, cria_buf *b, size_t *pos) {
     }
     uint32_t value = 0;
     if (is_digit(c, 8)) {
-        for (int i = 0; i < 3 && is_digit(at(l, *pos), 8); i++) value = value * 8 + (uint32_t)(l->text[(*pos)++] - '0');
+        for (int i = 0; i < 3 && is_digit(at(l, *pos), 8); i++)
+            value = value * 8 + (uint32_t)(l->text[(*pos)++] - '0');
         return append(l, b, value);
     }
     const int n = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
@@ -289,7 +293,11 @@ static bool escape(struct lexer *l, cria_buf *b, size_t *pos) {
     uint32_t cp;
     char text[16];
     *pos += cria_utf8_decode((const uint8_t *)l->text + *pos, l->len - *pos, &cp);
-    const int len = snprintf(text, sizeof text, cp < 0x100 ? "\\x%02x" : cp < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)cp);
+    const int len = snprintf(text, sizeof text,
+                             cp < 0x100     ? "\\x%02x"
+                             : cp < 0x10000 ? "\\u%04x"
+                                            : "\\U%08x",
+                             (unsigned)cp);
     return cria_jinja_write(l->s, b, text, (size_t)len);
 }
 
@@ -335,7 +343,8 @@ static bool balance(struct lexer *l, char c) {
     if (found) {
         if (l->n_open == sizeof l->open) {
             l->s->line = l->line;
-            return cria_jinja_fail(l->s, CRIA_EFULL, "More than %d brackets within each other", CRIA_TEMPLATE_MAX_NESTING);
+            return cria_jinja_fail(l->s, CRIA_EFULL, "More than %d brackets within each other",
+                                   CRIA_TEMPLATE_MAX_NESTING);
         }
         l->open[l->n_open++] = close[found - open];
         return true;
@@ -419,7 +428,8 @@ static bool template(struct lexer *l) {
             if (!raw(l)) return false;
         } else if (kind == '#') {
             if (!comment(l)) return false;
-        } else if (!add(l, kind == '%' ? TOKEN_BLOCK_BEGIN : TOKEN_PRINT_BEGIN, jinja_none()) || !inside(l, kind == '%'))
+        } else if (!add(l, kind == '%' ? TOKEN_BLOCK_BEGIN : TOKEN_PRINT_BEGIN, jinja_none()) ||
+                   !inside(l, kind == '%'))
             return false;
     }
     return add(l, TOKEN_END, jinja_none());

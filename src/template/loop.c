@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* {% for %} and the loop variable (LoopContext in runtime.py). The test of a loop is made when an item is fetched and not
- * before, as a body may change what it depends on. */
+/* {% for %} and the loop variable (LoopContext in runtime.py). The test of a loop is made when an item is fetched and
+ * not before, as a body may change what it depends on. */
 #include "template/tree.h"
 
 #include <string.h>
@@ -18,7 +18,8 @@ static bool fetch(jinja_state *s, struct jinja_loop *l, jinja_value *item, bool 
         jinja_scope *scope = cria_jinja_scope(s, l->scope);
         jinja_value v = jinja_none();
         if (!scope) return false;
-        const bool ok = cria_jinja_assign(s, scope, l->node->a, *item) && cria_jinja_evaluate(s, scope, l->node->c, &v);
+        const bool ok =
+            cria_jinja_assign(s, scope, l->node->a, *item) && cria_jinja_evaluate(s, scope, l->node->c, &v);
         cria_jinja_leave(s, scope);
         if (!ok) return false;
         *found = cria_jinja_truth(v);
@@ -53,19 +54,26 @@ static bool length(jinja_state *s, struct jinja_loop *l) {
 static bool count(jinja_state *s, struct jinja_loop *l, const jinja_text *name, jinja_value *out) {
     if (!length(s, l)) return false;
     const size_t n = l->length;
-    *out = jinja_int((int64_t)(cria_jinja_text_is(name, "length") ? n
-                               : cria_jinja_text_is(name, "revindex") ? n - l->index0 : n - l->index0 - 1));
+    *out = jinja_int((int64_t)(cria_jinja_text_is(name, "length")     ? n
+                               : cria_jinja_text_is(name, "revindex") ? n - l->index0
+                                                                      : n - l->index0 - 1));
     return true;
 }
 
-bool cria_jinja_loop_attribute(jinja_state *s, jinja_value loop, const jinja_text *name, bool *found, jinja_value *out) {
+bool cria_jinja_loop_attribute(jinja_state *s, jinja_value loop, const jinja_text *name, bool *found,
+                               jinja_value *out) {
     struct jinja_loop *l = loop.loop;
     *found = true;
-    if (cria_jinja_text_is(name, "index0")) *out = jinja_int((int64_t)l->index0);
-    else if (cria_jinja_text_is(name, "index")) *out = jinja_int((int64_t)l->index0 + 1);
-    else if (cria_jinja_text_is(name, "first")) *out = jinja_bool(l->index0 == 0);
-    else if (cria_jinja_text_is(name, "depth0")) *out = jinja_int((int64_t)l->depth0);
-    else if (cria_jinja_text_is(name, "depth")) *out = jinja_int((int64_t)l->depth0 + 1);
+    if (cria_jinja_text_is(name, "index0"))
+        *out = jinja_int((int64_t)l->index0);
+    else if (cria_jinja_text_is(name, "index"))
+        *out = jinja_int((int64_t)l->index0 + 1);
+    else if (cria_jinja_text_is(name, "first"))
+        *out = jinja_bool(l->index0 == 0);
+    else if (cria_jinja_text_is(name, "depth0"))
+        *out = jinja_int((int64_t)l->depth0);
+    else if (cria_jinja_text_is(name, "depth"))
+        *out = jinja_int((int64_t)l->depth0 + 1);
     else if (cria_jinja_text_is(name, "last")) {
         if (!peek(s, l)) return false;
         *out = jinja_bool(l->ended);
@@ -114,8 +122,8 @@ static bool run_loop(jinja_state *s, jinja_scope *outer, const jinja_node *n, ji
         jinja_scope *scope = cria_jinja_scope(s, outer);
         if (!scope) return false;
         const jinja_value loop = {.type = JINJA_LOOP, .loop = l};
-        const bool ok = cria_jinja_declare(s, scope, &loop_name, loop) && cria_jinja_assign(s, scope, n->a, l->current) &&
-                        cria_jinja_run(s, scope, n->body, flow);
+        const bool ok = cria_jinja_declare(s, scope, &loop_name, loop) &&
+                        cria_jinja_assign(s, scope, n->a, l->current) && cria_jinja_run(s, scope, n->body, flow);
         cria_jinja_leave(s, scope);
         if (!ok) return false;
         completed = completed || *flow == FLOW_ON;
@@ -140,11 +148,13 @@ bool cria_jinja_run_for(jinja_state *s, jinja_scope *scope, const jinja_node *n,
 
 bool cria_jinja_call_loop(jinja_state *s, struct jinja_loop *l, jinja_value items, jinja_value *out) {
     if (!l->node->recursive)
-        return cria_jinja_fail(s, CRIA_EFORMAT, "The loop must have the 'recursive' marker to be called recursively.");
+        return cria_jinja_fail(s, CRIA_EFORMAT,
+                               "The loop must have the 'recursive' marker to be called recursively.");
     const size_t from = s->out.len;
     enum jinja_flow flow = FLOW_ON;
     if (!run_loop(s, l->scope, l->node, items, l->depth0 + 1, &flow)) return false;
-    if (!cria_jinja_text(s, s->out.len > from ? (const char *)s->out.data + from : "", s->out.len - from, out)) return false;
+    if (!cria_jinja_text(s, s->out.len > from ? (const char *)s->out.data + from : "", s->out.len - from, out))
+        return false;
     s->out.len = from;
     return true;
 }

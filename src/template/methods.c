@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The methods of texts, dicts, lists, loops and cyclers. An entry without a function is one that Python has: refused by the
- * sandbox where it has parameters "", as it would modify; else not supported. */
+/* The methods of texts, dicts, lists, loops and cyclers. An entry without a function is one that Python has: refused
+ * by the sandbox where it has parameters "", as it would modify; else not supported. */
 #include "template/characters.h"
 #include "template/texts.h"
 #include "template/tree.h"
 
 #include <string.h>
 
-#define METHOD(name) static bool name(jinja_state *s, jinja_value v, const jinja_value *given, const jinja_arguments *a, jinja_value *out)
+#define METHOD(name)                                                                                                 \
+    static bool name(jinja_state *s, jinja_value v, const jinja_value *given, const jinja_arguments *a,              \
+                     jinja_value *out)
 #define UNUSED(x) ((void)(x))
 
 static bool answer(bool holds, jinja_value *out) {
@@ -18,10 +20,10 @@ static bool is_given(jinja_value v) { return v.type != JINJA_MISSING && v.type !
 
 /* ---- case, blanks ---- */
 
-#define CASE_METHOD(name, change)                                                                                            \
-    METHOD(name) {                                                                                                           \
-        UNUSED(given), UNUSED(a);                                                                                            \
-        return cria_jinja_change_case(s, v, change, out);                                                                    \
+#define CASE_METHOD(name, change)                                                                                    \
+    METHOD(name) {                                                                                                   \
+        UNUSED(given), UNUSED(a);                                                                                    \
+        return cria_jinja_change_case(s, v, change, out);                                                            \
     }
 CASE_METHOD(m_upper, CASE_UPPER)
 CASE_METHOD(m_lower, CASE_LOWER)
@@ -77,7 +79,8 @@ METHOD(m_zfill) {
 
 /* ---- finding ---- */
 
-/* The part [start, end) that optional arguments choose, as bytes of v; false in *inside where start lies behind it. */
+/* The part [start, end) that optional arguments choose, as bytes of v; false in *inside where start lies behind it.
+ */
 static bool part(jinja_state *s, jinja_value v, const jinja_value *range, size_t *from, size_t *to, bool *inside) {
     const int64_t n = (int64_t)v.text->chars;
     int64_t ends[2] = {0, n};
@@ -109,8 +112,10 @@ static bool find(jinja_state *s, jinja_value v, const jinja_value *given, bool l
     if (!inside) return true;
     if (last && !cria_jinja_steps(s, (to - from) / 64 * (1 + what->len / 64))) return false;
     const char *begin = v.text->data + from;
-    const char *found = last ? find_last(begin, to - from, what)
-                        : what->len == 0 ? begin : to == from ? NULL : memmem(begin, to - from, what->data, what->len);
+    const char *found = last             ? find_last(begin, to - from, what)
+                        : what->len == 0 ? begin
+                        : to == from     ? NULL
+                                         : memmem(begin, to - from, what->data, what->len);
     if (!found) return true;
     const size_t bytes = (size_t)(found - v.text->data);
     int64_t chars = 0;
@@ -195,7 +200,8 @@ static bool remove_at(jinja_state *s, jinja_value v, const jinja_value *given, b
     const jinja_text *what, *t = v.text;
     if (!cria_jinja_text_argument(s, given[0], &what)) return false;
     *out = v;
-    if (what->len == 0 || what->len > t->len || memcmp(t->data + (end ? t->len - what->len : 0), what->data, what->len) != 0)
+    if (what->len == 0 || what->len > t->len ||
+        memcmp(t->data + (end ? t->len - what->len : 0), what->data, what->len) != 0)
         return true;
     return end ? cria_jinja_substring(s, v, 0, t->chars - what->chars, out)
                : cria_jinja_substring(s, v, what->chars, t->chars, out);
@@ -216,7 +222,8 @@ METHOD(m_replace) {
     const jinja_text *from, *to;
     int64_t count;
     return cria_jinja_text_argument(s, given[0], &from) && cria_jinja_text_argument(s, given[1], &to) &&
-           cria_jinja_int_argument(s, given[2], -1, &count) && cria_jinja_replace(s, v, given[0], given[1], count, out);
+           cria_jinja_int_argument(s, given[2], -1, &count) &&
+           cria_jinja_replace(s, v, given[0], given[1], count, out);
 }
 
 METHOD(m_split) {
@@ -246,10 +253,15 @@ static bool partition(jinja_state *s, jinja_value v, const jinja_value *given, b
     if (what->len == 0) return cria_jinja_fail(s, CRIA_EFORMAT, "empty separator");
     const jinja_value find_args[3] = {given[0]};
     if (!find(s, v, find_args, last, &at)) return false;
-    const size_t n = v.text->chars, before = at >= 0 ? (size_t)at : last ? 0 : n, after = at >= 0 ? before + what->chars : before;
+    const size_t n = v.text->chars,
+                 before = at >= 0 ? (size_t)at
+                          : last  ? 0
+                                  : n,
+                 after = at >= 0 ? before + what->chars : before;
     *out = jinja_listed(JINJA_TUPLE, l);
     l->n = 3;
-    return cria_jinja_substring(s, v, 0, before, &l->items[0]) && cria_jinja_substring(s, v, before, after, &l->items[1]) &&
+    return cria_jinja_substring(s, v, 0, before, &l->items[0]) &&
+           cria_jinja_substring(s, v, before, after, &l->items[1]) &&
            cria_jinja_substring(s, v, after, n, &l->items[2]);
 }
 METHOD(m_partition) {
@@ -290,10 +302,10 @@ static bool all_of(jinja_state *s, jinja_value v, unsigned bits, bool empty, jin
         holds = (cria_jinja_class_of(cria_jinja_next_char(v.text, &at)) & bits) != 0;
     return cria_jinja_steps(s, v.text->len / 8) && answer(holds, out);
 }
-#define CLASS_METHOD(name, bits, empty)                                                                                      \
-    METHOD(name) {                                                                                                           \
-        UNUSED(given), UNUSED(a);                                                                                            \
-        return all_of(s, v, bits, empty, out);                                                                               \
+#define CLASS_METHOD(name, bits, empty)                                                                              \
+    METHOD(name) {                                                                                                   \
+        UNUSED(given), UNUSED(a);                                                                                    \
+        return all_of(s, v, bits, empty, out);                                                                       \
     }
 CLASS_METHOD(m_isalpha, JINJA_ALPHA, false)
 CLASS_METHOD(m_isalnum, JINJA_ALPHA | JINJA_DECIMAL | JINJA_DIGIT | JINJA_NUMERIC, false)
@@ -476,23 +488,32 @@ static const struct jinja_method_entry text_methods[] = {
     {"zfill", "width /", m_zfill},
 };
 static const struct jinja_method_entry dict_methods[] = {
-    {"clear", "", NULL},      {"copy", "", same},          {"fromkeys", NULL, NULL}, {"get", "key / default", d_get},
-    {"items", "", d_items},   {"keys", "", d_keys},        {"pop", "", NULL},        {"popitem", "", NULL},
-    {"setdefault", "", NULL}, {"update", "", NULL},        {"values", "", d_values},
+    {"clear", "", NULL},      {"copy", "", same},   {"fromkeys", NULL, NULL}, {"get", "key / default", d_get},
+    {"items", "", d_items},   {"keys", "", d_keys}, {"pop", "", NULL},        {"popitem", "", NULL},
+    {"setdefault", "", NULL}, {"update", "", NULL}, {"values", "", d_values},
 };
 static const struct jinja_method_entry list_methods[] = {
-    {"append", "", NULL}, {"clear", "", NULL},  {"copy", "", same},
+    {"append", "", NULL},          {"clear", "", NULL},  {"copy", "", same},
     {"count", "value /", l_count}, {"extend", "", NULL}, {"index", "value / start stop", l_index},
-    {"insert", "", NULL}, {"pop", "", NULL},    {"remove", "", NULL},
-    {"reverse", "", NULL}, {"sort", "", NULL},
+    {"insert", "", NULL},          {"pop", "", NULL},    {"remove", "", NULL},
+    {"reverse", "", NULL},         {"sort", "", NULL},
 };
-static const struct jinja_method_entry tuple_methods[] = {{"count", "value /", l_count}, {"index", "value / start stop", l_index}};
+static const struct jinja_method_entry tuple_methods[] = {{"count", "value /", l_count},
+                                                          {"index", "value / start stop", l_index}};
 static const struct jinja_method_entry loop_methods[] = {{"cycle", "*", loop_cycle}, {"changed", "*", loop_changed}};
 static const struct jinja_method_entry cycler_methods[] = {{"next", "", cycler_next}, {"reset", "", cycler_reset}};
 static const struct jinja_method_entry number_methods[] = {
-    {"as_integer_ratio", NULL, NULL}, {"bit_count", NULL, NULL}, {"bit_length", NULL, NULL}, {"conjugate", NULL, NULL},
-    {"denominator", NULL, NULL},      {"hex", NULL, NULL},       {"imag", NULL, NULL},       {"is_integer", NULL, NULL},
-    {"numerator", NULL, NULL},        {"real", NULL, NULL},      {"to_bytes", NULL, NULL},
+    {"as_integer_ratio", NULL, NULL},
+    {"bit_count", NULL, NULL},
+    {"bit_length", NULL, NULL},
+    {"conjugate", NULL, NULL},
+    {"denominator", NULL, NULL},
+    {"hex", NULL, NULL},
+    {"imag", NULL, NULL},
+    {"is_integer", NULL, NULL},
+    {"numerator", NULL, NULL},
+    {"real", NULL, NULL},
+    {"to_bytes", NULL, NULL},
 };
 
 const struct jinja_method_entry *cria_jinja_find_method(jinja_value v, const jinja_text *name) {

@@ -29,7 +29,12 @@ bool cria_jinja_escape(jinja_state *s, jinja_value v, jinja_value *out) {
     size_t from = 0;
     for (size_t i = 0; ok && i < v.text->len; i++) {
         const char c = v.text->data[i];
-        const char *to = c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '\'' ? "&#39;" : c == '"' ? "&#34;" : NULL;
+        const char *to = c == '&'    ? "&amp;"
+                         : c == '<'  ? "&lt;"
+                         : c == '>'  ? "&gt;"
+                         : c == '\'' ? "&#39;"
+                         : c == '"'  ? "&#34;"
+                                     : NULL;
         if (!to) continue;
         ok = cria_jinja_write(s, &b, v.text->data + from, i - from) && cria_jinja_write(s, &b, to, strlen(to));
         from = i + 1;
@@ -59,7 +64,8 @@ static bool repeat(jinja_state *s, jinja_value v, int64_t times, jinja_value *ou
         if (__builtin_mul_overflow(n, v.text->len, &total)) total = SIZE_MAX;
         char *data = cria_jinja_alloc(s, total);
         if (!data || !cria_jinja_steps(s, total / 64)) return false;
-        for (size_t at = 0; v.text->len && at < total; at += v.text->len) memcpy(data + at, v.text->data, v.text->len);
+        for (size_t at = 0; v.text->len && at < total; at += v.text->len)
+            memcpy(data + at, v.text->data, v.text->len);
         if (!cria_jinja_text_view(s, data, total, out)) return false;
         out->safe = v.safe;
         return true;
@@ -74,11 +80,14 @@ static bool repeat(jinja_state *s, jinja_value v, int64_t times, jinja_value *ou
 
 /* ---- numbers ---- */
 
-static bool overflow(jinja_state *s) { return cria_jinja_fail(s, CRIA_EUNSUPPORTED, "An integer of more than 64 bits"); }
+static bool overflow(jinja_state *s) {
+    return cria_jinja_fail(s, CRIA_EUNSUPPORTED, "An integer of more than 64 bits");
+}
 static bool by_zero(jinja_state *s) { return cria_jinja_fail(s, CRIA_EFORMAT, "division by zero"); }
 
 bool cria_jinja_float_to_int(jinja_state *s, double x, int64_t *out) {
-    if (isnan(x) || isinf(x)) return cria_jinja_fail(s, CRIA_EFORMAT, "cannot convert float infinity or NaN to integer");
+    if (isnan(x) || isinf(x))
+        return cria_jinja_fail(s, CRIA_EFORMAT, "cannot convert float infinity or NaN to integer");
     if (x < -0x1p63 || x >= 0x1p63) return overflow(s);
     *out = (int64_t)x;
     return true;
@@ -106,9 +115,15 @@ static bool power(jinja_state *s, int64_t base, int64_t exponent, jinja_value *o
 static bool whole(jinja_state *s, int op, int64_t a, int64_t b, jinja_value *out) {
     int64_t r = 0;
     switch (op) {
-    case OP_ADD: if (__builtin_add_overflow(a, b, &r)) return overflow(s); break;
-    case OP_SUB: if (__builtin_sub_overflow(a, b, &r)) return overflow(s); break;
-    case OP_MUL: if (__builtin_mul_overflow(a, b, &r)) return overflow(s); break;
+    case OP_ADD:
+        if (__builtin_add_overflow(a, b, &r)) return overflow(s);
+        break;
+    case OP_SUB:
+        if (__builtin_sub_overflow(a, b, &r)) return overflow(s);
+        break;
+    case OP_MUL:
+        if (__builtin_mul_overflow(a, b, &r)) return overflow(s);
+        break;
     case OP_POW: return power(s, a, b, out);
     case OP_DIV:
         if (b == 0) return by_zero(s);
@@ -137,7 +152,8 @@ static bool real(jinja_state *s, int op, double a, double b, jinja_value *out) {
         if (a == 0 && b < 0) return by_zero(s);
         if (a < 0 && floor(b) != b) return cria_jinja_fail(s, CRIA_EUNSUPPORTED, "A power that is a complex number");
         r = pow(a, b);
-        if (isinf(r) && !isinf(a) && !isinf(b)) return cria_jinja_fail(s, CRIA_EFORMAT, "Numerical result out of range");
+        if (isinf(r) && !isinf(a) && !isinf(b))
+            return cria_jinja_fail(s, CRIA_EFORMAT, "Numerical result out of range");
         break;
     default:
         if (b == 0) return by_zero(s);
@@ -148,8 +164,10 @@ static bool real(jinja_state *s, int op, double a, double b, jinja_value *out) {
         double mod = fmod(a, b);
         const double div = (a - mod) / b;
         if (mod != 0 && (b < 0) != (mod < 0)) {
-            if (op == OP_MOD) r = mod + b;
-            else r = div - 1;
+            if (op == OP_MOD)
+                r = mod + b;
+            else
+                r = div - 1;
         } else
             r = op == OP_MOD ? (mod != 0 ? mod : copysign(0, b)) : div;
         if (op == OP_FLOORDIV) r = r != 0 ? (r - floor(r) > 0.5 ? floor(r) + 1 : floor(r)) : copysign(0, a / b);
@@ -277,7 +295,8 @@ bool cria_jinja_item(jinja_state *s, jinja_value v, jinja_value key, jinja_value
     if (v.type == JINJA_UNDEFINED) return cria_jinja_fail_undefined(s, v);
     int64_t i = 0;
     jinja_value *member = NULL;
-    if (v.type == JINJA_DICT && cria_jinja_hashable(key) && !cria_jinja_dict_get(s, v.dict, key, &member)) return false;
+    if (v.type == JINJA_DICT && cria_jinja_hashable(key) && !cria_jinja_dict_get(s, v.dict, key, &member))
+        return false;
     if (member) {
         *out = *member;
         return true;
@@ -303,7 +322,8 @@ bool cria_jinja_item(jinja_state *s, jinja_value v, jinja_value key, jinja_value
 /* ---- slices ---- */
 
 /* As slice.indices(): where to begin, the step, how many. */
-static bool indices(jinja_state *s, const jinja_value range[3], size_t length, int64_t *first, int64_t *step, size_t *n) {
+static bool indices(jinja_state *s, const jinja_value range[3], size_t length, int64_t *first, int64_t *step,
+                    size_t *n) {
     const int64_t len = (int64_t)length;
     *step = 1;
     jinja_whole(range[2], step);
@@ -332,8 +352,10 @@ bool cria_jinja_slice(jinja_state *s, jinja_value v, const jinja_value range[3],
     if (v.type == JINJA_UNDEFINED) return cria_jinja_fail_undefined(s, v);
     bool sliceable = v.type == JINJA_TEXT || jinja_has_items(v);
     int64_t first = 0, step = 0;
-    for (int i = 0; i < 3; i++) sliceable = sliceable && (range[i].type == JINJA_NONE || jinja_whole(range[i], &first));
-    if (!sliceable) return cria_jinja_fail(s, CRIA_EFORMAT, "a '%s' object cannot be sliced so", cria_jinja_type_name(v));
+    for (int i = 0; i < 3; i++)
+        sliceable = sliceable && (range[i].type == JINJA_NONE || jinja_whole(range[i], &first));
+    if (!sliceable)
+        return cria_jinja_fail(s, CRIA_EFORMAT, "a '%s' object cannot be sliced so", cria_jinja_type_name(v));
     size_t n = 0;
     if (!indices(s, range, v.type == JINJA_TEXT ? v.text->chars : v.list->n, &first, &step, &n)) return false;
     if (v.type == JINJA_TEXT && (step == 1 || n == 0))

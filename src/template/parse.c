@@ -25,7 +25,8 @@ bool cria_jinja_expected(struct jinja_parser *p, const char *what) {
 
 bool cria_jinja_nest(struct jinja_parser *p) {
     if (p->nesting >= CRIA_TEMPLATE_MAX_NESTING)
-        return cria_jinja_refuse(p, CRIA_EFULL, p->at->line, "More than %d levels of nesting", CRIA_TEMPLATE_MAX_NESTING);
+        return cria_jinja_refuse(p, CRIA_EFULL, p->at->line, "More than %d levels of nesting",
+                                 CRIA_TEMPLATE_MAX_NESTING);
     p->nesting++;
     return true;
 }
@@ -116,7 +117,9 @@ static bool signature(struct jinja_parser *p, jinja_node *n) {
         if (n->n >= 100) return cria_jinja_refuse(p, CRIA_EFULL, name->line, "A macro of more than 100 parameters");
         if (!cria_jinja_append(p, n, &names, name)) return false;
         if (!jinja_skip(p, TOKEN_ASSIGN)) {
-            if (n->args->n) return cria_jinja_refuse(p, CRIA_EFORMAT, name->line, "non-default argument follows default argument");
+            if (n->args->n)
+                return cria_jinja_refuse(p, CRIA_EFORMAT, name->line,
+                                         "non-default argument follows default argument");
             continue;
         }
         void *items = n->args->items;
@@ -193,7 +196,8 @@ static bool parse_print(struct jinja_parser *p, jinja_node *n) {
     while (!jinja_at(p, TOKEN_BLOCK_END)) {
         if (n->n && !jinja_skip(p, TOKEN_COMMA)) return cria_jinja_expected(p, "','");
         jinja_node *print = cria_jinja_node(p, NODE_PRINT, p->at->line);
-        if (!print || !cria_jinja_parse_expression(p, true, &print->a) || !cria_jinja_append(p, n, &cap, print)) return false;
+        if (!print || !cria_jinja_parse_expression(p, true, &print->a) || !cria_jinja_append(p, n, &cap, print))
+            return false;
     }
     return true;
 }
@@ -210,10 +214,23 @@ static const struct {
     const char *name;
     bool (*parse)(struct jinja_parser *p, jinja_node *n); /* NULL: Jinja has it, we refuse it */
 } statements[] = {
-    {"for", parse_for}, {"if", parse_if}, {"set", parse_set}, {"macro", parse_macro}, {"call", parse_call},
-    {"with", parse_with}, {"filter", parse_filter}, {"generation", parse_generation}, {"print", parse_print},
-    {"break", parse_break}, {"continue", parse_continue}, {"include", NULL}, {"import", NULL}, {"from", NULL},
-    {"extends", NULL}, {"block", NULL}, {"autoescape", NULL},
+    {"for", parse_for},
+    {"if", parse_if},
+    {"set", parse_set},
+    {"macro", parse_macro},
+    {"call", parse_call},
+    {"with", parse_with},
+    {"filter", parse_filter},
+    {"generation", parse_generation},
+    {"print", parse_print},
+    {"break", parse_break},
+    {"continue", parse_continue},
+    {"include", NULL},
+    {"import", NULL},
+    {"from", NULL},
+    {"extends", NULL},
+    {"block", NULL},
+    {"autoescape", NULL},
 };
 
 static bool statement(struct jinja_parser *p, jinja_node **out) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the two halves of the parser share: statements (parse.c) and expressions (parse_expression.c). Recursive descent as
- * in Jinja2's parser.py, function by function; every level of nesting is counted. */
+/* What the two halves of the parser share: statements (parse.c) and expressions (parse_expression.c). Recursive
+ * descent as in Jinja2's parser.py, function by function; every level of nesting is counted. */
 #ifndef CRIA_TEMPLATE_PARSE_H
 #define CRIA_TEMPLATE_PARSE_H
 

@@ -72,7 +72,8 @@ static int compare_operator(struct jinja_parser *p) {
     default: break;
     }
     if (jinja_at_name(p, "in")) return OP_IN;
-    if (!jinja_at_name(p, "not") || p->at[1].kind != TOKEN_NAME || !cria_jinja_text_is(p->at[1].value.text, "in")) return -1;
+    if (!jinja_at_name(p, "not") || p->at[1].kind != TOKEN_NAME || !cria_jinja_text_is(p->at[1].value.text, "in"))
+        return -1;
     p->at++;
     return OP_NOT_IN;
 }
@@ -342,8 +343,10 @@ static bool texts(struct jinja_parser *p, jinja_node **out) { /* next to each ot
 
 static bool name(struct jinja_parser *p, jinja_node **out) {
     const jinja_text *text = p->at->value.text;
-    if (cria_jinja_text_is(text, "true") || cria_jinja_text_is(text, "True")) return constant(p, jinja_bool(true), out);
-    if (cria_jinja_text_is(text, "false") || cria_jinja_text_is(text, "False")) return constant(p, jinja_bool(false), out);
+    if (cria_jinja_text_is(text, "true") || cria_jinja_text_is(text, "True"))
+        return constant(p, jinja_bool(true), out);
+    if (cria_jinja_text_is(text, "false") || cria_jinja_text_is(text, "False"))
+        return constant(p, jinja_bool(false), out);
     if (cria_jinja_text_is(text, "none") || cria_jinja_text_is(text, "None")) return constant(p, jinja_none(), out);
     jinja_node *n = cria_jinja_node(p, NODE_NAME, p->at->line);
     if (!n) return false;
@@ -452,7 +455,8 @@ bool cria_jinja_parse_tuple(struct jinja_parser *p, bool either, bool parenthese
     char got[64];
     for (;;) {
         if (jinja_at(p, TOKEN_PRINT_END) || jinja_at(p, TOKEN_BLOCK_END) || jinja_at(p, TOKEN_RPAREN)) break;
-        if (!cria_jinja_parse_expression(p, either, &value) || !cria_jinja_append(p, tuple, &cap, value)) return false;
+        if (!cria_jinja_parse_expression(p, either, &value) || !cria_jinja_append(p, tuple, &cap, value))
+            return false;
         if (!jinja_skip(p, TOKEN_COMMA)) break;
         comma = true;
     }

@@ -59,7 +59,8 @@ static int decimal(double x, int digits, char out[32], int *exponent) {
 static bool reads_back(double x, const char *digits, int n, int exponent) {
     char text[64];
     double back;
-    const int len = snprintf(text, sizeof text, "%c.%.*se%d", digits[0], n > 1 ? n - 1 : 1, n > 1 ? digits + 1 : "0", exponent);
+    const int len =
+        snprintf(text, sizeof text, "%c.%.*se%d", digits[0], n > 1 ? n - 1 : 1, n > 1 ? digits + 1 : "0", exponent);
     return cria_jinja_parse_float(text, (size_t)len, &back) && back == x;
 }
 
@@ -78,8 +79,8 @@ size_t cria_jinja_float_text(double x, char out[JINJA_FLOAT_BYTES]) {
     while (n > 1 && digits[n - 1] == '0') n--;
     int len;
     if (e < -4 || e >= 16)
-        len = snprintf(out, JINJA_FLOAT_BYTES, "%s%c%s%.*se%s%02d", sign, digits[0], n > 1 ? "." : "", n - 1, digits + 1,
-                       e < 0 ? "-" : "+", e < 0 ? -e : e);
+        len = snprintf(out, JINJA_FLOAT_BYTES, "%s%c%s%.*se%s%02d", sign, digits[0], n > 1 ? "." : "", n - 1,
+                       digits + 1, e < 0 ? "-" : "+", e < 0 ? -e : e);
     else if (e < 0)
         len = snprintf(out, JINJA_FLOAT_BYTES, "%s0.%.*s%.*s", sign, -e - 1, "0000", n, digits);
     else if (n <= e + 1)
@@ -99,11 +100,16 @@ static bool quoted(jinja_state *s, cria_buf *b, const jinja_text *t) {
         size_t n = cria_utf8_decode((const uint8_t *)t->data + at, t->len - at, &c);
         if (n == 0) n = 1;
         char text[12] = "";
-        if (c == '\n') snprintf(text, sizeof text, "\\n");
-        else if (c == '\t') snprintf(text, sizeof text, "\\t");
-        else if (c == '\r') snprintf(text, sizeof text, "\\r");
-        else if (c == '\\' || c == (uint32_t)quote) snprintf(text, sizeof text, "\\%c", (char)c);
-        else if (c >= 0x20 && c < 0x7f) text[0] = '\0';
+        if (c == '\n')
+            snprintf(text, sizeof text, "\\n");
+        else if (c == '\t')
+            snprintf(text, sizeof text, "\\t");
+        else if (c == '\r')
+            snprintf(text, sizeof text, "\\r");
+        else if (c == '\\' || c == (uint32_t)quote)
+            snprintf(text, sizeof text, "\\%c", (char)c);
+        else if (c >= 0x20 && c < 0x7f)
+            text[0] = '\0';
         else if (!(cria_jinja_class_of(c) & JINJA_PRINTABLE))
             snprintf(text, sizeof text, c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)c);
         if (text[0]) {
@@ -144,8 +150,8 @@ static bool simple(jinja_state *s, cria_buf *b, jinja_value v) {
         return word(s, b, text);
     case JINJA_MACRO: {
         const jinja_text *name = v.macro->node->text;
-        return word(s, b, "<Macro '") && (name ? cria_jinja_write(s, b, name->data, name->len) : word(s, b, "caller")) &&
-               word(s, b, "'>");
+        return word(s, b, "<Macro '") &&
+               (name ? cria_jinja_write(s, b, name->data, name->len) : word(s, b, "caller")) && word(s, b, "'>");
     }
     case JINJA_LOOP:
         snprintf(text, sizeof text, "<LoopContext %zu/%zu>", v.loop->index0 + 1, v.loop->source->n);
@@ -161,7 +167,9 @@ bool cria_jinja_repr(jinja_state *s, cria_buf *b, jinja_value v) {
     switch ((enum jinja_type)v.type) {
     case JINJA_MISSING:
     case JINJA_UNDEFINED: ok = word(s, b, "Undefined"); break;
-    case JINJA_TEXT: ok = (!v.safe || word(s, b, "Markup(")) && quoted(s, b, v.text) && (!v.safe || word(s, b, ")")); break;
+    case JINJA_TEXT:
+        ok = (!v.safe || word(s, b, "Markup(")) && quoted(s, b, v.text) && (!v.safe || word(s, b, ")"));
+        break;
     case JINJA_LIST: ok = items(s, b, "[", v.list, "]"); break;
     case JINJA_TUPLE: ok = items(s, b, "(", v.list, v.list->n == 1 ? ",)" : ")"); break;
     case JINJA_VIEW: ok = word(s, b, v.list->name) && items(s, b, "([", v.list, "])"); break;

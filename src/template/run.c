@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-bool cria_jinja_capture(jinja_state *s, jinja_scope *scope, const jinja_node *body, enum jinja_flow *flow, jinja_value *out) {
+bool cria_jinja_capture(jinja_state *s, jinja_scope *scope, const jinja_node *body, enum jinja_flow *flow,
+                        jinja_value *out) {
     const size_t from = s->out.len;
     if (!cria_jinja_run(s, scope, body, flow)) return false;
     if (s->out.len > from) {
@@ -30,7 +31,8 @@ static bool run_call_block(jinja_state *s, jinja_scope *scope, const jinja_node 
     struct jinja_macro *m = cria_jinja_alloc(s, sizeof *m);
     jinja_value f, result;
     jinja_arguments a;
-    if (!m || !cria_jinja_evaluate(s, scope, n->a->a, &f) || !cria_jinja_arguments(s, scope, n->a->args, &a)) return false;
+    if (!m || !cria_jinja_evaluate(s, scope, n->a->a, &f) || !cria_jinja_arguments(s, scope, n->a->args, &a))
+        return false;
     cria_jinja_keep(scope);
     *m = (struct jinja_macro){n->b, scope};
     a.names[a.n_named] = &caller;
@@ -38,15 +40,18 @@ static bool run_call_block(jinja_state *s, jinja_scope *scope, const jinja_node 
     return cria_jinja_call(s, f, &a, &result) && cria_jinja_str(s, &s->out, result);
 }
 
-static bool run_with(jinja_state *s, jinja_scope *outer, jinja_scope *scope, const jinja_node *n, enum jinja_flow *flow) {
+static bool run_with(jinja_state *s, jinja_scope *outer, jinja_scope *scope, const jinja_node *n,
+                     enum jinja_flow *flow) {
     for (size_t i = 0; i + 1 < n->n; i += 2) {
         jinja_value v;
-        if (!cria_jinja_evaluate(s, outer, n->items[i + 1], &v) || !cria_jinja_assign(s, scope, n->items[i], v)) return false;
+        if (!cria_jinja_evaluate(s, outer, n->items[i + 1], &v) || !cria_jinja_assign(s, scope, n->items[i], v))
+            return false;
     }
     return cria_jinja_run(s, scope, n->body, flow);
 }
 
-static bool run_captured(jinja_state *s, jinja_scope *outer, jinja_scope *scope, const jinja_node *n, enum jinja_flow *flow) {
+static bool run_captured(jinja_state *s, jinja_scope *outer, jinja_scope *scope, const jinja_node *n,
+                         enum jinja_flow *flow) {
     jinja_value v;
     if (!cria_jinja_capture(s, scope, n->body, flow, &v)) return false;
     if (*flow != FLOW_ON) return true; /* a break goes past what would be done with it */
@@ -145,7 +150,8 @@ static bool rest(jinja_state *s, jinja_scope *scope, const jinja_node *n, jinja_
         jinja_dict *d = cria_jinja_dict(s);
         if (!d) return false;
         for (size_t i = 0; i < a->n_named; i++)
-            if (!cria_jinja_dict_set(s, d, (jinja_value){.type = JINJA_TEXT, .text = a->names[i]}, a->named[i])) return false;
+            if (!cria_jinja_dict_set(s, d, (jinja_value){.type = JINJA_TEXT, .text = a->names[i]}, a->named[i]))
+                return false;
         if (!cria_jinja_declare(s, scope, &kwargs, (jinja_value){.type = JINJA_DICT, .dict = d})) return false;
     } else if (a->n_named)
         return cria_jinja_fail(s, CRIA_EFORMAT, "macro '%.*s' takes no keyword argument '%.*s'", len,
@@ -175,7 +181,8 @@ static bool bind(jinja_state *s, jinja_scope *scope, const jinja_node *n, jinja_
     }
     if (n->uses_caller && !own_caller) {
         jinja_value v = pop_named(a, &caller);
-        if ((v.type == JINJA_MISSING || v.type == JINJA_NONE) && !cria_jinja_undefined_hint(s, "No caller defined", &v))
+        if ((v.type == JINJA_MISSING || v.type == JINJA_NONE) &&
+            !cria_jinja_undefined_hint(s, "No caller defined", &v))
             return false;
         if (!cria_jinja_declare(s, scope, &caller, v)) return false;
     }

@@ -76,7 +76,8 @@ static bool assign_attribute(jinja_state *s, jinja_scope *scope, const jinja_nod
     if (space.type != JINJA_NAMESPACE)
         return cria_jinja_fail(s, CRIA_EFORMAT, "cannot assign attribute on non-namespace object");
     if (name->len && name->data[0] == '_')
-        return cria_jinja_fail(s, CRIA_EFORMAT, "Chat templates cannot store underscore-prefixed attributes on a namespace");
+        return cria_jinja_fail(s, CRIA_EFORMAT,
+                               "Chat templates cannot store underscore-prefixed attributes on a namespace");
     return cria_jinja_dict_set(s, space.dict, (jinja_value){.type = JINJA_TEXT, .text = name}, v);
 }
 

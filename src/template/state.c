@@ -95,7 +95,8 @@ bool cria_jinja_steps(jinja_state *s, size_t n) {
 
 bool cria_jinja_enter(jinja_state *s) {
     if (s->depth >= CRIA_TEMPLATE_MAX_DEPTH)
-        return cria_jinja_fail(s, CRIA_EFULL, "The chat template goes more than %d levels deep", CRIA_TEMPLATE_MAX_DEPTH);
+        return cria_jinja_fail(s, CRIA_EFULL, "The chat template goes more than %d levels deep",
+                               CRIA_TEMPLATE_MAX_DEPTH);
     s->depth++;
     return true;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* strftime_now: the time that the caller passed, in the proleptic Gregorian calendar and in English, as Python writes it in
- * the C locale. */
+/* strftime_now: the time that the caller passed, in the proleptic Gregorian calendar and in English, as Python writes
+ * it in the C locale. */
 #include "template/value.h"
 
 #include <stdio.h>
@@ -12,8 +12,8 @@ struct date {
     int hour, minute, second;
 };
 
-static const char *const months[] = {"January", "February", "March", "April", "May", "June",
-                                     "July", "August", "September", "October", "November", "December"};
+static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
+                                     "July",    "August",   "September", "October", "November", "December"};
 static const char *const days[] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
 
 static bool is_leap(int64_t year) { return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0; }
@@ -78,15 +78,14 @@ static int directive(const struct date *d, char letter, char flag, char *out, si
     case 'z': /* the time has no zone */
     case 'Z': return snprintf(out, size, "%s", "");
     case 'D':
-    case 'x':
-        return snprintf(out, size, "%02d/%02d/%02d", d->month + 1, d->day, (int)(d->year % 100));
+    case 'x': return snprintf(out, size, "%02d/%02d/%02d", d->month + 1, d->day, (int)(d->year % 100));
     case 'F': return snprintf(out, size, "%lld-%02d-%02d", (long long)d->year, d->month + 1, d->day);
     case 'T':
     case 'X': return snprintf(out, size, "%02d:%02d:%02d", d->hour, d->minute, d->second);
     case 'R': return snprintf(out, size, "%02d:%02d", d->hour, d->minute);
     case 'c':
-        return snprintf(out, size, "%.3s %.3s %2d %02d:%02d:%02d %lld", days[d->weekday], months[d->month], d->day, d->hour,
-                        d->minute, d->second, (long long)d->year);
+        return snprintf(out, size, "%.3s %.3s %2d %02d:%02d:%02d %lld", days[d->weekday], months[d->month], d->day,
+                        d->hour, d->minute, d->second, (long long)d->year);
     default: return -1;
     }
 }
@@ -106,7 +105,8 @@ bool cria_jinja_strftime(jinja_state *s, const jinja_text *format, jinja_value *
             continue;
         }
         char flag = '\0', text[64];
-        if (i + 1 < format->len && strchr("-_0", format->data[i + 1]) && format->data[i + 1]) flag = format->data[++i];
+        if (i + 1 < format->len && strchr("-_0", format->data[i + 1]) && format->data[i + 1])
+            flag = format->data[++i];
         const char letter = i + 1 < format->len ? format->data[++i] : '\0';
         const int n = directive(&d, letter, flag, text, sizeof text);
         ok = n >= 0 ? cria_jinja_write(s, &b, text, (size_t)n)

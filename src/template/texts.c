@@ -108,13 +108,15 @@ bool cria_jinja_strip(jinja_state *s, jinja_value v, jinja_value chars, int side
         if (!in_set(chars, cria_jinja_next_char(t, &after))) break;
         end = at;
     }
-    if (!cria_jinja_steps(s, (t->len - (end - from)) / 16) || !cria_jinja_text_view(s, t->data + from, end - from, out))
+    if (!cria_jinja_steps(s, (t->len - (end - from)) / 16) ||
+        !cria_jinja_text_view(s, t->data + from, end - from, out))
         return false;
     out->safe = v.safe;
     return true;
 }
 
-bool cria_jinja_replace(jinja_state *s, jinja_value v, jinja_value from, jinja_value to, int64_t count, jinja_value *out) {
+bool cria_jinja_replace(jinja_state *s, jinja_value v, jinja_value from, jinja_value to, int64_t count,
+                        jinja_value *out) {
     if (v.safe && (!cria_jinja_escape(s, from, &from) || !cria_jinja_escape(s, to, &to))) return false;
     const jinja_text *t = v.text, *f = from.text;
     cria_buf b;
@@ -201,11 +203,13 @@ static bool rsplit_spaces(jinja_state *s, jinja_value v, int64_t max, jinja_list
 
 static const char *last_of(const jinja_text *t, size_t end, const jinja_text *f) {
     for (size_t at = end; at-- > 0;)
-        if (at + f->len <= end && t->data[at] == f->data[0] && memcmp(t->data + at, f->data, f->len) == 0) return t->data + at;
+        if (at + f->len <= end && t->data[at] == f->data[0] && memcmp(t->data + at, f->data, f->len) == 0)
+            return t->data + at;
     return NULL;
 }
 
-static bool split_text(jinja_state *s, jinja_value v, const jinja_text *f, int64_t max, bool from_right, jinja_list *l) {
+static bool split_text(jinja_state *s, jinja_value v, const jinja_text *f, int64_t max, bool from_right,
+                       jinja_list *l) {
     const jinja_text *t = v.text;
     size_t from = 0, end = t->len;
     while (max != 0) {
@@ -223,7 +227,8 @@ static bool split_text(jinja_state *s, jinja_value v, const jinja_text *f, int64
     return push_part(s, l, v, from, end);
 }
 
-bool cria_jinja_split(jinja_state *s, jinja_value v, jinja_value separator, int64_t max, bool from_right, jinja_value *out) {
+bool cria_jinja_split(jinja_state *s, jinja_value v, jinja_value separator, int64_t max, bool from_right,
+                      jinja_value *out) {
     jinja_list *l = cria_jinja_list(s, 4);
     bool ok = l && cria_jinja_steps(s, v.text->len / 64);
     if (!ok) return false;
@@ -274,11 +279,13 @@ bool cria_jinja_join(jinja_state *s, jinja_value separator, const jinja_list *l,
     cria_jinja_scratch(s, &b);
     bool ok = true;
     for (size_t i = 0; ok && i < l->n; i++)
-        ok = cria_jinja_steps(s, 1) && (i == 0 || cria_jinja_str(s, &b, separator)) && cria_jinja_str(s, &b, l->items[i]);
+        ok = cria_jinja_steps(s, 1) && (i == 0 || cria_jinja_str(s, &b, separator)) &&
+             cria_jinja_str(s, &b, l->items[i]);
     return cria_jinja_take(s, &b, ok, out);
 }
 
-bool cria_jinja_pad(jinja_state *s, jinja_value v, int64_t width, const jinja_text *fill, int side, jinja_value *out) {
+bool cria_jinja_pad(jinja_state *s, jinja_value v, int64_t width, const jinja_text *fill, int side,
+                    jinja_value *out) {
     if (fill && fill->chars != 1)
         return cria_jinja_fail(s, CRIA_EFORMAT, "The fill character must be exactly one character long");
     const char *data = fill ? fill->data : " ";
@@ -329,7 +336,9 @@ bool cria_jinja_read_int(const jinja_text *t, int64_t base, int64_t *out, bool *
             digit_before = false;
             continue;
         }
-        const int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'z' ? (c | 32) - 'a' + 10 : 99;
+        const int digit = c >= '0' && c <= '9'                 ? c - '0'
+                          : (c | 32) >= 'a' && (c | 32) <= 'z' ? (c | 32) - 'a' + 10
+                                                               : 99;
         if (digit >= base) return false;
         digit_before = any = true;
         *huge = *huge || __builtin_mul_overflow(value, base, &value) || __builtin_sub_overflow(value, digit, &value);

@@ -10,11 +10,14 @@ bool cria_jinja_change_case(jinja_state *s, jinja_value v, enum jinja_case_chang
 /* chars: MISSING or None for whitespace. sides: 1 left, 2 right, 3 both */
 bool cria_jinja_strip(jinja_state *s, jinja_value v, jinja_value chars, int sides, jinja_value *out);
 /* count < 0: all */
-bool cria_jinja_replace(jinja_state *s, jinja_value v, jinja_value from, jinja_value to, int64_t count, jinja_value *out);
+bool cria_jinja_replace(jinja_state *s, jinja_value v, jinja_value from, jinja_value to, int64_t count,
+                        jinja_value *out);
 /* separator: MISSING or None for runs of whitespace. from_right: rsplit. */
-bool cria_jinja_split(jinja_state *s, jinja_value v, jinja_value separator, int64_t max, bool from_right, jinja_value *out);
+bool cria_jinja_split(jinja_state *s, jinja_value v, jinja_value separator, int64_t max, bool from_right,
+                      jinja_value *out);
 bool cria_jinja_split_lines(jinja_state *s, jinja_value v, bool keep_ends, jinja_list **out);
-bool cria_jinja_join(jinja_state *s, jinja_value separator, const jinja_list *l, jinja_value *out); /* str() of each */
+bool cria_jinja_join(jinja_state *s, jinja_value separator, const jinja_list *l,
+                     jinja_value *out); /* str() of each */
 /* side: -1 ljust, 0 center, 1 rjust */
 bool cria_jinja_pad(jinja_state *s, jinja_value v, int64_t width, const jinja_text *fill, int side, jinja_value *out);
 bool cria_jinja_is_cased(const jinja_text *t, bool upper); /* isupper, islower */

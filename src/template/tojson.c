@@ -29,7 +29,8 @@ static bool text_value(jinja_state *s, cria_buf *b, const struct style *style, c
         else if (c < 0x20 || (style->ascii && c >= 0x7f && c < 0x10000 && c != 0x7f))
             snprintf(out, sizeof out, "\\u%04x", (unsigned)c);
         else if (style->ascii && c >= 0x10000)
-            snprintf(out, sizeof out, "\\u%04x\\u%04x", (unsigned)(0xd7c0 + (c >> 10)), (unsigned)(0xdc00 + (c & 0x3ff)));
+            snprintf(out, sizeof out, "\\u%04x\\u%04x", (unsigned)(0xd7c0 + (c >> 10)),
+                     (unsigned)(0xdc00 + (c & 0x3ff)));
         if (out[0]) {
             ok = cria_jinja_write(s, b, t->data + plain, at - plain) && word(s, b, out);
             plain = at + n;
@@ -60,7 +61,8 @@ static bool value(jinja_state *s, cria_buf *b, const struct style *style, jinja_
 static bool key_text(jinja_state *s, cria_buf *b, const struct style *style, jinja_value k) {
     if (k.type == JINJA_TEXT) return text_value(s, b, style, k.text);
     if (k.type < JINJA_NONE || k.type > JINJA_FLOAT)
-        return cria_jinja_fail(s, CRIA_EFORMAT, "keys must be str, int, float, bool or None, not %s", cria_jinja_type_name(k));
+        return cria_jinja_fail(s, CRIA_EFORMAT, "keys must be str, int, float, bool or None, not %s",
+                               cria_jinja_type_name(k));
     return word(s, b, "\"") && value(s, b, style, k, 0) && word(s, b, "\"");
 }
 
@@ -82,8 +84,8 @@ static bool object(jinja_state *s, cria_buf *b, const struct style *style, const
             k = keys[i];
             if (!cria_jinja_dict_get(s, d, k, &found) || !found) return false;
         }
-        ok = (i == 0 || cria_jinja_str(s, b, style->item)) && line(s, b, style, level + 1) && key_text(s, b, style, k) &&
-             cria_jinja_str(s, b, style->key) && value(s, b, style, *found, level + 1);
+        ok = (i == 0 || cria_jinja_str(s, b, style->item)) && line(s, b, style, level + 1) &&
+             key_text(s, b, style, k) && cria_jinja_str(s, b, style->key) && value(s, b, style, *found, level + 1);
     }
     return ok && line(s, b, style, level) && word(s, b, "}");
 }
@@ -120,7 +122,8 @@ static bool value(jinja_state *s, cria_buf *b, const struct style *style, jinja_
 static bool separators(jinja_state *s, jinja_value given, struct style *style) {
     jinja_list *l;
     if (given.type == JINJA_MISSING || given.type == JINJA_NONE)
-        return cria_jinja_text_view(s, ", ", style->lines ? 1 : 2, &style->item) && cria_jinja_text_view(s, ": ", 2, &style->key);
+        return cria_jinja_text_view(s, ", ", style->lines ? 1 : 2, &style->item) &&
+               cria_jinja_text_view(s, ": ", 2, &style->key);
     if (!cria_jinja_iterate(s, given, &l)) return false;
     if (l->n != 2 || l->items[0].type != JINJA_TEXT || l->items[1].type != JINJA_TEXT)
         return cria_jinja_fail(s, CRIA_EFORMAT, "separators are two strings");

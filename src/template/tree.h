@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a template is compiled to, and what evaluating it needs: scopes, macros, loops, arguments, and the tables of what may
- * be called. The tree is in the arena of the template and does not change. */
+/* What a template is compiled to, and what evaluating it needs: scopes, macros, loops, arguments, and the tables of
+ * what may be called. The tree is in the arena of the template and does not change. */
 #ifndef CRIA_TEMPLATE_TREE_H
 #define CRIA_TEMPLATE_TREE_H
 
@@ -30,14 +30,14 @@ enum jinja_kind {
     NODE_OPERAND, /* op a */
     NODE_EITHER,  /* b if a else c (NULL: undefined) */
     /* statements */
-    NODE_BODY,   /* items */
-    NODE_DATA,   /* text */
-    NODE_PRINT,  /* a */
-    NODE_SET,    /* a = b */
-    NODE_CAPTURE, /* a = body items, through filters b (NULL: none) */
-    NODE_FOR,    /* for a in b if c; body, otherwise */
-    NODE_IF,     /* a; body; otherwise */
-    NODE_MACRO,  /* text: name; signature in items (names) and args->items (defaults of the last ones); body */
+    NODE_BODY,         /* items */
+    NODE_DATA,         /* text */
+    NODE_PRINT,        /* a */
+    NODE_SET,          /* a = b */
+    NODE_CAPTURE,      /* a = body items, through filters b (NULL: none) */
+    NODE_FOR,          /* for a in b if c; body, otherwise */
+    NODE_IF,           /* a; body; otherwise */
+    NODE_MACRO,        /* text: name; signature in items (names) and args->items (defaults of the last ones); body */
     NODE_CALL_BLOCK,   /* a: the call; b: a NODE_MACRO, the caller */
     NODE_FILTER_BLOCK, /* b: filters; body */
     NODE_WITH,         /* items: target, value, target, value …; body */
@@ -47,14 +47,27 @@ enum jinja_kind {
 };
 
 enum jinja_operator {
-    OP_ADD, OP_SUB, OP_MUL, OP_DIV, OP_FLOORDIV, OP_MOD, OP_POW,
-    OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE, OP_IN, OP_NOT_IN
+    OP_ADD,
+    OP_SUB,
+    OP_MUL,
+    OP_DIV,
+    OP_FLOORDIV,
+    OP_MOD,
+    OP_POW,
+    OP_EQ,
+    OP_NE,
+    OP_LT,
+    OP_LE,
+    OP_GT,
+    OP_GE,
+    OP_IN,
+    OP_NOT_IN
 };
 
 typedef struct jinja_node {
     uint8_t kind, op;
-    bool recursive;                                /* for */
-    bool uses_caller, uses_kwargs, uses_varargs;   /* macro */
+    bool recursive;                              /* for */
+    bool uses_caller, uses_kwargs, uses_varargs; /* macro */
     uint32_t line;
     jinja_value value;
     const jinja_text *text;
@@ -106,7 +119,7 @@ struct jinja_loop {
     const jinja_node *node;
     jinja_scope *scope; /* around the loop */
     jinja_list *source;
-    size_t fetched;     /* items that came through the test so far */
+    size_t fetched; /* items that came through the test so far */
     size_t index0, depth0;
     bool peeked, ended, sized;
     size_t length;
@@ -118,10 +131,11 @@ struct jinja_method {
     const struct jinja_method_entry *entry;
 };
 
-/* names: of the parameters, separated by spaces; those before "/" cannot be left out. Arguments land in given[0..n), with
- * JINJA_MISSING where absent. "*": any arguments, only in a->items and a->named. */
+/* names: of the parameters, separated by spaces; those before "/" cannot be left out. Arguments land in given[0..n),
+ * with JINJA_MISSING where absent. "*": any arguments, only in a->items and a->named. */
 enum { JINJA_MAX_PARAMETERS = 8 };
-typedef bool jinja_filter_fn(jinja_state *s, jinja_value v, const jinja_value *given, const jinja_arguments *a, jinja_value *out);
+typedef bool jinja_filter_fn(jinja_state *s, jinja_value v, const jinja_value *given, const jinja_arguments *a,
+                             jinja_value *out);
 typedef bool jinja_test_fn(jinja_state *s, jinja_value v, const jinja_value *given, bool *out);
 typedef bool jinja_function_fn(jinja_state *s, const jinja_value *given, const jinja_arguments *a, jinja_value *out);
 
@@ -149,9 +163,10 @@ const struct jinja_function *cria_jinja_find_function(const jinja_text *name);
 const struct jinja_method_entry *cria_jinja_find_method(jinja_value v, const jinja_text *name);
 
 /* ---- arguments.c ---- */
-bool cria_jinja_bind(jinja_state *s, const char *what, const char *name, const char *parameters, const jinja_arguments *a,
-                     jinja_value given[JINJA_MAX_PARAMETERS]);
-bool cria_jinja_filter(jinja_state *s, const struct jinja_filter *f, jinja_value v, const jinja_arguments *a, jinja_value *out);
+bool cria_jinja_bind(jinja_state *s, const char *what, const char *name, const char *parameters,
+                     const jinja_arguments *a, jinja_value given[JINJA_MAX_PARAMETERS]);
+bool cria_jinja_filter(jinja_state *s, const struct jinja_filter *f, jinja_value v, const jinja_arguments *a,
+                       jinja_value *out);
 bool cria_jinja_test(jinja_state *s, const struct jinja_test *t, jinja_value v, const jinja_arguments *a, bool *out);
 /* Arguments of a table's function: a default where absent, an error where of another type. */
 bool cria_jinja_int_argument(jinja_state *s, jinja_value v, int64_t otherwise, int64_t *out);
@@ -164,7 +179,8 @@ bool cria_jinja_parse(jinja_state *s, const char *text, size_t len, jinja_node *
 bool cria_jinja_evaluate(jinja_state *s, jinja_scope *scope, const jinja_node *n, jinja_value *out);
 bool cria_jinja_arguments(jinja_state *s, jinja_scope *scope, const jinja_call *call, jinja_arguments *out);
 bool cria_jinja_call(jinja_state *s, jinja_value f, const jinja_arguments *a, jinja_value *out);
-bool cria_jinja_filters(jinja_state *s, jinja_scope *scope, const jinja_node *filters, jinja_value captured, jinja_value *out);
+bool cria_jinja_filters(jinja_state *s, jinja_scope *scope, const jinja_node *filters, jinja_value captured,
+                        jinja_value *out);
 
 jinja_scope *cria_jinja_scope(jinja_state *s, jinja_scope *parent);
 void cria_jinja_leave(jinja_state *s, jinja_scope *scope); /* for another use, unless it is kept */
@@ -177,9 +193,11 @@ enum jinja_flow { FLOW_ON, FLOW_BREAK, FLOW_CONTINUE };
 bool cria_jinja_run(jinja_state *s, jinja_scope *scope, const jinja_node *body, enum jinja_flow *flow);
 bool cria_jinja_run_for(jinja_state *s, jinja_scope *scope, const jinja_node *n, enum jinja_flow *flow);
 /* What body writes, as a text. */
-bool cria_jinja_capture(jinja_state *s, jinja_scope *scope, const jinja_node *body, enum jinja_flow *flow, jinja_value *out);
+bool cria_jinja_capture(jinja_state *s, jinja_scope *scope, const jinja_node *body, enum jinja_flow *flow,
+                        jinja_value *out);
 bool cria_jinja_call_macro(jinja_state *s, const struct jinja_macro *m, const jinja_arguments *a, jinja_value *out);
 bool cria_jinja_call_loop(jinja_state *s, struct jinja_loop *l, jinja_value items, jinja_value *out);
-bool cria_jinja_loop_attribute(jinja_state *s, jinja_value loop, const jinja_text *name, bool *found, jinja_value *out);
+bool cria_jinja_loop_attribute(jinja_state *s, jinja_value loop, const jinja_text *name, bool *found,
+                               jinja_value *out);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values: making them, and what every type has: a name, a length, a truth. Dicts are in dict.c, order is in compare.c. */
+/* Values: making them, and what every type has: a name, a length, a truth. Dicts are in dict.c, order is in
+ * compare.c. */
 #include "template/value.h"
 #include "base/utf8.h"
 
@@ -35,8 +36,8 @@ size_t cria_jinja_offset(const jinja_text *t, size_t chars) {
     if (t->len == t->chars) return chars;
     if (chars >= t->chars) return t->len;
     size_t at = 0;
-    for (; chars > 0; chars--)
-        do at++;
+    for (; chars > 0; chars--) do
+            at++;
         while (at < t->len && ((uint8_t)t->data[at] & 0xc0) == 0x80);
     return at;
 }
@@ -148,8 +149,7 @@ bool cria_jinja_length(jinja_state *s, jinja_value v, size_t *out) {
     case JINJA_RANGE:
     case JINJA_VIEW: *out = v.list->n; return true;
     case JINJA_DICT: *out = v.dict->n; return true;
-    default:
-        return cria_jinja_fail(s, CRIA_EFORMAT, "object of type '%s' has no len()", cria_jinja_type_name(v));
+    default: return cria_jinja_fail(s, CRIA_EFORMAT, "object of type '%s' has no len()", cria_jinja_type_name(v));
     }
 }
 

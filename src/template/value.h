@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The values of a template, which are Python's as far as templates can tell, and the state that making them needs. All
- * memory is of the state's arena and goes when the state does; nothing is freed singly. Lists, tuples and dicts do not
- * change once made (the sandbox forbids it), so values share them; namespaces, iterators, loops, cyclers and joiners do.
- * Functions that can fail return false and have told the state why; the first failure is the one that is reported.
+ * The values of a template, which are Python's as far as templates can tell, and the state that making them needs.
+ * All memory is of the state's arena and goes when the state does; nothing is freed singly. Lists, tuples and dicts
+ * do not change once made (the sandbox forbids it), so values share them; namespaces, iterators, loops, cyclers and
+ * joiners do. Functions that can fail return false and have told the state why; the first failure is the one that is
+ * reported.
  */
 #ifndef CRIA_TEMPLATE_VALUE_H
 #define CRIA_TEMPLATE_VALUE_H
@@ -129,7 +130,9 @@ static inline jinja_value jinja_listed(enum jinja_type type, jinja_list *l) {
     return (jinja_value){.type = (uint8_t)type, .list = l};
 }
 static inline bool jinja_is(jinja_value v, enum jinja_type type) { return v.type == type; }
-static inline bool jinja_has_items(jinja_value v) { return v.type == JINJA_LIST || v.type == JINJA_TUPLE || v.type == JINJA_RANGE; }
+static inline bool jinja_has_items(jinja_value v) {
+    return v.type == JINJA_LIST || v.type == JINJA_TUPLE || v.type == JINJA_RANGE;
+}
 /* bool and int, as Python has it; *out its number */
 static inline bool jinja_whole(jinja_value v, int64_t *out) {
     if (v.type == JINJA_INT) *out = v.integer;

@@ -38,7 +38,8 @@ static bool number(jinja_state *s, cria_jsonread *r, jinja_value *out) {
     double x;
     if (!cria_jsonread_raw(r, &raw)) return false;
     if (memchr(raw.data, '.', raw.len) || memchr(raw.data, 'e', raw.len) || memchr(raw.data, 'E', raw.len)) {
-        if (!cria_jinja_parse_float(raw.data, raw.len, &x)) return cria_jsonread_fail(r, CRIA_EFORMAT, "too large a number");
+        if (!cria_jinja_parse_float(raw.data, raw.len, &x))
+            return cria_jsonread_fail(r, CRIA_EFORMAT, "too large a number");
         *out = jinja_float(x);
         return true;
     }
@@ -58,9 +59,7 @@ static bool value(jinja_state *s, cria_jsonread *r, jinja_value *out) {
     cria_jsontext t;
     bool flag = false;
     switch (cria_jsonread_peek(r)) {
-    case CRIA_JSON_OBJECT:
-        *out = (jinja_value){.type = JINJA_DICT};
-        return object(s, r, &out->dict);
+    case CRIA_JSON_OBJECT: *out = (jinja_value){.type = JINJA_DICT}; return object(s, r, &out->dict);
     case CRIA_JSON_ARRAY: return array(s, r, out);
     case CRIA_JSON_STRING: return cria_jsonread_string(r, &t) && text(s, t, out);
     case CRIA_JSON_BOOL:

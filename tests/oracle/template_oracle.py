@@ -151,7 +151,8 @@ CONVERSATIONS = {
     "many turns": {"messages": [SYSTEM] + [m for i in range(5) for m in (user(f"Question {i}?"), assistant(f" Answer {i}.\n"))]
                    + [user("And?")]},
     "no system, many": {"messages": [user("a"), assistant("b"), user("c"), assistant("d"), user("e")]},
-    "unicode": {"messages": [{"role": "system", "content": "Ünïcödé «»"}, user("你好, мир! 👩‍👩‍👧 \u00a0\u2028 'q' \"d\" <b>&amp;</b> {{ x }}"),
+    "unicode": {"messages": [{"role": "system", "content": "Ünïcödé «»"},
+                             user("你好, мир! 👩‍👩‍👧 \u00a0\u2028 'q' \"d\" <b>&amp;</b> {{ x }}"),
                              assistant("ﬁ é é"), user("\U0001f600\n\n")]},
     "empty": {"messages": [user("")]},
     "empty answers": {"messages": [{"role": "system", "content": ""}, user(" "), assistant(""), user("\n")]},

@@ -45,16 +45,9 @@ def test_real_templates(tally):
 
 # ---- small ones ----
 
-def small(text):
-    return [line for line in text.split("\n") if line]
-
-
-SMALL = {
-    "expressions": ["{{ [" + line + "] }}" for line in small(cases.EXPRESSIONS)]
-    + ["{{ " + line + " }}" for line in small(cases.EXPRESSIONS)],
-    "filters": small(cases.FILTERS), "tests": small(cases.TESTS), "methods": small(cases.METHODS),
-    "statements": small(cases.STATEMENTS), "whole": cases.WHOLE,
-}
+SMALL = {kind: cases.small(kind) for kind in ("filters", "tests", "methods", "statements")} | {
+    "expressions": ["{{ " + brackets % line + " }}" for line in cases.small("expressions") for brackets in ("[%s]", "%s")],
+    "whole": cases.WHOLE}
 
 
 @pytest.mark.parametrize("kind", SMALL)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Renders chat templates for a test in another language: cria_template < requests. A request is two lines of JSON: the
- * template as a string, and the variables as an object. The answer is one line: the text as a JSON string, or
+ * Renders chat templates for a test in another language: cria_template < requests. A request is two lines of JSON:
+ * the template as a string, and the variables as an object. The answer is one line: the text as a JSON string, or
  * {"error": "…", "status": -3, "compiling": false}. Option: --now SECONDS for strftime_now.
  */
 #include "base/buf.h"

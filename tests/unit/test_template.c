@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Chat templates: what a caller sees of errors and limits, and that failing allocations leak nothing. Equality with jinja2 on
- * real templates and on every construct: tests/oracle/test_template.py. */
+/* Chat templates: what a caller sees of errors and limits, and that failing allocations leak nothing. Equality with
+ * jinja2 on real templates and on every construct: tests/oracle/test_template.py. */
 #include "unit.h"
 #include "base/ctx.h"
 #include "counting_alloc.h"
@@ -13,8 +13,8 @@ static cria_ctx *make_ctx(void) {
 }
 
 /* Compiles and renders; the text (NUL-terminated) is appended to out. */
-static cria_status render(cria_ctx *ctx, const char *source, const char *json, const cria_template_time *now, cria_buf *out,
-                          cria_error *err) {
+static cria_status render(cria_ctx *ctx, const char *source, const char *json, const cria_template_time *now,
+                          cria_buf *out, cria_error *err) {
     cria_template *t;
     cria_status st = cria_template_compile(ctx, source, strlen(source), &t, err);
     if (st != CRIA_OK) return st;
@@ -45,13 +45,16 @@ static const char chat[] =
     "    {%- endif %}\n"
     "    {{- head(m['role'], n=loop.index) }}{{ m.content.strip() }}{{ m.tool_calls|tojson if m.tool_calls }}\n"
     "{%- endfor %}\n"
-    "{%- set ns = namespace(keys=[]) %}{% for k in tools|default({})|dictsort %}{% set ns.keys = ns.keys + [k[0]|upper] %}"
+    "{%- set ns = namespace(keys=[]) %}{% for k in tools|default({})|dictsort %}{% set ns.keys = ns.keys + "
+    "[k[0]|upper] %}"
     "{% endfor %}{{ ns.keys|join(', ') }}{{ '%05.1f'|format(x) }}{{ 'x'.join(['a', 'b']) }}";
-static const char variables[] =
-    "{\"bos_token\": \"<s>\", \"x\": 2.25, \"tools\": {\"b\": 1, \"a\": [2]}, \"messages\": [{\"role\": \"system\", \"content\": "
-    "\" Be kind. \"}, {\"role\": \"user\", \"content\": \"Gr\\u00fc\\u00df\"}, {\"role\": \"assistant\", \"content\": \"\", "
-    "\"tool_calls\": [{\"name\": \"f\", \"n\": 1.5}]}]}";
-static const char text[] = "<s><|system|>Be kind.<|user|>1Gr\xc3\xbc\xc3\x9f<|assistant|>2[{\"name\": \"f\", \"n\": 1.5}]A, B002.2axb";
+static const char variables[] = "{\"bos_token\": \"<s>\", \"x\": 2.25, \"tools\": {\"b\": 1, \"a\": [2]}, "
+                                "\"messages\": [{\"role\": \"system\", \"content\": "
+                                "\" Be kind. \"}, {\"role\": \"user\", \"content\": \"Gr\\u00fc\\u00df\"}, "
+                                "{\"role\": \"assistant\", \"content\": \"\", "
+                                "\"tool_calls\": [{\"name\": \"f\", \"n\": 1.5}]}]}";
+static const char text[] =
+    "<s><|system|>Be kind.<|user|>1Gr\xc3\xbc\xc3\x9f<|assistant|>2[{\"name\": \"f\", \"n\": 1.5}]A, B002.2axb";
 
 static void renders(void **state) {
     (void)state;
@@ -80,7 +83,8 @@ static void time_is_passed(void **state) {
         const cria_template_time now = {cases[i].seconds, cases[i].offset};
         cria_buf out;
         cria_buf_init(&out, ctx, 1000);
-        assert_int_equal(render(ctx, "{{ strftime_now('%Y-%m-%d %H:%M:%S %a %j') }}", "{}", &now, &out, NULL), CRIA_OK);
+        assert_int_equal(render(ctx, "{{ strftime_now('%Y-%m-%d %H:%M:%S %a %j') }}", "{}", &now, &out, NULL),
+                         CRIA_OK);
         assert_string_equal((const char *)out.data, cases[i].want);
         cria_buf_fini(&out);
     }
@@ -135,8 +139,9 @@ static void errors_say_what_and_where(void **state) {
 
 static void variables_are_checked(void **state) {
     (void)state;
-    static const char *const bad[] = {"", "[]", "{", "{\"a\": }", "{} x", "{\"a\": 1e999}", "{\"a\": 9223372036854775808}",
-                                      "{\"a\": \"\xff\"}", "null"};
+    static const char *const bad[] = {
+        "",    "[]", "{", "{\"a\": }", "{} x", "{\"a\": 1e999}", "{\"a\": 9223372036854775808}", "{\"a\": \"\xff\"}",
+        "null"};
     cria_ctx *ctx = make_ctx();
     for (size_t i = 0; i < N_ITEMS(bad); i++) {
         cria_error err;
@@ -202,8 +207,12 @@ static void failing_allocations(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(renders),          cmocka_unit_test(time_is_passed),   cmocka_unit_test(errors_say_what_and_where),
-        cmocka_unit_test(variables_are_checked), cmocka_unit_test(limits_are_named), cmocka_unit_test(failing_allocations),
+        cmocka_unit_test(renders),
+        cmocka_unit_test(time_is_passed),
+        cmocka_unit_test(errors_say_what_and_where),
+        cmocka_unit_test(variables_are_checked),
+        cmocka_unit_test(limits_are_named),
+        cmocka_unit_test(failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
