@@ -196,18 +196,20 @@ FILTER(f_truncate) {
     UNUSED(a);
     int64_t length, leeway = 5;
     jinja_value end = given[2];
-    if (v.type != JINJA_TEXT)
-        return cria_jinja_fail(s, CRIA_EFORMAT, "truncate wants a string, not %s", cria_jinja_type_name(v));
+    size_t n = 0;
     if (!is_given(end) && !cria_jinja_text_view(s, "...", 3, &end)) return false;
     if (!given_int(s, given[0], 255, &length) || (given[3].type != JINJA_NONE && !given_int(s, given[3], 5, &leeway)))
         return false;
     if (end.type != JINJA_TEXT || length < (int64_t)end.text->chars || leeway < 0)
         return cria_jinja_fail(s, CRIA_EFORMAT, "truncate: expected length >= %zu and leeway >= 0",
                                end.type == JINJA_TEXT ? end.text->chars : 0);
-    if ((int64_t)v.text->chars - leeway <= length) {
+    if (!cria_jinja_length(s, v, &n)) return false;
+    if ((int64_t)n - leeway <= length) {
         *out = v;
         return true;
     }
+    if (v.type != JINJA_TEXT)
+        return cria_jinja_fail(s, CRIA_EFORMAT, "truncate wants a string, not %s", cria_jinja_type_name(v));
     jinja_value head, blank, parts;
     if (!cria_jinja_substring(s, v, 0, (size_t)length - end.text->chars, &head)) return false;
     if (!cria_jinja_truth(given[1])) {
@@ -354,7 +356,9 @@ static bool round_half_even(jinja_state *s, double x, int64_t precision, double 
     const int n = snprintf(text, sizeof text, "%.*f", (int)precision, x);
     for (int i = 0; i < n; i++)
         if (text[i] == ',') text[i] = '.'; /* a locale's */
-    return cria_jinja_parse_float(text, (size_t)n, out) || cria_jinja_fail(s, CRIA_EFORMAT, "rounding failed");
+    if (!cria_jinja_parse_float(text, (size_t)n, out)) return cria_jinja_fail(s, CRIA_EFORMAT, "rounding failed");
+    *out = copysign(*out, x);
+    return true;
 }
 
 FILTER(f_round) {
@@ -403,7 +407,7 @@ FILTER(f_filesizeformat) {
     if (x == 1)
         n = snprintf(text, sizeof text, "1 Byte");
     else if (x < base)
-        n = snprintf(text, sizeof text, "%.0f Bytes", trunc(x));
+        n = snprintf(text, sizeof text, "%.0f Bytes", trunc(x) + 0.0); /* no minus zero */
     else {
         double unit = base * base;
         int i = 0;

@@ -367,7 +367,9 @@ bool cria_jinja_slice(jinja_state *s, jinja_value v, const jinja_value range[3],
         cria_jinja_scratch(s, &b);
         bool ok = cria_jinja_steps(s, n);
         for (size_t i = 0; ok && i < n; i++, first += step) ok = cria_jinja_str(s, &b, characters->items[first]);
-        return cria_jinja_take(s, &b, ok, out);
+        if (!cria_jinja_take(s, &b, ok, out)) return false;
+        out->safe = v.safe;
+        return true;
     }
     jinja_list *l = cria_jinja_list(s, n);
     if (!l || !cria_jinja_steps(s, n)) return false;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chat templates rendered by PyPI jinja2, set up as transformers does it (utils/chat_template_utils.py,
 _cached_compile_jinja_template), and by cria_template of the build folder that CRIA_BUILD names; conversations to render."""
+import copy
 import datetime
 import json
 import os
@@ -84,7 +85,7 @@ def reference(source, variables):
     try:
         if source not in COMPILED:
             COMPILED[source] = ENVIRONMENT.from_string(source)
-        text = COMPILED[source].render(**variables)
+        text = COMPILED[source].render(**copy.deepcopy(variables))  # |indent of a list adds to it
         text.encode()
         return text
     except Exception as e:
