@@ -65,6 +65,7 @@ static bool block_to(struct jinja_parser *p, const char *end, jinja_node **out) 
 static bool parse_for(struct jinja_parser *p, jinja_node *n) {
     static const char *const ends[] = {"endfor", "else", NULL};
     n->kind = NODE_FOR;
+    p->fors++;
     if (!cria_jinja_parse_target(p, false, &n->a)) return false;
     if (!jinja_skip_name(p, "in")) return cria_jinja_expected(p, "'in'");
     if (!cria_jinja_parse_tuple(p, false, false, &n->b)) return false;
@@ -74,9 +75,13 @@ static bool parse_for(struct jinja_parser *p, jinja_node *n) {
     const bool ok = block(p, ends, &n->body);
     p->loops--;
     if (!ok) return false;
-    if (jinja_skip_name(p, "endfor")) return true;
-    p->at++;
-    return block_to(p, "endfor", &n->otherwise);
+    const bool otherwise = !jinja_skip_name(p, "endfor");
+    if (otherwise) {
+        p->at++;
+        if (!block_to(p, "endfor", &n->otherwise)) return false;
+    }
+    p->fors--;
+    return true;
 }
 
 static bool parse_if(struct jinja_parser *p, jinja_node *n) {

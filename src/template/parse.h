@@ -19,6 +19,7 @@ struct jinja_parser {
     struct jinja_around *macros;
     unsigned nesting;
     unsigned loops; /* that break and continue could mean */
+    unsigned fors;  /* around it, whatever lies between: none may assign to "loop" */
 };
 
 static inline bool jinja_at(const struct jinja_parser *p, int kind) { return p->at->kind == kind; }

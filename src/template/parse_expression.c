@@ -494,7 +494,11 @@ static bool one_target(struct jinja_parser *p, bool attributes, jinja_node **out
     if (!n) return false;
     *out = n;
     if (!cria_jinja_parse_name(p, &n->text)) return false;
-    if (!attributes || !jinja_skip(p, TOKEN_DOT)) return true;
+    const bool whole = !attributes || !jinja_skip(p, TOKEN_DOT);
+    if (whole && p->fors && cria_jinja_text_is(n->text, "loop"))
+        return cria_jinja_refuse(p, CRIA_EFORMAT, n->line,
+                                 "Can't assign to special loop variable in for-loop target");
+    if (whole) return true;
     jinja_node *attribute = cria_jinja_node(p, NODE_ATTRIBUTE, n->line);
     if (!attribute) return false;
     if (!jinja_at(p, TOKEN_NAME)) return cria_jinja_expected(p, "a name");

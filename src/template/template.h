@@ -4,7 +4,9 @@
  * of Jinja2 3.1 as transformers sets it up: an immutable sandbox with trim_blocks, lstrip_blocks, break and continue,
  * {% generation %}, tojson as Python's json.dumps writes it, raise_exception and strftime_now. There is no loading of
  * other templates (include, import, extends, block) and no autoescape; a tag, filter, test or method that is not here
- * is refused by its name and never passed over.
+ * is refused by its name and never passed over. Not here are also the filters pprint, random, striptags, urlize,
+ * wordwrap and xmlattr, lipsum(), some methods of str (casefold, encode, expandtabs, format_map, istitle, translate …)
+ * and those of numbers; integers have 64 bits, and more is an error.
  *
  * Templates and variables are hostile: what one may cost is bounded by the numbers below, and an error names the one
  * that was passed. A template is immutable once compiled and may be rendered by several threads at once.

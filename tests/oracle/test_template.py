@@ -72,6 +72,18 @@ def test_words_of_undefined():
         assert words in got["error"] and "line 1" in got["error"], (want, got)
 
 
+@pytest.mark.parametrize("source, name", [
+    *((f"{{% {tag} 'x' %}}", tag) for tag in ("include", "import", "extends", "block", "from", "autoescape", "nosuch")),
+    *((f"{{{{ 'a'|{name} }}}}", name) for name in ("pprint", "random", "striptags", "urlize", "wordwrap", "xmlattr", "nosuch")),
+    *((f"{{{{ 'a'.{name}() }}}}", name) for name in ("casefold", "encode", "expandtabs", "format_map", "translate")),
+    ("{{ ['a']|map('nosuch') }}", "map"), ("{{ 1 is nosuch }}", "nosuch"), ("{{ lipsum() }}", "lipsum"), ("{{ 5 .bit_length() }}",
+                                                                                                      "bit_length"),
+    ("{{ 'a'.upper }}", "builtin_function_or_method"), ("{{ l|map('string') }}", "generator"), ("{{ strftime_now('%Q') }}", "%Q")])
+def test_refused_by_name(source, name):
+    got = cria([(source, cases.VARIABLES)])[0]
+    assert isinstance(got, dict) and got["status"] == -4 and name in got["error"], got
+
+
 # ---- limits ----
 
 @pytest.mark.parametrize("source, word", [
