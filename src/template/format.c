@@ -140,7 +140,7 @@ static bool next_argument(jinja_state *s, struct percent *p, jinja_value *out) {
 static bool read_number(jinja_state *s, struct percent *p, const jinja_text *t, size_t *at, int *out) {
     int64_t n = 0;
     if (*at < t->len && t->data[*at] == '*') {
-        jinja_value v;
+        jinja_value v = {.type = JINJA_NONE};
         ++*at;
         if (!next_argument(s, p, &v)) return false;
         if (v.type != JINJA_INT) return bad(s, "* wants int");

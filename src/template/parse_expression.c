@@ -220,14 +220,12 @@ bool cria_jinja_parse_filters(struct jinja_parser *p, jinja_node *first, bool in
     while (inline_first || jinja_skip(p, TOKEN_PIPE)) {
         inline_first = false;
         jinja_node *n = cria_jinja_node(p, NODE_FILTER, p->at->line);
-        const jinja_text *name;
-        if (!n || !dotted_name(p, "filter", &name)) return false;
+        if (!n || !dotted_name(p, "filter", &n->text)) return false;
         n->a = *out;
-        n->text = name;
-        n->filter = cria_jinja_find_filter(name);
+        n->filter = cria_jinja_find_filter(n->text);
         if (!n->filter)
             return cria_jinja_refuse(p, CRIA_EUNSUPPORTED, n->line, "No filter named '%.*s'",
-                                     (int)(name->len < 100 ? name->len : 100), name->data);
+                                     (int)(n->text->len < 100 ? n->text->len : 100), n->text->data);
         if (jinja_at(p, TOKEN_LPAREN) && !arguments(p, &n->args)) return false;
         *out = n;
     }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # checkkern for processors that this one is not, under qemu-user. Takes a folder for the build for AArch64, and this
 # machine's own checkkern; needs a cross compiler and qemu-user-static (without them the exit status is 77, or 1 where
-# CRIA_REQUIRE_ALL asks for every test).
+# CRIA_REQUIRE_ALL asks for every test). CRIA_CHECKKERN_AARCH64 names one for AArch64 that is built already.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=${1:?usage: qemu.sh BUILD_DIR CHECKKERN}
@@ -15,12 +15,16 @@ for tool in aarch64-linux-gnu-gcc qemu-aarch64-static qemu-x86_64-static; do
     exit 77
 done
 
-cmake -S "$here" -B "$build/aarch64" -DCRIA_WERROR=ON \
-    -DCMAKE_TOOLCHAIN_FILE="$here/../../cmake/aarch64-linux-gnu.cmake" >/dev/null
-cmake --build "$build/aarch64" --parallel 2 >/dev/null
+program=${CRIA_CHECKKERN_AARCH64-}
+if [ -z "$program" ]; then
+    program=$build/aarch64/checkkern
+    cmake -S "$here" -B "$build/aarch64" -DCRIA_WERROR=ON \
+        -DCMAKE_TOOLCHAIN_FILE="$here/../../cmake/aarch64-linux-gnu.cmake" >/dev/null
+    cmake --build "$build/aarch64" --parallel 2 >/dev/null
+fi
 aarch64() { # processor, options of checkkern
     echo "== aarch64, $*"
-    qemu-aarch64-static -cpu "$1" "$build/aarch64/checkkern" "${@:2}"
+    qemu-aarch64-static -cpu "$1" "$program" "${@:2}"
 }
 # Plain ARMv8.0; with dotprod; everything qemu knows. The tables of the last two differ from the first where integers
 # are multiplied, and emulation is slow.

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# build_aarch64.sh [BUILD_DIR]: the whole program for AArch64, static, for tests under qemu-user. Debian's arm64 packages
-# of the libraries are unpacked inside the build folder; nothing is installed and no architecture is added to the system.
+# build_aarch64.sh [BUILD_DIR]: the whole program and checkkern for AArch64, static, for tests under qemu-user.
+# Debian's arm64 packages of the libraries are unpacked inside the build folder; nothing is installed and no architecture
+# is added to the system.
 set -eu
 cd "$(dirname "$0")/../.."
 mkdir -p "${1:-build/aarch64}"
@@ -25,5 +26,5 @@ if [ ! -f "$libraries/libjansson.a" ] || [ ! -f "$libraries/libdeflate.a" ]; the
 fi
 
 export PKG_CONFIG_LIBDIR="$libraries/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$root"
-cmake -S . -B "$build" -DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/aarch64-linux-gnu.cmake" -DCMAKE_LIBRARY_PATH="$libraries"
-cmake --build "$build" --parallel 2 --target cria
+cmake -S . -B "$build" -DCRIA_WERROR=ON -DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/aarch64-linux-gnu.cmake" -DCMAKE_LIBRARY_PATH="$libraries"
+cmake --build "$build" --parallel 2 --target cria checkkern
