@@ -197,29 +197,7 @@ uint32_t cria_engine_context(const cria_engine *engine) { return cria_engine_pos
 
 cria_status cria_sequence_new(cria_engine *engine, cria_sequence **out, cria_error *err) {
     if (engine == NULL || out == NULL) return null_argument(err, "cria_sequence_new");
-    cria_sequence *s = cria_calloc(engine->ctx, 1, sizeof *s);
-    if (s == NULL) return cria_fail_nomem(err, "a sequence", sizeof *s);
-    s->engine = engine;
-    engine->refs++;
-    cria_kv_seq_init(&s->kv, &engine->kv);
-    *out = s;
-    return CRIA_OK;
-}
-
-void cria_sequence_free(cria_sequence *sequence) {
-    if (sequence == NULL) return;
-    cria_engine *engine = sequence->engine;
-    cria_kv_seq_fini(&sequence->kv);
-    cria_free(engine->ctx, sequence);
-    cria_engine_unref(engine);
-}
-
-size_t cria_sequence_length(const cria_sequence *sequence) { return sequence->length; }
-
-void cria_sequence_truncate(cria_sequence *sequence, size_t n) {
-    if (n >= sequence->length) return;
-    sequence->length = sequence->next = n;
-    cria_kv_seq_truncate(&sequence->kv, n);
+    return cria_sequence_make(engine, out, err);
 }
 
 void cria_engine_get_work(const cria_engine *engine, uint64_t sequences, uint64_t depth, uint64_t tokens,

@@ -371,8 +371,13 @@ CRIA_API cria_status cria_sequence_new(cria_engine *engine, cria_sequence **out,
 CRIA_API void cria_sequence_free(cria_sequence *sequence);
 /* Tokens evaluated so far. */
 CRIA_API size_t cria_sequence_length(const cria_sequence *sequence);
+/* The tokens themselves, [cria_sequence_length]; borrowed until the sequence changes. */
+CRIA_API const int32_t *cria_sequence_tokens(const cria_sequence *sequence);
 /* Forgets all tokens from position n on; n beyond the length changes nothing. */
 CRIA_API void cria_sequence_truncate(cria_sequence *sequence, size_t n);
+/* A second sequence with the same tokens. The two share the memory of their keys and values, but for what each of them
+ * gets later and the block that they are in the middle of. CRIA_EFULL: the KV budget is used up. */
+CRIA_API cria_status cria_sequence_fork(const cria_sequence *sequence, cria_sequence **out, cria_error *err);
 
 /* One row of a batch: the next token of a sequence. Its position is the sequence's length at that moment, so
  * several rows of one sequence, in order, are a piece of its prompt. */
@@ -486,6 +491,83 @@ CRIA_API cria_status cria_sampler_apply(cria_sampler *sampler, const float *logi
 CRIA_API cria_status cria_sampler_accept(cria_sampler *sampler, const int32_t *ids, size_t n, cria_error *err);
 /* For a new text: forgets the history and mirostat's bound. The random numbers go on. */
 CRIA_API void cria_sampler_reset(cria_sampler *sampler);
+
+/* ---- generating text --------------------------------------------------------------------- */
+
+/* A stream makes the text that follows a prompt, a token at a time. It drives a sequence, a sampler and a detok of its
+ * own; sequence and sampler are borrowed and must outlive it. While a stream is in use, nobody else evaluates its
+ * sequence or samples with its sampler. Belongs to one thread at a time, together with all streams of its engine.
+ *
+ *   cria_stream_new → cria_stream_prompt → cria_stream_prefill (until done) → cria_stream_next (until it finishes)
+ *     → cria_stream_prompt …
+ */
+typedef struct cria_stream cria_stream;
+
+typedef struct cria_stream_opts {
+    size_t size;
+    uint64_t max_tokens;     /* 0: as many as fit */
+    bool ignore_eog;         /* a token that ends a text is a token like others */
+    const char *const *stop; /* [n_stop] texts, copied; where one of them appears, the text ends before it */
+    size_t n_stop;
+    uint32_t logprobs;       /* so many of the likeliest tokens are told with each one, and its own probability; at
+                              * most 1000; 0: neither */
+    uint32_t lookup;         /* tokens guessed at once, at most, from what followed the same words before, and checked
+                              * in one pass of the model; at most 64; 0: none. The text is the same with any number */
+} cria_stream_opts;
+
+typedef enum cria_finish {
+    CRIA_FINISH_NONE = 0, /* there is more to come */
+    CRIA_FINISH_EOG,      /* the model ended its text */
+    CRIA_FINISH_STOP,     /* one of the texts to stop at appeared */
+    CRIA_FINISH_LENGTH,   /* max_tokens */
+    CRIA_FINISH_FULL,     /* the context or the KV budget holds no more */
+    CRIA_FINISH_ENDED     /* by cria_stream_end */
+} cria_finish;
+
+typedef struct cria_logprob {
+    int32_t id;
+    float logprob; /* natural logarithm of the softmax of the model's logits, before samplers change them */
+} cria_logprob;
+
+/* One token, and the text that became certain with it. Borrowed parts live until the stream's next call. */
+typedef struct cria_stream_event {
+    int32_t id;                /* -1: no token came; the stream had finished before */
+    const char *text;          /* [len] whole characters, none of a stop text; not NUL-terminated */
+    size_t len;
+    float logprob;             /* of id, where logprobs is not 0 */
+    const cria_logprob *top;   /* [n_top] the likeliest first, of equal ones the lower id */
+    size_t n_top;
+    cria_finish finish;
+    const char *stopped_by;    /* with CRIA_FINISH_STOP: the stop text, NUL-terminated */
+} cria_stream_event;
+
+typedef struct cria_stream_stats {
+    size_t n_prompt, n_reused; /* tokens of the prompt; those of them that were in the sequence already */
+    uint64_t n_generated;      /* tokens told by events, one that ends the text included */
+    uint64_t n_guessed, n_accepted; /* by lookup */
+} cria_stream_stats;
+
+CRIA_API cria_stream_opts cria_stream_opts_default(void);
+/* opts may be NULL for the defaults. CRIA_EINVAL: the model has no tokenizer, an empty stop text. */
+CRIA_API cria_status cria_stream_new(cria_sequence *sequence, cria_sampler *sampler, const cria_stream_opts *opts,
+                                     cria_stream **out, cria_error *err);
+CRIA_API void cria_stream_free(cria_stream *stream);
+/* Begins anew with a prompt: ids[0..n) are copied. What they have in common with the tokens of the sequence stays there
+ * and is not computed again, which cannot change a bit. The sampler is reset and gets the prompt as its history.
+ * CRIA_EFULL: the prompt is longer than the context; CRIA_EINVAL: n is 0 or an id is not in the vocabulary. Then nothing
+ * has changed. */
+CRIA_API cria_status cria_stream_prompt(cria_stream *stream, const int32_t *ids, size_t n, cria_error *err);
+/* Evaluates up to max_tokens of what is left of the prompt (0: all), so that a caller can show progress and be
+ * interrupted between two parts. *left may be NULL; it becomes the number of tokens that are still to do. */
+CRIA_API cria_status cria_stream_prefill(cria_stream *stream, size_t max_tokens, size_t *left, cria_error *err);
+/* The next token of each of n streams of one engine, those that need the model in one pass of it; events[i] is of
+ * streams[i]. What is left of a prompt is evaluated first. A stream that has finished gets the same finish again, with
+ * id -1. After a failure the streams are to be begun anew. */
+CRIA_API cria_status cria_stream_next(cria_stream *const *streams, size_t n, cria_stream_event *events, cria_error *err);
+/* Ends the text early: *event (id -1) has what was held back (an incomplete character, the beginning of a stop text).
+ * After a finish there is nothing held back. */
+CRIA_API cria_status cria_stream_end(cria_stream *stream, cria_stream_event *event, cria_error *err);
+CRIA_API void cria_stream_get_stats(const cria_stream *stream, cria_stream_stats *out);
 
 /* ---- converting -------------------------------------------------------------------------- */
 

@@ -266,7 +266,7 @@ static cria_status allocate(cria_calibration *c, cria_error *err) {
     if (!st) st = cria_kv_pool_init(&c->kv, c->ctx, m, CRIA_KV_ELEM_F32, 0, err);
     if (st) return st;
     cria_kv_seq_init(&c->seq, &c->kv);
-    return cria_kv_seq_reserve(&c->seq, c->window, err);
+    return cria_kv_seq_reserve(&c->seq, 0, c->window, err);
 }
 
 static cria_status start(cria_calibration *c, const char *path, const char *text, size_t len, enum cria_naming names,

@@ -81,7 +81,7 @@ static cria_status reserve(cria_engine *e, const cria_row *rows, size_t n, cria_
         if (rows[i].sequence->next++ == context)
             st = cria_fail(err, CRIA_EFULL, i, "The model's context of %u tokens is full.", context);
     for (size_t i = 0; i < n && !st; i++)
-        st = cria_kv_seq_reserve(&rows[i].sequence->kv, rows[i].sequence->next, err);
+        st = cria_sequence_reserve(rows[i].sequence, err);
     for (size_t i = 0; i < n; i++) rows[i].sequence->next = rows[i].sequence->length;
     return st;
 }
@@ -90,9 +90,11 @@ static cria_status reserve(cria_engine *e, const cria_row *rows, size_t n, cria_
 static size_t fill_batch(cria_engine *e, const cria_row *rows, uint32_t n) {
     size_t wanted = 0;
     for (uint32_t t = 0; t < n; t++) {
+        cria_sequence *s = rows[t].sequence;
+        s->tokens[s->next] = rows[t].token;
         e->token[t] = rows[t].token;
-        e->pos[t] = (uint32_t)rows[t].sequence->next++;
-        e->seq[t] = &rows[t].sequence->kv;
+        e->pos[t] = (uint32_t)s->next++;
+        e->seq[t] = &s->kv;
         e->want_logits[t] = rows[t].want_logits;
         wanted += rows[t].want_logits;
     }

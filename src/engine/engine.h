@@ -27,8 +27,14 @@ struct cria_sequence { /* the public opaque type */
     cria_engine *engine; /* referenced */
     size_t length;       /* tokens evaluated */
     size_t next;         /* position of the next row of the call in progress; length between calls */
+    int32_t *tokens;     /* [cap], of which length count */
+    size_t cap;
     cria_kv_seq kv;
 };
+
+cria_status cria_sequence_make(cria_engine *engine, cria_sequence **out, cria_error *err);
+/* Room for tokens and KV up to position next. */
+cria_status cria_sequence_reserve(cria_sequence *sequence, cria_error *err);
 
 cria_status cria_engine_make(cria_model *model, const cria_engine_opts *opts, cria_engine **out, cria_error *err);
 void cria_engine_unref(cria_engine *engine);

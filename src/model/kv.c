@@ -46,6 +46,7 @@ static cria_status take_block(cria_kv_pool *pool, struct cria_kv_block **out, cr
     struct cria_kv_block *b = pool->free;
     if (b != NULL) {
         pool->free = b->next;
+        b->refs = 1;
         *out = b;
         return CRIA_OK;
     }
@@ -63,11 +64,13 @@ static cria_status take_block(cria_kv_pool *pool, struct cria_kv_block **out, cr
         return cria_fail_nomem(err, "a KV block", pool->block_bytes);
     }
     pool->n_blocks++;
+    b->refs = 1;
     *out = b;
     return CRIA_OK;
 }
 
 static void give_block(cria_kv_pool *pool, struct cria_kv_block *b) {
+    if (--b->refs != 0) return;
     b->next = pool->free;
     pool->free = b;
 }
@@ -79,22 +82,43 @@ void cria_kv_seq_fini(cria_kv_seq *seq) {
     cria_free(seq->pool->ctx, seq->blocks);
 }
 
-cria_status cria_kv_seq_reserve(cria_kv_seq *seq, size_t n, cria_error *err) {
-    cria_ctx *ctx = seq->pool->ctx;
+static cria_status grow_list(cria_kv_seq *seq, size_t want, cria_error *err) {
+    if (want <= seq->cap) return CRIA_OK;
+    const size_t cap = want + seq->cap; /* at least doubled, or what is asked */
+    struct cria_kv_block **blocks =
+        cria_realloc(seq->pool->ctx, seq->blocks, seq->n_blocks * sizeof *blocks, cap * sizeof *blocks);
+    if (blocks == NULL) return cria_fail_nomem(err, "a list of KV blocks", cap * sizeof *blocks);
+    seq->blocks = blocks;
+    seq->cap = cap;
+    return CRIA_OK;
+}
+
+cria_status cria_kv_seq_reserve(cria_kv_seq *seq, size_t from, size_t n, cria_error *err) {
     const size_t want = n / CRIA_KV_BLOCK + (n % CRIA_KV_BLOCK != 0);
-    if (want > seq->cap) {
-        const size_t cap = want + seq->cap; /* at least doubled, or what is asked */
-        struct cria_kv_block **blocks =
-            cria_realloc(ctx, seq->blocks, seq->n_blocks * sizeof *blocks, cap * sizeof *blocks);
-        if (blocks == NULL) return cria_fail_nomem(err, "a list of KV blocks", cap * sizeof *blocks);
-        seq->blocks = blocks;
-        seq->cap = cap;
+    cria_status st = grow_list(seq, want, err);
+    for (size_t i = from / CRIA_KV_BLOCK; i < seq->n_blocks && i < want && !st; i++) {
+        struct cria_kv_block *shared = seq->blocks[i];
+        if (shared->refs == 1) continue;
+        st = take_block(seq->pool, &seq->blocks[i], err);
+        if (st) break;
+        memcpy(seq->blocks[i]->data, shared->data, seq->pool->block_bytes);
+        give_block(seq->pool, shared);
     }
-    while (seq->n_blocks < want) {
-        cria_status st = take_block(seq->pool, &seq->blocks[seq->n_blocks], err);
-        if (st) return st;
-        seq->n_blocks++;
+    while (seq->n_blocks < want && !st) {
+        st = take_block(seq->pool, &seq->blocks[seq->n_blocks], err);
+        if (!st) seq->n_blocks++;
     }
+    return st;
+}
+
+cria_status cria_kv_seq_share(const cria_kv_seq *seq, cria_kv_seq *out, cria_error *err) {
+    const cria_status st = grow_list(out, seq->n_blocks, err);
+    if (st) return st;
+    for (size_t i = 0; i < seq->n_blocks; i++) {
+        out->blocks[i] = seq->blocks[i];
+        out->blocks[i]->refs++;
+    }
+    out->n_blocks = seq->n_blocks;
     return CRIA_OK;
 }
 

@@ -3,7 +3,7 @@
  * The KV cache: a pool of blocks of CRIA_KV_BLOCK positions. A block holds keys and values of all layers and
  * KV heads for its positions, [layer][kv head][keys ‖ values], in the layout that kernels.h gives
  * (cria_attend). The pool never holds more than its budget; blocks that sequences give back are kept for the
- * next one.
+ * next one. Sequences may share blocks; who writes to one that is shared gets a copy.
  *
  * Owned by one engine, used by one thread.
  */
@@ -15,6 +15,7 @@
 
 struct cria_kv_block {
     struct cria_kv_block *next; /* in the free list */
+    uint32_t refs;              /* sequences that have it; more than one only read it */
     uint8_t *data;
 };
 
@@ -47,8 +48,11 @@ void cria_kv_pool_fini(cria_kv_pool *pool);
 void cria_kv_seq_init(cria_kv_seq *seq, cria_kv_pool *pool);
 /* Gives all blocks back. */
 void cria_kv_seq_fini(cria_kv_seq *seq);
-/* Room for positions [0, n): CRIA_EFULL past the budget, CRIA_ENOMEM; what was there stays either way. */
-cria_status cria_kv_seq_reserve(cria_kv_seq *seq, size_t n, cria_error *err);
+/* Room for positions [0, n), those from `from` on to be written: a block of them that is shared is copied first.
+ * CRIA_EFULL past the budget, CRIA_ENOMEM; what was there stays either way. */
+cria_status cria_kv_seq_reserve(cria_kv_seq *seq, size_t from, size_t n, cria_error *err);
+/* out, initialized and empty, shares all blocks of seq. CRIA_ENOMEM, with out still empty. */
+cria_status cria_kv_seq_share(const cria_kv_seq *seq, cria_kv_seq *out, cria_error *err);
 /* Gives back the blocks that hold no position below n. */
 void cria_kv_seq_truncate(cria_kv_seq *seq, size_t n);
 
