@@ -554,8 +554,8 @@ CRIA_API cria_status cria_stream_new(cria_sequence *sequence, cria_sampler *samp
 CRIA_API void cria_stream_free(cria_stream *stream);
 /* Begins anew with a prompt: ids[0..n) are copied. What they have in common with the tokens of the sequence stays there
  * and is not computed again, which cannot change a bit. The sampler is reset and gets the prompt as its history.
- * CRIA_EFULL: the prompt is longer than the context; CRIA_EINVAL: n is 0 or an id is not in the vocabulary. Then nothing
- * has changed. */
+ * CRIA_EFULL: the prompt is longer than the context; CRIA_EINVAL: n is 0 or an id is not in the vocabulary. Then
+ * nothing has changed. */
 CRIA_API cria_status cria_stream_prompt(cria_stream *stream, const int32_t *ids, size_t n, cria_error *err);
 /* Evaluates up to max_tokens of what is left of the prompt (0: all), so that a caller can show progress and be
  * interrupted between two parts. *left may be NULL; it becomes the number of tokens that are still to do. */
@@ -563,7 +563,8 @@ CRIA_API cria_status cria_stream_prefill(cria_stream *stream, size_t max_tokens,
 /* The next token of each of n streams of one engine, those that need the model in one pass of it; events[i] is of
  * streams[i]. What is left of a prompt is evaluated first. A stream that has finished gets the same finish again, with
  * id -1. After a failure the streams are to be begun anew. */
-CRIA_API cria_status cria_stream_next(cria_stream *const *streams, size_t n, cria_stream_event *events, cria_error *err);
+CRIA_API cria_status cria_stream_next(cria_stream *const *streams, size_t n, cria_stream_event *events,
+                                      cria_error *err);
 /* Ends the text early: *event (id -1) has what was held back (an incomplete character, the beginning of a stop text).
  * After a finish there is nothing held back. */
 CRIA_API cria_status cria_stream_end(cria_stream *stream, cria_stream_event *event, cria_error *err);

@@ -19,7 +19,8 @@ cria_status cria_sequence_make(cria_engine *engine, cria_sequence **out, cria_er
 
 static cria_status reserve_tokens(cria_sequence *s, size_t n, cria_error *err) {
     if (n <= s->cap) return CRIA_OK;
-    const size_t cap = n + s->cap; /* at least doubled, or what is asked */
+    /* Whole KV blocks, at least doubled: within a block nothing is allocated. */
+    const size_t cap = (n + s->cap + CRIA_KV_BLOCK - 1) / CRIA_KV_BLOCK * CRIA_KV_BLOCK;
     int32_t *tokens =
         cria_realloc(s->engine->ctx, s->tokens, s->length * sizeof *tokens, cap * sizeof *tokens);
     if (tokens == NULL) return cria_fail_nomem(err, "the tokens of a sequence", cap * sizeof *tokens);

@@ -148,8 +148,8 @@ cria_status cria_stream_prompt(cria_stream *s, const int32_t *ids, size_t n, cri
                          positions);
     for (size_t i = 0; i < n; i++)
         if (ids[i] < 0 || (size_t)ids[i] >= vocab_of(s))
-            return cria_fail(err, CRIA_EINVAL, i, "Token %zu of the prompt is %d, but the vocabulary has %zu tokens.", i,
-                             (int)ids[i], vocab_of(s));
+            return cria_fail(err, CRIA_EINVAL, i, "Token %zu of the prompt is %d, but the vocabulary has %zu tokens.",
+                             i, (int)ids[i], vocab_of(s));
     int32_t *prompt = cria_malloc_array(s->ctx, n, sizeof *prompt);
     if (!prompt) return cria_fail_nomem(err, "a prompt", n * sizeof *prompt);
     memcpy(prompt, ids, n * sizeof *prompt);
@@ -187,7 +187,8 @@ cria_status cria_stream_prefill(cria_stream *s, size_t max_tokens, size_t *left,
             st = make_room(s->ctx, &s->logits, &s->logits_cap, 1, vocab_of(s) * sizeof *s->logits, "logits", err);
         if (st) return st;
         const size_t at = s->sequence->length;
-        for (size_t i = 0; i < n; i++) s->rows[i] = (cria_row){s->sequence, s->prompt[at + i], at + i + 1 == s->n_prompt};
+        for (size_t i = 0; i < n; i++)
+            s->rows[i] = (cria_row){s->sequence, s->prompt[at + i], at + i + 1 == s->n_prompt};
         st = cria_engine_run(s->sequence->engine, s->rows, n, s->logits, err);
         if (st) return st;
         s->certain = s->sequence->length;
