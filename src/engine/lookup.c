@@ -56,8 +56,8 @@ size_t cria_lookup_guess(cria_lookup *l, const int32_t *tokens, size_t n, int32_
     if (match == 0) return 0;
     l->kind = kind_of(match);
     const size_t k = how_many(l, l->right[l->kind], most);
-    /* What was given up is tried again, seldom: once in a few hundred tokens. */
-    if (k == 0) l->right[l->kind] += 0.004 * (prior[l->kind] - l->right[l->kind]);
+    /* What was given up is tried again, seldom: once in a hundred tokens or more. */
+    if (k == 0) l->right[l->kind] += 0.001 * (prior[l->kind] - l->right[l->kind]);
     for (size_t i = 0; i < k; i++) { /* past the end the guesses follow themselves */
         const size_t from = at + i;
         guess[i] = from < n ? tokens[from] : from == n ? last : guess[from - n - 1];
@@ -67,8 +67,8 @@ size_t cria_lookup_guess(cria_lookup *l, const int32_t *tokens, size_t n, int32_
 
 void cria_lookup_learn(cria_lookup *l, size_t n_right, int wrong) {
     double *p = &l->right[l->kind];
-    for (size_t i = 0; i < n_right; i++) *p += 0.12 * (1.0 - *p);
-    if (wrong) *p -= 0.12 * *p;
+    for (size_t i = 0; i < n_right; i++) *p += 0.2 * (1.0 - *p);
+    if (wrong) *p -= 0.25 * *p;
 }
 
 void cria_lookup_time(cria_lookup *l, size_t rows, double seconds) {
