@@ -5,10 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Its first character occurs only once, so a match that fails can only begin anew with the character at hand. */
-static const char mark[] = "[Instruction]";
-enum { MARK = sizeof mark - 1 };
-
 /* Every character that Python's str.isspace() accepts, as UTF-8. */
 static const char *const spaces[] = {
     "\t", "\n", "\v", "\f", "\r", "\x1c", "\x1d", "\x1e", "\x1f", " ", "\xc2\x85", "\xc2\xa0", "\xe1\x9a\x80",
@@ -60,24 +56,4 @@ struct text fewshot_prompt(const struct text *examples, const struct text *quest
     }
     out.data[out.len] = '\0';
     return out;
-}
-
-bool fewshot_filter_write(struct fewshot_filter *f, struct out *out, const char *text, size_t len) {
-    for (size_t i = 0; i < len && f->matched < MARK; i++) {
-        if (text[i] == mark[f->matched]) {
-            f->matched++;
-            continue;
-        }
-        fewshot_filter_end(f, out);
-        if (text[i] == mark[0])
-            f->matched = 1;
-        else
-            out_write(out, text + i, 1);
-    }
-    return f->matched == MARK;
-}
-
-void fewshot_filter_end(struct fewshot_filter *f, struct out *out) {
-    if (f->matched < MARK) out_write(out, mark, f->matched);
-    f->matched = 0;
 }

@@ -3,11 +3,13 @@
 #ifndef CRIA_CLI_JSONTEXT_H
 #define CRIA_CLI_JSONTEXT_H
 
-#include <stddef.h>
+#include <stdio.h>
 
-/* text as a JSON string, quotes included, on stdout. */
+/* text[0..len) as a JSON string, quotes included. */
+void put_json_bytes(FILE *f, const char *text, size_t len);
+/* The same on stdout, of a text that ends with a NUL. */
 void print_json_text(const char *text);
-/* The same for bytes that may have a NUL among them. */
+/* On stdout, for bytes that may have a NUL among them. */
 void print_json_bytes(const char *text, size_t len);
 
 #endif

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What generate writes where, when it stops, and what it exits with; on small models, in the words of the example."""
+import json
 import math
 import os
 import pty
@@ -10,6 +11,7 @@ import subprocess
 import termios
 import time
 
+import numpy as np
 import pytest
 
 from chain import write_chain
@@ -244,6 +246,83 @@ def test_second_interrupt_kills(cria, small_model):
     p.stdout.close()
     assert p.wait(timeout=10) in (0, 1, -signal.SIGINT)
     p.stderr.close()
+
+
+# ---- stop texts, several answers, JSON, lookup ----
+
+@pytest.mark.parametrize("stops, text", [
+    (["five"], "one two three four "), (["three f", "zzz"], "one two "), (["o th"], "one tw"), (["nowhere"], "one two three four five six"),
+    (["six!"], "one two three four five six"), (["one"], ""), (["four", "two"], "one ")])
+def test_stop(run, talker, stops, text):
+    """Across the borders of tokens; what only looked like one is written."""
+    model = talker("one", " two", " three", " four", " five", " six")
+    options = [o for s in stops for o in ("--stop", s)]
+    assert run("--model-path", model, "--prompt", "?", *options).stdout == text.encode() + b"\n"
+    answer = json.loads(run("--model-path", model, "--prompt", "?", "--json", *options).stdout)["answers"][0]
+    found = [s for s in stops if s in "one two three four five six"]
+    assert answer["text"] == text and answer["finish"] == ("stop" if found else "eos") and answer.get("stop") in (*found, None)
+
+
+def test_stop_is_not_empty(run, small_model):
+    r = run("--model-path", small_model, "--stop", "")
+    assert r.returncode == 2 and b"--stop" in r.stderr
+
+
+@pytest.mark.parametrize("temp", [0, 0.9])
+def test_several_answers_are_those_of_their_seeds(run, small_model, temp):
+    alone = [run("--model-path", small_model, "--temp", temp, "--seed", seed, "-m", 70).stdout for seed in (5, 6, 7)]
+    r = run("--model-path", small_model, "--temp", temp, "--seed", 5, "-m", 70, "-n", 3)
+    assert r.stdout == b"".join(alone)
+    together = json.loads(run("--model-path", small_model, "--temp", temp, "--seed", 5, "-m", 70, "-n", 3, "--json").stdout)
+    assert [a["text"].encode() + b"\n" for a in together["answers"]] == alone
+    assert [a["seed"] for a in together["answers"]] == [5, 6, 7]
+
+
+def test_json_and_logprobs(run, lib, small_model):
+    """The model's own probabilities, before the temperature."""
+    text, ids = reference(lib, small_model, PROMPT, 30, 0.8, 3)
+    r = run("--model-path", small_model, "--temp", 0.8, "--seed", 3, "-m", 30, "--json", "--logprobs", 4)
+    said = json.loads(r.stdout)
+    assert r.stdout.count(b"\n") == 1 and said["reused_tokens"] == 0
+    answer = said["answers"][0]
+    model = lib.open(small_model)
+    prompt = model.tokenizer.encode(PROMPT, ENCODE_BOS)
+    assert said["prompt_tokens"] == len(prompt)
+    assert answer["text"].encode() == text
+    assert [t["id"] for t in answer["tokens"]][:len(ids)] == ids and answer["finish"] == ("length" if len(ids) == 30 else "eos")
+    logits = model.engine().sequence().eval(prompt + ids).astype("float64")[len(prompt) - 1:-1]
+    logprobs = logits - np.log(np.exp(logits - logits.max(-1, keepdims=True)).sum(-1, keepdims=True)) - logits.max(-1, keepdims=True)
+    for i, (token, want) in enumerate(zip(answer["tokens"], logprobs)):
+        assert token["text"].encode() == model.tokenizer.decode([ids[i]]).decode("utf-8", "replace").encode()
+        assert token["logprob"] == pytest.approx(want[token["id"]], abs=1e-5)
+        order = sorted(range(len(want)), key=lambda t: (-logits[i][t], t))[:4]
+        assert [t["id"] for t in token["top"]] == order
+        assert [t["logprob"] for t in token["top"]] == pytest.approx([want[t] for t in order], abs=1e-5)
+
+
+def test_logprobs_are_for_json(run, small_model):
+    r = run("--model-path", small_model, "--logprobs", 2)
+    assert r.returncode == 2 and b"--json" in r.stderr
+
+
+def test_json_of_a_full_disk(cria, small_model):
+    with open("/dev/full", "w") as full:
+        r = subprocess.run([cria, "--model-path", small_model, "--json"], stdout=full, stderr=subprocess.PIPE)
+    assert r.returncode == 1 and b"cria: " in r.stderr
+
+
+@pytest.mark.parametrize("temp", [0, 0.2, 0.8])
+def test_lookup_changes_nothing_but_the_speed(run, small_model, temp):
+    """A small random model soon repeats itself at a low temperature."""
+    def text(lookup, *options):
+        return run("--model-path", small_model, "--temp", temp, "--seed", 1, "-m", 400, "--ignore-eos", "--lookup", lookup,
+                   "--prompt", "a b c a b c a b c a b", *options)
+    plain = text(0)
+    assert b"guesses" not in plain.stderr
+    for lookup in (1, 5, 64):
+        assert text(lookup).stdout == plain.stdout
+    if temp == 0:
+        assert b"guesses right" in text(12).stderr
 
 
 # ---- a stdout that fails ----
