@@ -12,9 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct answer {
     cria_sequence *sequence;
+    cria_sequence *draft;
     cria_sampler *sampler; /* one for all prompts, as MLX's random state is one */
     cria_finish finish;
     const char *stopped_by;
@@ -42,6 +44,8 @@ static cria_status open_stream(struct answers *a, size_t i, cria_error *err) {
     s.ignore_eog = o->ignore_eos;
     s.logprobs = (uint32_t)o->logprobs;
     s.lookup = (uint32_t)o->lookup;
+    s.draft = a->each[i].draft;
+    s.draft_tokens = (uint32_t)o->draft_tokens;
     return cria_stream_new(a->each[i].sequence, a->each[i].sampler, &s, &a->streams[i], err);
 }
 
@@ -51,22 +55,52 @@ static cria_status make_parts(struct answers *a, const struct sampling_options *
         struct sampling_options own = *sampling;
         own.seed += i;
         st = sampling_open(&own, a->session->ctx, a->tokenizer, &a->each[i].sampler, err);
+        if (st == CRIA_OK && a->draft) st = cria_sequence_new(a->draft, &a->each[i].draft, err);
     }
     if (st == CRIA_OK) st = open_stream(a, 0, err);
     return st;
 }
 
+/* ---- the saved prefix ---- */
+
+static cria_status load_prefix(struct answers *a, cria_error *err) {
+    const char *path = a->options->prompt_cache;
+    if (!path) return CRIA_OK;
+    if (access(path, F_OK) != 0) {
+        a->cache_due = true;
+        return CRIA_OK;
+    }
+    const cria_status st = cria_sequence_load(a->each[0].sequence, path, err);
+    if (st == CRIA_OK)
+        say(a->session->quiet, "[INFO] %zu tokens and what was computed of them are in %s.\n",
+            cria_sequence_length(a->each[0].sequence), path);
+    return st;
+}
+
+/* Once the first prompt has been read. One that is too short to be worth it is not saved. */
+static cria_status save_prefix(struct answers *a, cria_error *err) {
+    const char *path = a->options->prompt_cache;
+    size_t n;
+    if (!a->cache_due) return CRIA_OK;
+    a->cache_due = false;
+    const cria_status st = cria_sequence_save(a->each[0].sequence, path, &n, err);
+    if (st == CRIA_OK) say(a->session->quiet, "[INFO] Saved the first %zu tokens of the prompt in %s.\n", n, path);
+    if (st != CRIA_EINVAL) return st;
+    say(a->session->quiet, "[INFO] %s\n", err->msg);
+    return CRIA_OK;
+}
+
 bool answers_init(struct answers *a, const struct answers_options *o, const struct sampling_options *sampling,
-                  struct session *session, const char *mark) {
-    *a = (struct answers){.options = o, .session = session, .tokenizer = cria_model_tokenizer(session->model),
-                          .mark = mark, .seed = sampling->seed};
+                  struct session *session, cria_engine *draft, const char *mark) {
+    *a = (struct answers){.options = o, .session = session, .draft = draft,
+                          .tokenizer = cria_model_tokenizer(session->model), .mark = mark, .seed = sampling->seed};
     a->each = calloc(o->n, sizeof *a->each);
     a->streams = calloc(o->n, sizeof(cria_stream *));
     a->events = calloc(o->n, sizeof *a->events);
     cria_error err;
     if (!a->each || !a->streams || !a->events) {
         complain("Not enough memory for %" PRIu64 " answers.", o->n);
-    } else if (make_parts(a, sampling, &err) != CRIA_OK) {
+    } else if (make_parts(a, sampling, &err) != CRIA_OK || load_prefix(a, &err) != CRIA_OK) {
         complain("%s", err.msg);
     } else {
         return true;
@@ -79,7 +113,7 @@ static void close_texts(struct answer *x) {
     if (x->tokens_out) fclose(x->tokens_out);
     free(x->text);
     free(x->tokens);
-    *x = (struct answer){.sequence = x->sequence, .sampler = x->sampler};
+    *x = (struct answer){.sequence = x->sequence, .draft = x->draft, .sampler = x->sampler};
 }
 
 void answers_fini(struct answers *a) {
@@ -87,6 +121,7 @@ void answers_fini(struct answers *a) {
         cria_stream_free(a->streams[i]);
         close_texts(&a->each[i]);
         cria_sampler_free(a->each[i].sampler);
+        cria_sequence_free(a->each[i].draft);
         cria_sequence_free(a->each[i].sequence);
     }
     free(a->events);
@@ -333,7 +368,7 @@ static enum ending answer(struct answers *a, const int32_t *ids, size_t n, cria_
     if (cria_stream_prompt(a->streams[0], ids, n, err) != CRIA_OK) return END_FAILED;
     enum ending ending = eval_prompt(a, n, err);
     const bool read = ending == END_DONE;
-    if (read && fork_others(a, ids, n, err) != CRIA_OK) ending = END_FAILED;
+    if (read && (save_prefix(a, err) != CRIA_OK || fork_others(a, ids, n, err) != CRIA_OK)) ending = END_FAILED;
     if (ending == END_DONE) ending = generate(a, start, err);
     a->seconds = clock_now() - start;
     if (!a->options->json && (!read || ending == END_FAILED)) out_write(&a->out, "\n", 1);

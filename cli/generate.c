@@ -14,6 +14,7 @@
 
 struct generate_options {
     const char *prompt, *few_shot;
+    const char *draft_model;
     struct answers_options answers;
     struct sampling_options sampling;
     struct session_options session;
@@ -48,6 +49,14 @@ static const struct arg_option text_rows[] = {
     {.name = "lookup", .kind = ARG_WHOLE, .metavar = "N", .def = "16", .offset = FIELD(answers.lookup), .max = 64,
      .help = "where the text repeats what was there before, guess up to N tokens at once and check them in one pass "
              "of the model, as far as that is faster; the text is the same. 0: never"},
+    {.name = "draft-model", .kind = ARG_TEXT, .metavar = "PATH", .offset = FIELD(draft_model),
+     .help = "a smaller model with the same vocabulary that guesses tokens, which this one checks; the text is the "
+             "same"},
+    {.name = "draft", .kind = ARG_WHOLE, .metavar = "N", .def = "8", .offset = FIELD(answers.draft_tokens), .min = 1,
+     .max = 64, .help = "guess at most N tokens at once with --draft-model"},
+    {.name = "prompt-cache", .kind = ARG_TEXT, .metavar = "FILE", .offset = FIELD(answers.prompt_cache),
+     .help = "keep what was computed of the prompt in FILE; where FILE is there, what a prompt has in common with its "
+             "text is not computed again"},
     {.name = "json", .kind = ARG_FLAG, .offset = FIELD(answers.json),
      .help = "write a line of JSON for each prompt instead: the texts, their tokens, how they ended, times"},
     {.name = "logprobs", .kind = ARG_WHOLE, .metavar = "N", .def = "0", .offset = FIELD(answers.logprobs), .max = 1000,
@@ -125,6 +134,16 @@ static int generate_few_shot(struct answers *a, const struct generate_options *o
     return code;
 }
 
+static int generate(const struct generate_options *o, struct session *session, cria_engine *draft) {
+    struct answers answers;
+    int code = EXIT_FAILED;
+    /* The mark that the next instruction begins with in the example's prompt. */
+    if (answers_init(&answers, &o->answers, &o->sampling, session, draft, o->few_shot ? "[Instruction]" : NULL))
+        code = o->few_shot ? generate_few_shot(&answers, o) : generate_once(&answers, o);
+    answers_fini(&answers);
+    return code;
+}
+
 static bool options_agree(const struct generate_options *o) {
     const char *wrong = NULL;
     if (o->answers.logprobs > 0 && !o->answers.json) wrong = "--logprobs is for --json, which prints them.";
@@ -152,14 +171,12 @@ int generate_main(int argc, char **argv) {
     if (!sampling_check(&o.sampling, command.name)) return EXIT_USAGE;
     if (!options_agree(&o)) return EXIT_USAGE;
     term_catch_interrupt();
-    struct session session;
+    struct session session, draft = {0};
     if (!session_open(&session, &o.session)) return EXIT_FAILED;
-    struct answers answers;
     int code = EXIT_FAILED;
-    /* The mark that the next instruction begins with in the example's prompt. */
-    if (answers_init(&answers, &o.answers, &o.sampling, &session, o.few_shot ? "[Instruction]" : NULL))
-        code = o.few_shot ? generate_few_shot(&answers, &o) : generate_once(&answers, &o);
-    answers_fini(&answers);
+    if (!o.draft_model || session_open_draft(&draft, &session, &o.session, o.draft_model))
+        code = generate(&o, &session, draft.engine);
+    session_close(&draft);
     session_close(&session);
     return code;
 }

@@ -241,6 +241,23 @@ bool session_open(struct session *s, const struct session_options *o) { return o
 
 bool session_open_cached(struct session *s, const struct session_options *o) { return open_or_complain(s, o, true); }
 
+bool session_open_draft(struct session *draft, const struct session *s, const struct session_options *o,
+                        const char *path) {
+    struct session_options own = *o;
+    own.model_path = path;
+    *draft = (struct session){.quiet = o->quiet};
+    if (!session_model_is_there(path)) return false;
+    cria_error err;
+    draft->ctx = s->ctx;
+    cria_status st = open_model(draft, &own, false, &err);
+    if (st == CRIA_OK) st = session_open_engine(draft, &own, 0, &err);
+    draft->ctx = NULL;
+    if (st == CRIA_OK) return true;
+    complain("%s", st == CRIA_ECANCELLED ? "Interrupted while loading the draft model." : err.msg);
+    session_close(draft);
+    return false;
+}
+
 void session_close(struct session *s) {
     cria_engine_free(s->engine);
     cria_model_free(s->model);

@@ -36,6 +36,9 @@ struct session {
 bool session_open(struct session *s, const struct session_options *o);
 /* The same, but a model of any size must be in the cache afterwards. */
 bool session_open_cached(struct session *s, const struct session_options *o);
+/* Another model beside that of s, with its context and the same options. draft->ctx stays NULL. */
+bool session_open_draft(struct session *draft, const struct session *s, const struct session_options *o,
+                        const char *path);
 void session_close(struct session *s);
 
 /* The parts of session_open, for who wants them one by one. All fill s; session_close undoes them. */

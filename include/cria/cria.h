@@ -379,6 +379,17 @@ CRIA_API void cria_sequence_truncate(cria_sequence *sequence, size_t n);
  * gets later and the block that they are in the middle of. CRIA_EFULL: the KV budget is used up. */
 CRIA_API cria_status cria_sequence_fork(const cria_sequence *sequence, cria_sequence **out, cria_error *err);
 
+/* Saved prefixes: the tokens of a sequence with their keys and values, in a file, so that a long beginning of prompts
+ * is computed once. Saved are whole blocks of 64 tokens; *n_tokens (may be NULL) becomes their number. The file appears
+ * when it is complete, replacing one of that name; only this user may read it. CRIA_EINVAL: fewer than 64 tokens. */
+CRIA_API cria_status cria_sequence_save(const cria_sequence *sequence, const char *path, size_t *n_tokens,
+                                        cria_error *err);
+/* The sequence becomes that of the file, which is mapped and must not change while it, or a fork of it, is in use. The
+ * model, its activations and context, and the KV type must be those it was saved with (CRIA_EINVAL else); CRIA_EFORMAT:
+ * it is damaged or no saved prefix; CRIA_EFULL: it is longer than the context, or its KV budget is used up. On failure
+ * the sequence is as it was. */
+CRIA_API cria_status cria_sequence_load(cria_sequence *sequence, const char *path, cria_error *err);
+
 /* One row of a batch: the next token of a sequence. Its position is the sequence's length at that moment, so
  * several rows of one sequence, in order, are a piece of its prompt. */
 typedef struct cria_row {
@@ -513,6 +524,9 @@ typedef struct cria_stream_opts {
                               * most 1000; 0: neither */
     uint32_t lookup;         /* tokens guessed at once, at most, from what followed the same words before, and checked
                               * in one pass of the model; at most 64; 0: none. The text is the same with any number */
+    cria_sequence *draft;    /* of another engine, whose smaller model guesses where lookup finds nothing; borrowed, and
+                              * used by this stream only. NULL: none. The text is the same again */
+    uint32_t draft_tokens;   /* guessed so at once, at most; at most 64 */
 } cria_stream_opts;
 
 typedef enum cria_finish {
@@ -544,11 +558,12 @@ typedef struct cria_stream_event {
 typedef struct cria_stream_stats {
     size_t n_prompt, n_reused; /* tokens of the prompt; those of them that were in the sequence already */
     uint64_t n_generated;      /* tokens told by events, one that ends the text included */
-    uint64_t n_guessed, n_accepted; /* by lookup */
+    uint64_t n_guessed, n_accepted; /* by lookup and draft */
 } cria_stream_stats;
 
 CRIA_API cria_stream_opts cria_stream_opts_default(void);
-/* opts may be NULL for the defaults. CRIA_EINVAL: the model has no tokenizer, an empty stop text. */
+/* opts may be NULL for the defaults. CRIA_EINVAL: the model has no tokenizer, a stop text is empty, the draft's
+ * vocabulary is another. */
 CRIA_API cria_status cria_stream_new(cria_sequence *sequence, cria_sampler *sampler, const cria_stream_opts *opts,
                                      cria_stream **out, cria_error *err);
 CRIA_API void cria_stream_free(cria_stream *stream);

@@ -33,6 +33,7 @@ struct cria_sequence { /* the public opaque type */
 };
 
 cria_status cria_sequence_make(cria_engine *engine, cria_sequence **out, cria_error *err);
+cria_status cria_sequence_reserve_tokens(cria_sequence *sequence, size_t n, cria_error *err);
 /* Room for tokens and KV up to position next. */
 cria_status cria_sequence_reserve(cria_sequence *sequence, cria_error *err);
 

@@ -4,7 +4,7 @@
 enum { MATCH_MAX = 16 };
 
 /* Before anything is known: longer matches are rarely chance. */
-static const double prior[CRIA_LOOKUP_KINDS] = {0.05, 0.25, 0.5, 0.7, 0.85};
+static const double prior[CRIA_LOOKUP_KINDS] = {0.05, 0.25, 0.5, 0.7, 0.85, 0.7};
 
 void cria_lookup_init(cria_lookup *l) {
     *l = (cria_lookup){0};
@@ -32,9 +32,11 @@ static size_t find(const int32_t *tokens, size_t n, int32_t last, size_t *match)
     return at;
 }
 
-/* The number of guesses, each right with probability p after those before it, that gives most tokens a second. */
-static size_t how_many(const cria_lookup *l, double p, size_t most) {
-    const double more = l->one > 0 && l->more > 0 ? l->more / l->one : 0.25; /* of a pass of one row */
+/* The number of guesses, each right with probability p after those before it and made in so many seconds, that gives
+ * most tokens a second. */
+static size_t how_many(const cria_lookup *l, double p, double seconds, size_t most) {
+    double more = l->one > 0 && l->more > 0 ? l->more / l->one : 0.25; /* of a pass of one row */
+    if (l->one > 0) more += seconds / l->one;
     size_t best = 0;
     double tokens = 1.0, power = 1.0, best_rate = 1.0;
     for (size_t k = 1; k <= most; k++) {
@@ -49,15 +51,22 @@ static size_t how_many(const cria_lookup *l, double p, size_t most) {
     return best;
 }
 
+static size_t decide(cria_lookup *l, uint32_t kind, double seconds, size_t most) {
+    l->kind = kind;
+    const size_t k = how_many(l, l->right[kind], seconds, most);
+    /* What was given up is tried again, seldom: once in a hundred tokens or more. */
+    if (k == 0) l->right[kind] += 0.001 * (prior[kind] - l->right[kind]);
+    return k;
+}
+
+size_t cria_lookup_draft(cria_lookup *l, size_t most) { return decide(l, CRIA_LOOKUP_DRAFT, l->draft, most); }
+
 size_t cria_lookup_guess(cria_lookup *l, const int32_t *tokens, size_t n, int32_t last, int32_t *guess, size_t most) {
     if (most > CRIA_LOOKUP_MAX) most = CRIA_LOOKUP_MAX;
     size_t match;
     const size_t at = find(tokens, n, last, &match);
     if (match == 0) return 0;
-    l->kind = kind_of(match);
-    const size_t k = how_many(l, l->right[l->kind], most);
-    /* What was given up is tried again, seldom: once in a hundred tokens or more. */
-    if (k == 0) l->right[l->kind] += 0.001 * (prior[l->kind] - l->right[l->kind]);
+    const size_t k = decide(l, kind_of(match), 0.0, most);
     for (size_t i = 0; i < k; i++) { /* past the end the guesses follow themselves */
         const size_t from = at + i;
         guess[i] = from < n ? tokens[from] : from == n ? last : guess[from - n - 1];
@@ -81,4 +90,10 @@ void cria_lookup_time(cria_lookup *l, size_t rows, double seconds) {
         if (more > l->one) more = l->one;
         l->more = l->more > 0 ? l->more + 0.2 * (more - l->more) : more;
     }
+}
+
+void cria_lookup_draft_time(cria_lookup *l, size_t n, double seconds) {
+    if (n == 0) return;
+    seconds /= (double)n;
+    l->draft = l->draft > 0 ? l->draft + 0.2 * (seconds - l->draft) : seconds;
 }

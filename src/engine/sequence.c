@@ -17,7 +17,7 @@ cria_status cria_sequence_make(cria_engine *engine, cria_sequence **out, cria_er
     return CRIA_OK;
 }
 
-static cria_status reserve_tokens(cria_sequence *s, size_t n, cria_error *err) {
+cria_status cria_sequence_reserve_tokens(cria_sequence *s, size_t n, cria_error *err) {
     if (n <= s->cap) return CRIA_OK;
     /* Whole KV blocks, at least doubled: within a block nothing is allocated. */
     const size_t cap = (n + s->cap + CRIA_KV_BLOCK - 1) / CRIA_KV_BLOCK * CRIA_KV_BLOCK;
@@ -30,7 +30,7 @@ static cria_status reserve_tokens(cria_sequence *s, size_t n, cria_error *err) {
 }
 
 cria_status cria_sequence_reserve(cria_sequence *s, cria_error *err) {
-    const cria_status st = reserve_tokens(s, s->next, err);
+    const cria_status st = cria_sequence_reserve_tokens(s, s->next, err);
     return st ? st : cria_kv_seq_reserve(&s->kv, s->length, s->next, err);
 }
 
@@ -59,7 +59,7 @@ cria_status cria_sequence_fork(const cria_sequence *from, cria_sequence **out, c
     cria_sequence *s = NULL;
     cria_status st = cria_sequence_make(from->engine, &s, err);
     if (st) return st;
-    st = reserve_tokens(s, from->length, err);
+    st = cria_sequence_reserve_tokens(s, from->length, err);
     if (!st) st = cria_kv_seq_share(&from->kv, &s->kv, err);
     if (st) {
         cria_sequence_free(s);

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "sample/logprobs.h"
+#include "sample/sampler.h"
 #include "text/stops.h"
 
 #include <string.h>
@@ -35,8 +36,10 @@ struct cria_stream { /* the public opaque type */
     size_t n_guess;
     size_t certain; /* tokens of the sequence that are no unchecked guesses */
     int32_t last;   /* sampled, to be evaluated next */
-    uint32_t lookup_most;
+    uint32_t lookup_most, draft_most;
     cria_lookup lookup;
+    cria_sequence *draft;
+    float *draft_logits; /* [V] */
 
     cria_logprob *top; /* [n_top] */
     size_t n_top;
@@ -74,6 +77,29 @@ cria_stream_opts cria_stream_opts_default(void) { return (cria_stream_opts){.siz
 
 enum { LOGPROBS_MAX = 1000 };
 
+/* A token must mean the same to both. Rows beyond the tokenizer's pieces mean nothing and need not be as many. */
+static cria_status check_draft(const cria_sequence *sequence, const cria_sequence *draft, cria_error *err) {
+    const cria_tokenizer *a = sequence->engine->model->tokenizer, *b = draft->engine->model->tokenizer;
+    if (draft->engine == sequence->engine)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_stream_new: the draft is of the same engine.");
+    if (!b) return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "The draft model has no tokenizer.");
+    const uint32_t n = cria_tokenizer_vocab_size(a), m = cria_tokenizer_vocab_size(b);
+    if (n != m)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
+                         "The draft model's vocabulary has %u tokens, the model's %u; name one that has the same.", m,
+                         n);
+    for (uint32_t i = 0; i < n; i++) {
+        size_t la, lb;
+        const char *x = cria_tokenizer_piece(a, (int32_t)i, &la), *y = cria_tokenizer_piece(b, (int32_t)i, &lb);
+        if (la != lb || memcmp(x, y, la) != 0)
+            return cria_fail(err, CRIA_EINVAL, i,
+                             "The draft model has another vocabulary, its token %u is '%.*s' and the model's '%.*s'; "
+                             "name one that has the same.",
+                             i, (int)(lb < 100 ? lb : 100), y, (int)(la < 100 ? la : 100), x);
+    }
+    return CRIA_OK;
+}
+
 static cria_status check_opts(const cria_sequence *sequence, const cria_stream_opts *o, cria_error *err) {
     if (o->size != sizeof *o)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
@@ -85,6 +111,13 @@ static cria_status check_opts(const cria_sequence *sequence, const cria_stream_o
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
                          "cria_stream_new: logprobs is %u and lookup %u; they may be at most %d and %d.", o->logprobs,
                          o->lookup, LOGPROBS_MAX, CRIA_LOOKUP_MAX);
+    if (o->draft_tokens > CRIA_LOOKUP_MAX)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_stream_new: draft_tokens is %u; it may be at most %d.",
+                         o->draft_tokens, CRIA_LOOKUP_MAX);
+    if (o->draft) {
+        cria_status st = check_draft(sequence, o->draft, err);
+        if (st) return st;
+    }
     if (o->n_stop > 0 && !o->stop) return null_argument(err, "cria_stream_new");
     return CRIA_OK;
 }
@@ -100,12 +133,18 @@ cria_status cria_stream_new(cria_sequence *sequence, cria_sampler *sampler, cons
     if (!s) return cria_fail_nomem(err, "a stream", sizeof *s);
     *s = (cria_stream){.ctx = ctx, .sequence = sequence, .sampler = sampler, .max_tokens = o.max_tokens,
                        .ignore_eog = o.ignore_eog, .lookup_most = o.lookup,
+                       .draft = o.draft, .draft_most = o.draft ? o.draft_tokens : 0,
                        .tokenizer = sequence->engine->model->tokenizer, .finish = CRIA_FINISH_ENDED};
     cria_lookup_init(&s->lookup);
     const size_t V = vocab_of(s);
     s->n_top = o.logprobs < V ? o.logprobs : V;
     st = cria_stops_init(&s->stops, ctx, o.stop, o.n_stop, err);
     if (!st) st = cria_detok_new(s->tokenizer, &s->detok, err);
+    if (!st && s->draft) {
+        const size_t W = s->draft->engine->model->config.V;
+        s->draft_logits = cria_malloc_array(ctx, W, sizeof *s->draft_logits);
+        if (!s->draft_logits) st = cria_fail_nomem(err, "a draft's logits", W * sizeof *s->draft_logits);
+    }
     if (!st && s->n_top > 0 && !(s->top = cria_malloc_array(ctx, s->n_top, sizeof *s->top)))
         st = cria_fail_nomem(err, "the likeliest tokens", s->n_top * sizeof *s->top);
     if (st)
@@ -123,6 +162,7 @@ void cria_stream_free(cria_stream *s) {
     cria_free(ctx, s->prompt);
     cria_free(ctx, s->logits);
     cria_free(ctx, s->top);
+    cria_free(ctx, s->draft_logits);
     cria_free(ctx, s->rows);
     cria_free(ctx, s->shared);
     cria_free(ctx, s);
@@ -202,15 +242,43 @@ cria_status cria_stream_prefill(cria_stream *s, size_t max_tokens, size_t *left,
 
 static bool wants_pass(const cria_stream *s) { return s->finish == CRIA_FINISH_NONE && s->row == s->n_rows; }
 
+/* The likeliest tokens of the draft model, one after the other; it first reads what it has not seen yet. Whatever fails
+ * there, the text goes on without. */
+static size_t ask_draft(cria_stream *s, size_t most) {
+    const cria_sequence *q = s->sequence;
+    cria_sequence *d = s->draft;
+    const uint32_t positions = cria_engine_positions(d->engine);
+    if (q->length + 1 + most > positions) return 0;
+    const size_t n = cria_lookup_draft(&s->lookup, most), V = cria_tokenizer_vocab_size(s->tokenizer);
+    if (n == 0) return 0;
+    size_t at = common(d, q->tokens, q->length);
+    cria_sequence_truncate(d, at);
+    const size_t unread = q->length - at + 1;
+    if (make_room(s->ctx, &s->rows, &s->rows_cap, unread, sizeof *s->rows, "the rows of a draft", NULL)) return 0;
+    for (size_t i = 0; i < unread; i++, at++)
+        s->rows[i] = (cria_row){d, at < q->length ? q->tokens[at] : s->last, i + 1 == unread};
+    const uint64_t start = cria_clock_ns();
+    if (cria_engine_run(d->engine, s->rows, unread, s->draft_logits, NULL)) return 0;
+    for (size_t i = 0;; i++) {
+        s->guess[i] = (int32_t)cria_argmax(s->draft_logits, V);
+        if (i + 1 == n) break;
+        const cria_row row = {d, s->guess[i], true};
+        if (cria_engine_run(d->engine, &row, 1, s->draft_logits, NULL)) return i + 1;
+    }
+    cria_lookup_draft_time(&s->lookup, unread - 1 + n, 1e-9 * (double)(cria_clock_ns() - start));
+    return n;
+}
+
 /* Guesses what comes after s->last. */
 static void guess(cria_stream *s) {
     cria_sequence *q = s->sequence;
-    size_t most = s->lookup_most;
-    const size_t room = cria_engine_positions(q->engine) - q->length - 1;
-    if (most > room) most = room;
+    size_t most = cria_engine_positions(q->engine) - q->length - 1;
     if (s->max_tokens > 0 && most > s->max_tokens - s->stats.n_generated - 1)
         most = (size_t)(s->max_tokens - s->stats.n_generated - 1);
-    s->n_guess = most ? cria_lookup_guess(&s->lookup, q->tokens, q->length, s->last, s->guess, most) : 0;
+    const size_t lookup = most < s->lookup_most ? most : s->lookup_most;
+    const size_t draft = most < s->draft_most ? most : s->draft_most;
+    s->n_guess = lookup ? cria_lookup_guess(&s->lookup, q->tokens, q->length, s->last, s->guess, lookup) : 0;
+    if (s->n_guess == 0 && draft > 0) s->n_guess = ask_draft(s, draft);
 }
 
 /* The logits of one stream's rows are computed where they stay. */
@@ -222,7 +290,7 @@ static cria_status pass_of_one(cria_stream *s, cria_error *err) {
     for (size_t i = 0; i < s->n_guess; i++) rows[i + 1] = (cria_row){s->sequence, s->guess[i], true};
     const uint64_t start = cria_clock_ns();
     st = cria_engine_run(s->sequence->engine, rows, n, s->logits, err);
-    if (!st && s->lookup_most) cria_lookup_time(&s->lookup, n, 1e-9 * (double)(cria_clock_ns() - start));
+    if (!st) cria_lookup_time(&s->lookup, n, 1e-9 * (double)(cria_clock_ns() - start));
     return st;
 }
 

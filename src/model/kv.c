@@ -42,6 +42,27 @@ void cria_kv_pool_fini(cria_kv_pool *pool) {
     }
 }
 
+/* A block without data, counted against the budget. */
+static cria_status new_block(cria_kv_pool *pool, struct cria_kv_block **out, cria_error *err) {
+    if (pool->n_blocks == pool->max_blocks)
+        return cria_fail(
+            err, CRIA_EFULL, CRIA_NOWHERE,
+            "The KV budget of %zu blocks of %u positions (%zu bytes each) is used up; free a sequence or ask "
+            "for more with kv_bytes.",
+            pool->max_blocks, CRIA_KV_BLOCK, pool->block_bytes);
+    struct cria_kv_block *b = cria_calloc(pool->ctx, 1, sizeof *b);
+    if (b == NULL) return cria_fail_nomem(err, "a KV block", sizeof *b);
+    pool->n_blocks++;
+    b->refs = 1;
+    *out = b;
+    return CRIA_OK;
+}
+
+static void forget_block(cria_kv_pool *pool, struct cria_kv_block *b) {
+    pool->n_blocks--;
+    cria_free(pool->ctx, b);
+}
+
 static cria_status take_block(cria_kv_pool *pool, struct cria_kv_block **out, cria_error *err) {
     struct cria_kv_block *b = pool->free;
     if (b != NULL) {
@@ -50,29 +71,29 @@ static cria_status take_block(cria_kv_pool *pool, struct cria_kv_block **out, cr
         *out = b;
         return CRIA_OK;
     }
-    if (pool->n_blocks == pool->max_blocks)
-        return cria_fail(
-            err, CRIA_EFULL, CRIA_NOWHERE,
-            "The KV budget of %zu blocks of %u positions (%zu bytes each) is used up; free a sequence or ask "
-            "for more with kv_bytes.",
-            pool->max_blocks, CRIA_KV_BLOCK, pool->block_bytes);
-    b = cria_malloc(pool->ctx, sizeof *b);
-    if (b == NULL) return cria_fail_nomem(err, "a KV block", sizeof *b);
+    cria_status st = new_block(pool, &b, err);
+    if (st) return st;
     b->data = cria_malloc(pool->ctx, pool->block_bytes);
     if (b->data == NULL) {
-        cria_free(pool->ctx, b);
+        forget_block(pool, b);
         return cria_fail_nomem(err, "a KV block", pool->block_bytes);
     }
-    pool->n_blocks++;
-    b->refs = 1;
     *out = b;
     return CRIA_OK;
 }
 
 static void give_block(cria_kv_pool *pool, struct cria_kv_block *b) {
     if (--b->refs != 0) return;
-    b->next = pool->free;
-    pool->free = b;
+    if (b->map == NULL) {
+        b->next = pool->free;
+        pool->free = b;
+        return;
+    }
+    if (--b->map->refs == 0) {
+        cria_mapfile_close(&b->map->file);
+        cria_free(pool->ctx, b->map);
+    }
+    forget_block(pool, b);
 }
 
 void cria_kv_seq_init(cria_kv_seq *seq, cria_kv_pool *pool) { *seq = (cria_kv_seq){.pool = pool}; }
@@ -98,7 +119,7 @@ cria_status cria_kv_seq_reserve(cria_kv_seq *seq, size_t from, size_t n, cria_er
     cria_status st = grow_list(seq, want, err);
     for (size_t i = from / CRIA_KV_BLOCK; i < seq->n_blocks && i < want && !st; i++) {
         struct cria_kv_block *shared = seq->blocks[i];
-        if (shared->refs == 1) continue;
+        if (shared->refs == 1 && shared->map == NULL) continue;
         st = take_block(seq->pool, &seq->blocks[i], err);
         if (st) break;
         memcpy(seq->blocks[i]->data, shared->data, seq->pool->block_bytes);
@@ -119,6 +140,28 @@ cria_status cria_kv_seq_share(const cria_kv_seq *seq, cria_kv_seq *out, cria_err
         out->blocks[i]->refs++;
     }
     out->n_blocks = seq->n_blocks;
+    return CRIA_OK;
+}
+
+cria_status cria_kv_seq_map(cria_kv_seq *seq, cria_mapfile *file, size_t offset, size_t n, cria_error *err) {
+    cria_ctx *ctx = seq->pool->ctx;
+    cria_status st = grow_list(seq, n, err);
+    if (st) return st;
+    struct cria_kv_map *map = cria_malloc(ctx, sizeof *map);
+    if (map == NULL) return cria_fail_nomem(err, "mapped KV blocks", sizeof *map);
+    for (; seq->n_blocks < n && !st; seq->n_blocks += !st)
+        st = new_block(seq->pool, &seq->blocks[seq->n_blocks], err);
+    if (st) {
+        while (seq->n_blocks > 0) forget_block(seq->pool, seq->blocks[--seq->n_blocks]);
+        cria_free(ctx, map);
+        return st;
+    }
+    *map = (struct cria_kv_map){.file = *file, .refs = n};
+    *file = (cria_mapfile){0};
+    for (size_t i = 0; i < n; i++) {
+        seq->blocks[i]->map = map;
+        seq->blocks[i]->data = (uint8_t *)map->file.data + offset + i * seq->pool->block_bytes;
+    }
     return CRIA_OK;
 }
 

@@ -10,11 +10,19 @@
 #ifndef CRIA_MODEL_KV_H
 #define CRIA_MODEL_KV_H
 
+#include "base/mapfile.h"
 #include "kernels/kernels.h"
 #include "model/config.h"
 
+/* A file that blocks lie in; closed with the last of them. */
+struct cria_kv_map {
+    cria_mapfile file;
+    size_t refs; /* blocks */
+};
+
 struct cria_kv_block {
     struct cria_kv_block *next; /* in the free list */
+    struct cria_kv_map *map;    /* what data is part of, only to be read; NULL: data is the block's own */
     uint32_t refs;              /* sequences that have it; more than one only read it */
     uint8_t *data;
 };
@@ -53,6 +61,9 @@ void cria_kv_seq_fini(cria_kv_seq *seq);
 cria_status cria_kv_seq_reserve(cria_kv_seq *seq, size_t from, size_t n, cria_error *err);
 /* out, initialized and empty, shares all blocks of seq. CRIA_ENOMEM, with out still empty. */
 cria_status cria_kv_seq_share(const cria_kv_seq *seq, cria_kv_seq *out, cria_error *err);
+/* seq, initialized and empty, gets the n > 0 blocks that lie at `offset` (a multiple of 64) of the file one after the
+ * other. Takes *file on success. CRIA_EFULL past the budget, CRIA_ENOMEM; then seq is still empty. */
+cria_status cria_kv_seq_map(cria_kv_seq *seq, cria_mapfile *file, size_t offset, size_t n, cria_error *err);
 /* Gives back the blocks that hold no position below n. */
 void cria_kv_seq_truncate(cria_kv_seq *seq, size_t n);
 

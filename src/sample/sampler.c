@@ -92,7 +92,7 @@ static inline float weight(float x, float scale, float top) {
 
 /* In loops that a compiler turns into vector instructions (one loop would have branches for gcc 12), in double with a
  * rounding to float wherever cria_exp_mlx rounds. */
-void cria_weights(const float *restrict x, size_t n, float scale, float top, float *restrict w) {
+void cria_exp_weights(const float *restrict x, size_t n, float scale, float top, float *restrict w) {
     static const float f[] = {1.339887440266574e-3f, 9.618437357674640e-3f, 5.550332471162809e-2f,
                               2.402264791363012e-1f, 6.931472028550421e-1f, 1.0f};
     const double shift = 0x1.8p52; /* added, it leaves the nearest whole number in the low bits */
@@ -140,7 +140,7 @@ static float add_weights(const float *x, size_t n, float scale, float top, float
         unsigned any = 0;
         for (size_t i = b; i < b + len; i++) any |= x[i] * scale - top >= nothing;
         if (!any) continue;
-        cria_weights(x + b, len, scale, top, w);
+        cria_exp_weights(x + b, len, scale, top, w);
         for (size_t i = 0; i < len; i++) sum += w[i];
     }
     return sum;

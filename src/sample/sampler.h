@@ -15,7 +15,7 @@ float cria_exp_mlx(float x);
 /* w[i] = cria_exp_mlx(x[i] · scale - top), the same bits, for n <= CRIA_WEIGHTS_MOST and no x · scale above top, which
  * is finite. */
 enum { CRIA_WEIGHTS_MOST = 64 };
-void cria_weights(const float *restrict x, size_t n, float scale, float top, float *restrict w);
+void cria_exp_weights(const float *restrict x, size_t n, float scale, float top, float *restrict w);
 
 /* mx.random.categorical(x · scale) for one distribution: the index chosen by u in [0, 1). x[0..n), n >= 1, without
  * NaN; scale is finite and positive. A product may overflow: then all infinite ones are equally likely, as in MLX. */

@@ -11,6 +11,7 @@ import subprocess
 import termios
 import time
 
+import models
 import numpy as np
 import pytest
 
@@ -323,6 +324,92 @@ def test_lookup_changes_nothing_but_the_speed(run, small_model, temp):
         assert text(lookup).stdout == plain.stdout
     if temp == 0:
         assert b"guesses right" in text(12).stderr
+
+
+@pytest.mark.parametrize("temp", [0, 0.8])
+def test_draft_model_changes_nothing(run, small_model, tmp_path, temp):
+    """One that is always right (the model itself), one that hardly ever is, and side by side."""
+    shape = models.Shape()
+    weights = models.cast(models.random_weights(shape, seed=99), "f32")
+    other = models.write_folder(tmp_path / "other", shape.config(), weights, models.spm_model(shape.vocab))
+    options = ("--model-path", small_model, "--temp", temp, "--seed", 3, "-m", 150, "--ignore-eos", "--lookup")
+    plain = run(*options, 0)
+    for draft in (small_model, other):
+        for more in ((0,), (8, "--draft", 3)):
+            r = run(*options, *more, "--draft-model", draft)
+            assert (r.returncode, r.stdout) == (0, plain.stdout), r.stderr
+    said = run(*options, 0, "--draft-model", small_model).stderr
+    if temp == 0:
+        right, of = map(int, re.search(rb"(\d+) of (\d+) guesses right", said).groups())
+        assert right == of > 0
+    assert run(*options, 0, "-n", 3, "--draft-model", small_model).stdout == run(*options, 0, "-n", 3).stdout
+
+
+def test_draft_model_of_another_vocabulary(run, small_model, small_gguf, talker):
+    for draft, word in ((talker("a", "b"), b"vocabulary"), ("/nowhere", b"no model at '/nowhere'")):
+        r = run("--model-path", small_model, "--draft-model", draft)
+        assert (r.returncode, r.stdout) == (1, b"") and word in r.stderr.splitlines()[-1], r.stderr
+
+
+LONG_PROMPT = " ".join("abcdefgh"[i % 8] + "xyz"[i % 3] for i in range(150))
+
+
+def test_prompt_cache(run, small_model, tmp_path):
+    """Made by the first, used by the second and by a prompt that begins alike; the texts are the same."""
+    path = tmp_path / "prefix"
+    options = ("--model-path", small_model, "--temp", 0.7, "--seed", 4, "-m", 20, "--json")
+    def tokens(prompt, *more):
+        r = run(*options, "--prompt", prompt, *more)
+        assert r.returncode == 0, r.stderr
+        said = json.loads(r.stdout)
+        return said["answers"][0]["tokens"], said["reused_tokens"]
+    plain, reused = tokens(LONG_PROMPT)
+    assert reused == 0
+    assert tokens(LONG_PROMPT, "--prompt-cache", path) == (plain, 0)
+    assert path.stat().st_mode & 0o777 == 0o600 and os.listdir(tmp_path) == ["prefix"]
+    made = path.read_bytes()
+    again, reused = tokens(LONG_PROMPT, "--prompt-cache", path)
+    assert again == plain and reused >= 128 and reused % 64 == 0
+    other = LONG_PROMPT + " and more"
+    assert tokens(other, "--prompt-cache", path) == (tokens(other)[0], reused)
+    assert tokens("zzz" + LONG_PROMPT, "--prompt-cache", path)[0] == tokens("zzz" + LONG_PROMPT)[0]
+    assert tokens(LONG_PROMPT, "--prompt-cache", path, "-n", 2) == (plain, reused)
+    assert path.read_bytes() == made
+
+
+def test_prompt_cache_of_a_short_prompt_is_not_made(run, small_model, tmp_path):
+    r = run("--model-path", small_model, "-m", 2, "--prompt-cache", tmp_path / "prefix")
+    assert r.returncode == 0 and b"whole blocks of 64" in r.stderr and not os.listdir(tmp_path)
+
+
+def test_prompt_cache_of_something_else(run, small_model, small_gguf, tmp_path):
+    path = tmp_path / "prefix"
+    options = ("--prompt", LONG_PROMPT, "-m", 2, "--prompt-cache", path)
+    assert run("--model-path", small_model, *options).returncode == 0
+    for other in (("--model-path", small_gguf), ("--model-path", small_model, "--kv", "f32"),
+                  ("--model-path", small_model, "--kv", "int8"), ("--model-path", small_model, "--activations", "f32")):
+        r = run(*other, *options)
+        assert (r.returncode, r.stdout) == (1, b"") and b"another model" in r.stderr.splitlines()[-1], r.stderr
+    good = path.read_bytes()
+    step = max(1, len(good) // 64)
+    broken = [good[:n] for n in [0, 7, 39, 40, *range(step, len(good), step)]] + [good + b"x"]
+    for at in [0, 7, 8, 16, 17, 23, 24, 32, 40, 43, 44, 1000, 5000, len(good) - 1]:
+        changed = bytearray(good)
+        changed[at] ^= 0x41
+        broken.append(bytes(changed))
+    for data in broken:
+        path.write_bytes(data)
+        r = run("--model-path", small_model, *options)
+        assert (r.returncode, r.stdout) == (1, b"") and r.stderr.splitlines()[-1].startswith(b"cria: '"), r.stderr
+        assert path.read_bytes() == data
+    path.unlink()
+    path.mkdir()
+    assert run("--model-path", small_model, *options).returncode == 1
+
+
+def test_prompt_cache_that_cannot_be_written(run, small_model, tmp_path):
+    r = run("--model-path", small_model, "--prompt", LONG_PROMPT, "-m", 2, "--prompt-cache", "/proc/nothing/prefix")
+    assert r.returncode == 1 and r.stderr.splitlines()[-1].startswith(b"cria: ")
 
 
 # ---- a stdout that fails ----

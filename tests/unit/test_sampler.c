@@ -88,7 +88,7 @@ static void weights_are_exp(void **state) {
                 for (size_t i = 0; i < n; i++, d -= 0.000913f) x[i] = (d + tops[t]) / scales[s];
                 x[n - 1] = n % 5 ? x[n - 1] : -3e38f;
                 const float top = x[0] * scales[s] > tops[t] ? x[0] * scales[s] : tops[t];
-                cria_weights(x, n, scales[s], top, w);
+                cria_exp_weights(x, n, scales[s], top, w);
                 for (size_t i = 0; i < n; i++) {
                     const float want = cria_exp_mlx(x[i] * scales[s] - top);
                     if (memcmp(&w[i], &want, sizeof want) != 0) fail_msg("%a: %a, not %a", x[i], w[i], want);

@@ -359,7 +359,11 @@ static void every_allocation_may_fail(void **unused) {
         assert_int_equal(cria_model_open(m.ctx, model_path, NULL, &m.model, &m.err), CRIA_OK);
         assert_int_equal(cria_engine_new(m.model, NULL, &m.engine, &m.err), CRIA_OK);
         struct one o = {0};
-        cria_sequence *fork = NULL;
+        cria_sequence *fork = NULL, *draft = NULL;
+        cria_engine *other;
+        char saved[] = "/tmp/cria-prefix-XXXXXX";
+        close(mkstemp(saved));
+        assert_int_equal(cria_engine_new(m.model, NULL, &other, &m.err), CRIA_OK);
         alloc.fail_at = atomic_load(&alloc.calls) + fail;
         cria_stream_opts so = opts(4);
         so.stop = stops;
@@ -368,6 +372,9 @@ static void every_allocation_may_fail(void **unused) {
         cria_sampler_opts sample = cria_sampler_opts_default();
         sample.repeat_penalty = 1.1;
         cria_status st = cria_sequence_new(m.engine, &o.sequence, &m.err);
+        if (!st) st = cria_sequence_new(other, &draft, &m.err);
+        so.draft = draft;
+        so.draft_tokens = 3;
         if (!st) st = cria_sampler_new(m.ctx, &sample, &o.sampler, &m.err);
         if (!st) st = cria_stream_new(o.sequence, o.sampler, &so, &o.stream, &m.err);
         int32_t ids[PROMPT];
@@ -376,9 +383,15 @@ static void every_allocation_may_fail(void **unused) {
         cria_stream_event e = {.finish = CRIA_FINISH_NONE};
         while (!st && e.finish == CRIA_FINISH_NONE) st = cria_stream_next(&o.stream, 1, &e, &m.err);
         if (!st) st = cria_sequence_fork(o.sequence, &fork, &m.err);
+        if (!st) st = cria_sequence_save(o.sequence, saved, NULL, &m.err);
+        if (!st) st = cria_sequence_load(o.sequence, saved, &m.err);
+        if (!st) assert_int_equal(cria_sequence_length(o.sequence), 64);
+        unlink(saved);
         assert_true(st == CRIA_OK || st == CRIA_ENOMEM);
         close_one(&o);
         cria_sequence_free(fork);
+        cria_sequence_free(draft);
+        cria_engine_free(other);
         stop(&m);
         assert_int_equal(atomic_load(&alloc.live), 0);
         if (!st) {
