@@ -111,7 +111,7 @@ static cria_status null_argument(cria_error *err, const char *function) {
 cria_status cria_sequence_save(const cria_sequence *s, const char *path, size_t *n_tokens, cria_error *err) {
     if (!s || !path) return null_argument(err, "cria_sequence_save");
     const size_t n = s->length / CRIA_KV_BLOCK * CRIA_KV_BLOCK;
-    struct layout l;
+    struct layout l = {0};
     if (n == 0)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
                          "There are %zu tokens to save in '%s', but prefixes are saved in whole blocks of %u.",
@@ -159,7 +159,7 @@ cria_status cria_sequence_load(cria_sequence *s, const char *path, cria_error *e
     if (!s || !path) return null_argument(err, "cria_sequence_load");
     cria_mapfile map;
     size_t n = 0;
-    struct layout l;
+    struct layout l = {0};
     cria_status st = cria_mapfile_open(path, &map, err);
     if (st) return st;
     st = check(s->engine, &map, path, &n, &l, err);

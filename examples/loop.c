@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Usage: embed MODEL PROMPT N. What a user of the installed library writes: opens a model and goes on from a prompt
- * with the N likeliest tokens, as `cria -m N` does. No part of the build: ./check compiles it against what was
- * installed. */
+/* The model in a loop of your own, token by token: cc loop.c $(pkg-config --cflags --libs cria) && ./a.out MODEL PROMPT N
+ * goes on from a prompt with the N likeliest tokens. Where a stream (generate.c) does what you need, it is less work. */
 #include <cria/cria.h>
 
 #include <stdio.h>
@@ -12,7 +11,7 @@ static cria_error err;
 
 static void must(cria_status status) {
     if (status == CRIA_OK) return;
-    fprintf(stderr, "embed: %s\n", err.msg);
+    fprintf(stderr, "%s\n", err.msg);
     exit(1);
 }
 
@@ -29,7 +28,7 @@ int main(int argc, char **argv) {
     float *logits;
     cria_row row;
 
-    if (most < 1 || most > 64) return 2;
+    if (most < 1 || most > 64) return fprintf(stderr, "usage: loop MODEL PROMPT N (1 to 64)\n"), 2;
     must(cria_ctx_new(NULL, &ctx, &err));
     must(cria_model_open(ctx, argv[1], NULL, &model, &err));
     must(cria_engine_new(model, NULL, &engine, &err));
