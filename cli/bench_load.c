@@ -139,8 +139,9 @@ static bool drop_model(const struct session_options *o, bool mapped) {
     struct stat st;
     char room[4096];
     bool dropped = true;
-    if (stat(o->model_path, &st) == 0)
-        dropped = S_ISDIR(st.st_mode) ? drop_folder(o->model_path, "") : drop_file(o->model_path);
+    const char *path;
+    if (session_find_model(o->model_path, &path, NULL) == CRIA_OK && stat(path, &st) == 0)
+        dropped = S_ISDIR(st.st_mode) ? drop_folder(path, "") : drop_file(path);
     const char *folder = mapped ? session_cache_folder(o, room, sizeof room) : NULL;
     if (folder) dropped &= drop_folder(folder, ".cria");
     return dropped;

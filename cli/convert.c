@@ -33,7 +33,7 @@ static const char *const model_names[] = {"llama", "tiny_llama", NULL};
 static const struct arg_option path_rows[] = {
     {.name = "SRC", .kind = ARG_OPERAND_MAYBE, .offset = FIELD(src),
      .help = "a folder of safetensors (Hugging Face's or mlx-lm's) or of npz (the MLX example's), a .gguf, Meta's "
-             "folder with consolidated.*.pth, or a .bin of llama2.c"},
+             "folder with consolidated.*.pth, a .bin of llama2.c, or the name of a model that cria pull has fetched"},
     {.name = "DST", .kind = ARG_OPERAND_MAYBE, .offset = FIELD(dst),
      .help = "the folder to write, new or empty (default: \"mlx_model\")"},
     {.name = "npz", .kind = ARG_FLAG, .offset = FIELD(npz),
@@ -174,8 +174,10 @@ static int run(struct convert_options *o, const cria_convert_opts *wanted) {
     term_catch_end();
     progress_start(&show.bar, opts.quantize ? "Quantizing" : "Converting", o->quiet);
     show.bar.timed = true;
-    cria_status st = cria_ctx_new(&ctx_opts, &ctx, &err);
-    if (st == CRIA_OK) st = cria_convert(ctx, o->src, o->dst, &opts, &info, &err);
+    const char *src;
+    cria_status st = session_find_model(o->src, &src, &err);
+    if (st == CRIA_OK) st = cria_ctx_new(&ctx_opts, &ctx, &err);
+    if (st == CRIA_OK) st = cria_convert(ctx, src, o->dst, &opts, &info, &err);
     progress_end(&show.bar);
     cria_ctx_free(ctx);
     text_free(&calibration);

@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "cria/cria.h"
 #include "jsontext.h"
+#include "progress.h"
 #include "session.h"
 
 #include <inttypes.h>
@@ -22,7 +23,8 @@ struct inspect_options {
 
 static const struct arg_option rows[] = {
     {.name = "MODEL", .kind = ARG_OPERAND, .offset = FIELD(model),
-     .help = "a folder with a model as Hugging Face, mlx-lm or the MLX example store it, or a .gguf file"},
+     .help = "a folder with a model as Hugging Face, mlx-lm or the MLX example store it, a .gguf file, or the name of a "
+             "model that cria pull has fetched"},
     {.name = "context", .kind = ARG_WHOLE, .metavar = "N", .def = "0", .offset = FIELD(context), .max = 1u << 24,
      .help = "tell the memory for N tokens; 0 is the model's own context"},
     {.name = "tensors", .kind = ARG_FLAG, .offset = FIELD(tensors),
@@ -166,16 +168,6 @@ static size_t count_types(const struct inspect *s, struct type types[MAX_TYPES])
 /* ---- the page ---- */
 
 static void row(const char *name) { printf("  %-18s", name); }
-
-/* Decimal units, as memory is sold and bandwidth measured; four significant digits. */
-static const char *bytes_text(uint64_t n, char out[16]) {
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
-    double v = (double)n;
-    size_t u = 0;
-    for (; v >= 999.95 && u + 1 < sizeof units / sizeof *units; u++) v /= 1000;
-    snprintf(out, 16, u ? "%.1f %s" : "%.0f %s", v, units[u]);
-    return out;
-}
 
 static void print_model(const struct inspect *s) {
     const cria_model_info *m = &s->info;
@@ -449,17 +441,18 @@ int inspect_main(int argc, char **argv) {
     case ARGS_RUN:
         break;
     }
-    if (!session_model_is_there(o.model)) return EXIT_FAILED;
     struct inspect s = {.options = &o};
     cria_ctx_opts ctx_opts = cria_ctx_opts_default();
     cria_model_opts opts = cria_model_opts_default();
     cria_ctx *ctx = NULL;
+    const char *path;
     cria_error err;
     ctx_opts.threads = 1;
     ctx_opts.log = print_warning;
     opts.outline = true;
-    cria_status st = cria_ctx_new(&ctx_opts, &ctx, &err);
-    if (st == CRIA_OK) st = cria_model_open(ctx, o.model, &opts, &s.model, &err);
+    cria_status st = session_find_model(o.model, &path, &err);
+    if (st == CRIA_OK) st = cria_ctx_new(&ctx_opts, &ctx, &err);
+    if (st == CRIA_OK) st = cria_model_open(ctx, path, &opts, &s.model, &err);
     const int code = st == CRIA_OK ? show(&s) : complain("%s", err.msg);
     cria_model_free(s.model);
     cria_ctx_free(ctx);

@@ -20,6 +20,9 @@ static const struct command {
     {"perplexity", "measure how well a model foretells a text", perplexity_main},
     {"convert", "convert a model into an MLX folder, and quantize it", convert_main},
     {"pack", "pack a large model ahead of time, so that it loads fast", pack_main},
+    {"pull", "fetch a model from the Hugging Face hub", pull_main},
+    {"list", "list the models that are here", list_main},
+    {"rm", "remove a model that is here", rm_main},
     {"inspect", "show what a model is: sizes, types, memory", inspect_main},
     {"tokenize", "show the tokens of a text", tokenize_main},
     {"detokenize", "turn token ids back into text", detokenize_main},
@@ -28,8 +31,8 @@ static const struct command {
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 /* For spelling hints. */
-static const char *const names[N_COMMANDS + 2] = {"generate", "bench", "perplexity", "convert", "pack", "inspect",
-                                                  "tokenize", "detokenize", "doctor", "help", NULL};
+static const char *const names[N_COMMANDS + 2] = {"generate", "bench",   "perplexity", "convert",    "pack",   "pull", "list",
+                                                  "rm",       "inspect", "tokenize",   "detokenize", "doctor", "help", NULL};
 
 int print_version(void) {
     printf("cria %s\n", cria_version());

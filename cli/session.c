@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "session.h"
 
+#include "base/status.h"
 #include "commands.h"
+#include "hubcache.h"
 #include "progress.h"
 #include "term.h"
 
@@ -25,7 +27,7 @@ static const char *const kv_names[] = {"f16", "f32", "int8", NULL}; /* as cria_k
 const struct arg_option session_model_rows[] = {
     {.name = "model-path", .kind = ARG_TEXT, .metavar = "PATH", .def = DEFAULT_MODEL, .offset = FIELD(model_path),
      .help = "a folder with weights, config.json and tokenizer, as Hugging Face, mlx-lm or the MLX example "
-             "have it, or a .gguf file"},
+             "have it, a .gguf file, or the name of a model that cria pull has fetched (org/model:Q4_K_M)"},
 };
 const size_t n_session_model_rows = sizeof session_model_rows / sizeof *session_model_rows;
 
@@ -105,15 +107,35 @@ int complain_unwritten(const char *path) {
     return complain("Cannot write to stdout: %s; %s.", strerror(error), writing_advice(error));
 }
 
-/* The path as the system sees it, for a better sentence than the library can say: it knows no default and no script. */
-bool session_model_is_there(const char *path) {
+/* The sentences are better than the library's, which knows no default, no script and no hub. */
+cria_status session_find_model(const char *name, const char **path, cria_error *err) {
+    static char found[HUB_FOLDER_MAX];
     struct stat st;
-    if (stat(path, &st) == 0 || errno != ENOENT) return true;
-    if (strcmp(path, DEFAULT_MODEL) == 0)
-        complain("There is no model at '%s', the default. Name a folder or a .gguf file with --model-path, or run "
-                 "./quickstart, which gets one.", path);
-    else
-        complain("There is no model at '%s'; name the folder of a model, or a .gguf file.", path);
+    struct hub_name hub;
+    cria_error why;
+    *path = name;
+    if (stat(name, &st) == 0 || (errno != ENOENT && errno != ENOTDIR)) return CRIA_OK;
+    if (strcmp(name, DEFAULT_MODEL) == 0)
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
+                         "There is no model at '%s', the default. Name a folder or a .gguf file with --model-path, or run "
+                         "./quickstart, which gets one.", name);
+    const bool is_name = hub_name_parse(name, &hub, NULL) == CRIA_OK;
+    if (!is_name || (!strchr(hub.repo, '/') && hub_find(&hub, found, NULL) != CRIA_OK))
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
+                         "There is no model at '%.500s'; name the folder of a model, a .gguf file, or a model of the hub, as "
+                         "in org/model.", name);
+    *path = found;
+    if (hub_find(&hub, found, &why) == CRIA_OK) return CRIA_OK;
+    /* What can be a path only in the strangest folder is not called one. */
+    if (strpbrk(name, ":@")) return cria_fail(err, why.code, CRIA_NOWHERE, "%s", why.msg);
+    return cria_fail(err, why.code, CRIA_NOWHERE, "There is no model at '%.200s', and as a name: %s", name, why.msg);
+}
+
+bool session_model_is_there(const char *name) {
+    const char *path;
+    cria_error err;
+    if (session_find_model(name, &path, &err) == CRIA_OK) return true;
+    complain("%s", err.msg);
     return false;
 }
 
@@ -169,6 +191,9 @@ cria_status session_open_ctx(struct session *s, const struct session_options *o,
 static cria_status open_model(struct session *s, const struct session_options *o, bool must_cache, cria_error *err) {
     struct progress bar;
     char folder[4096];
+    const char *path;
+    cria_status st = session_find_model(o->model_path, &path, err);
+    if (st != CRIA_OK) return st;
     progress_start(&bar, "Loading", o->quiet);
     s->bar = &bar;
     cria_model_opts opts = cria_model_opts_default();
@@ -179,7 +204,7 @@ static cria_status open_model(struct session *s, const struct session_options *o
     opts.cache_least_bytes = must_cache;
     opts.cache_required = must_cache;
     opts.context = (uint32_t)o->context;
-    const cria_status st = cria_model_open(s->ctx, o->model_path, &opts, &s->model, err);
+    st = cria_model_open(s->ctx, path, &opts, &s->model, err);
     progress_end(&bar);
     s->bar = NULL;
     return st;
@@ -219,7 +244,9 @@ static void say_model(const struct session *s) {
 static bool open_or_complain(struct session *s, const struct session_options *o, bool must_cache) {
     *s = (struct session){.quiet = o->quiet};
     if (!session_model_is_there(o->model_path)) return false;
-    say(o->quiet, "[INFO] Loading model from %s.\n", o->model_path);
+    const char *path;
+    if (session_find_model(o->model_path, &path, NULL) != CRIA_OK) path = o->model_path;
+    say(o->quiet, "[INFO] Loading model from %s.\n", path);
     const double start = clock_now();
     cria_error err;
     const cria_status st = open_all(s, o, must_cache, &err);

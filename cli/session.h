@@ -46,8 +46,11 @@ cria_status session_open_ctx(struct session *s, const struct session_options *o,
 cria_status session_open_model(struct session *s, const struct session_options *o, cria_error *err);
 cria_status session_open_engine(struct session *s, const struct session_options *o, uint64_t kv_bytes,
                                 cria_error *err);
-/* Whether there is anything at the path; if not, a line on stderr. */
-bool session_model_is_there(const char *path);
+/* The path of what a user calls a model: a folder or a file that is there, else what a name in the hub's cache means
+ * (org/model:TAG). *path is the name itself, or stays until the next call. CRIA_EINVAL, with what to do. */
+cria_status session_find_model(const char *name, const char **path, cria_error *err);
+/* Whether there is one; if not, a line on stderr. */
+bool session_model_is_there(const char *name);
 /* Where packed weights are kept, or NULL; room[size] may be used for it. */
 const char *session_cache_folder(const struct session_options *o, char *room, size_t size);
 cria_activations session_activations(const struct session_options *o);

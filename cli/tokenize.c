@@ -15,7 +15,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MODEL_HELP "a model's folder, a tokenizer.json, a tokenizer.model or a .gguf file"
+#define MODEL_HELP \
+    "a model's folder, a tokenizer.json, a tokenizer.model, a .gguf file, or the name of a model that cria pull " \
+    "has fetched"
 
 /* ---- both ---- */
 
@@ -24,12 +26,13 @@ struct tokenizer {
     cria_tokenizer *t;
 };
 
-static bool open_tokenizer(const char *path, struct tokenizer *out) {
+static bool open_tokenizer(const char *name, struct tokenizer *out) {
+    const char *path;
     cria_ctx_opts opts = cria_ctx_opts_default();
     cria_error err;
     opts.threads = 1;
     *out = (struct tokenizer){NULL, NULL};
-    if (cria_ctx_new(&opts, &out->ctx, &err) == CRIA_OK &&
+    if (session_find_model(name, &path, &err) == CRIA_OK && cria_ctx_new(&opts, &out->ctx, &err) == CRIA_OK &&
         cria_tokenizer_open(out->ctx, path, &out->t, &err) == CRIA_OK)
         return true;
     complain("%s", err.msg);
