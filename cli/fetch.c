@@ -154,8 +154,9 @@ cria_status fetch_document(const struct fetch_source *s, const char *url, size_t
     for (unsigned tries = 1; st == CRIA_OK; tries++) {
         st = ask_once(s, url, &d, &r, err);
         if (st != CRIA_OK) break;
-        if (has_content(&r) && d.data) {
-            *out = d.data;
+        if (has_content(&r)) {
+            *out = d.data ? d.data : calloc(1, 1);
+            if (!*out) return cria_fail_nomem(err, "the list of files", 1);
             *len = d.len;
             return CRIA_OK;
         }

@@ -73,7 +73,7 @@ cria_status hub_name_parse(const char *text, struct hub_name *out, cria_error *e
     const char *s = skip_host(text);
     const size_t repo = strcspn(s, "@:");
     struct hub_name name = {.revision = "main"};
-    if (!is_repo(s, repo))
+    if (!is_repo(s, repo) || strncmp(s + repo, "://", 3) == 0)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
                          "'%.200s' is not the name of a model on the hub; such a name is org/model, "
                          "org/model:Q4_K_M or org/model@revision.", text);

@@ -206,14 +206,14 @@ class Hub:
         return self.repos[name]
 
     def fault(self, pattern, *faults):
-        """The next requests whose "server path" has the pattern are answered by these, functions of the handler, or by a
+        """The next requests whose "server METHOD path" has the pattern are answered by these, functions of the handler, or by a
         status; after the last all is well again. False from one: the usual answer after all."""
         for fault in faults:
             self.faults.append((pattern, fault if callable(fault) else lambda h, status=fault: h.send(status, b"no")))
 
     def take_fault(self, request):
         for i, (pattern, fault) in enumerate(self.faults):
-            if re.search(pattern, f"{request.server} {request.path}"):
+            if re.search(pattern, repr(request)):
                 del self.faults[i]
                 return fault
         return None
