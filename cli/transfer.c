@@ -214,6 +214,9 @@ static void finish(struct transfer *x, CURLcode code) {
     x->reply.end = end_of(x, code);
     if (code != CURLE_OK)
         snprintf(x->reply.why, sizeof x->reply.why, "%s", *x->why ? x->why : curl_easy_strerror(code));
+    if (code == CURLE_SSL_CACERT_BADFILE)
+        snprintf(x->reply.why, sizeof x->reply.why, "there are no certificates to check it with; install ca-certificates, or "
+                 "name a file with SSL_CERT_FILE");
     const size_t n = strlen(x->reply.why);
     if (n > 0 && x->reply.why[n - 1] == '.') x->reply.why[n - 1] = '\0';
     if (curl_easy_getinfo(x->easy, CURLINFO_EFFECTIVE_URL, &url) != CURLE_OK || !url) return;

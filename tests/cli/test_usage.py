@@ -63,6 +63,11 @@ BAD = [
     (["bench", "-r", "0"], "--repeat takes"),
     (["doctor", "--threads", "1025"], "from 0 to 1024"),
     (["inspect"], "MODEL is missing"),
+    (["pull"], "NAME is missing"),
+    (["pull", "org/model", "-j", "0"], "--jobs takes a whole number from 1 to 32, not '0'"),
+    (["pull", "no name"], "'no name' is not the name of a model"),
+    (["list", "all"], "'all' is not an option"),
+    (["rm"], "NAME is missing"),
     (["inspect", "a", "b"], "'b'"),
     (["inspect", "m", "--context", "16777217"], "from 0 to 16777216"),
     (["doctor", "now"], "'now' is not an option"),
@@ -120,7 +125,8 @@ def test_defaults_in_help_are_the_defaults_of_the_example(run):
 def test_help_and_man_page_name_the_same_options(run):
     man = (ROOT / "man" / "cria.1.scd").read_text()
     in_man = set(re.findall(r"\*--([a-z-]+)\*", man))
-    commands = ((), ("bench",), ("perplexity",), ("convert",), ("pack",), ("inspect",), ("tokenize",), ("detokenize",), ("doctor",))
+    commands = ((), ("bench",), ("perplexity",), ("convert",), ("pack",), ("inspect",), ("tokenize",), ("detokenize",), ("doctor",),
+                ("pull",), ("list",), ("rm",))
     help_texts = [run("help", *command).stdout.decode() for command in commands]
     in_help = set(re.findall(r"--([a-z][a-z-]+)", "".join(help_texts)))
     assert in_man == in_help
