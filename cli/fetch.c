@@ -19,11 +19,11 @@
 #include <unistd.h>
 
 enum {
-    TRIES = 5,              /* in a row without progress */
-    PROGRESS = 1 << 20,     /* bytes that count as progress: a server that gives one at a time is given up, too */
-    STEP = 100,             /* ms at most until Ctrl-C is seen */
-    AT_ONCE = 32 << 20,     /* bytes hashed before others get their turn, and written before the disk is told to begin */
-    LONGEST_WAIT = 300,     /* s: a hub counts requests over five minutes */
+    TRIES = 5,          /* in a row without progress */
+    PROGRESS = 1 << 20, /* bytes that count as progress: a server that gives one at a time is given up, too */
+    STEP = 100,         /* ms at most until Ctrl-C is seen */
+    AT_ONCE = 32 << 20, /* bytes hashed before others get their turn, or written before the disk is told to */
+    LONGEST_WAIT = 300, /* s: a hub counts requests over five minutes */
     LONGEST_DOCUMENT = 300, /* s */
 };
 
@@ -34,29 +34,33 @@ static cria_status explain_status(const struct fetch_source *s, const struct tra
     const bool gated = strcmp(r->code, "GatedRepo") == 0;
     if (gated || r->status == 403)
         return cria_fail(err, CRIA_EIO, CRIA_NOWHERE,
-                         "%s is not open to everybody: ask for access at %s/%s, and set HF_TOKEN to a token of the account "
-                         "that has it (%d).", s->repo, s->endpoint, s->repo, r->status);
+                         "%s is not open to everybody: ask for access at %s/%s, and set HF_TOKEN to a token of the "
+                         "account that has it (%d).",
+                         s->repo, s->endpoint, s->repo, r->status);
     if (r->status == 401 && s->has_token)
         return cria_fail(err, CRIA_EIO, CRIA_NOWHERE,
-                         "%s does not take the token (401): it may have expired; make one at %s/settings/tokens and set "
-                         "HF_TOKEN.", r->host, s->endpoint);
+                         "%s does not take the token (401): it may have expired; make one at %s/settings/tokens and "
+                         "set HF_TOKEN.",
+                         r->host, s->endpoint);
     if (r->status == 401)
         return cria_fail(err, CRIA_EIO, CRIA_NOWHERE,
-                         "%s shows no %s without a token (401): look whether the name is right; if it is private, set "
-                         "HF_TOKEN.", r->host, s->repo);
+                         "%s shows no %s without a token (401): look whether the name is right; if it is private, "
+                         "set HF_TOKEN.",
+                         r->host, s->repo);
     if (strcmp(r->code, "RevisionNotFound") == 0)
-        return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "%s has no revision '%s'; look whether the name is right.", s->repo,
-                         s->revision);
+        return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "%s has no revision '%s'; look whether the name is right.",
+                         s->repo, s->revision);
     if (r->status == 404 && strcmp(what, s->repo) != 0)
         return cria_fail(err, CRIA_EIO, CRIA_NOWHERE,
-                         "%s lists %s of %s but does not have it (404); try again later, it may be changing.", r->host,
-                         what, s->repo);
+                         "%s lists %s of %s but does not have it (404); try again later, it may be changing.",
+                         r->host, what, s->repo);
     if (r->status == 404)
-        return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "There is no model %s at %s (404); look whether the name is right.",
-                         s->repo, r->host);
+        return cria_fail(err, CRIA_EIO, CRIA_NOWHERE,
+                         "There is no model %s at %s (404); look whether the name is right.", s->repo, r->host);
     if (r->status == 429)
         return cria_fail(err, CRIA_EIO, CRIA_NOWHERE,
-                         "%s is asked too often by this address (429)%s; wait %u minutes, then run the same command again.",
+                         "%s is asked too often by this address (429)%s; wait %u minutes, then run the same command "
+                         "again.",
                          r->host, s->has_token ? "" : " and allows more to who sets HF_TOKEN",
                          r->retry_after > 60 ? (r->retry_after + 59) / 60 : 1);
     if (r->status >= 500)
@@ -72,12 +76,13 @@ static cria_status explain(const struct fetch_source *s, const struct transfer_r
     switch (r->end) {
     case TRANSFER_UNREACHABLE:
         return cria_fail(err, CRIA_EIO, CRIA_NOWHERE,
-                         "%s cannot be reached (%s); look at the network, at https_proxy and at HF_ENDPOINT.", r->host,
-                         r->why);
+                         "%s cannot be reached (%s); look at the network, at https_proxy and at HF_ENDPOINT.",
+                         r->host, r->why);
     case TRANSFER_BROKEN:
         return cria_fail(err, CRIA_EIO, CRIA_NOWHERE,
-                         "The connection to %s broke again and again at %s (%s); run the same command later, it goes on "
-                         "from there.", r->host, what, r->why);
+                         "The connection to %s broke again and again at %s (%s); run the same command later, it goes "
+                         "on from there.",
+                         r->host, what, r->why);
     case TRANSFER_REFUSED:
         return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "%s cannot be fetched from %s: %s.", what, r->host, r->why);
     default: return explain_status(s, r, what, err);
@@ -161,8 +166,8 @@ cria_status fetch_document(const struct fetch_source *s, const char *url, size_t
             return CRIA_OK;
         }
         if (r.end == TRANSFER_STOPPED)
-            st = d.full ? cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "The list of files of %s is longer than %zu MB.", s->repo,
-                                    max >> 20)
+            st = d.full ? cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "The list of files of %s is longer than %zu MB.",
+                                    s->repo, max >> 20)
                         : cria_fail_nomem(err, "the list of files", d.len);
         else if (r.end == TRANSFER_UNREACHABLE || !is_worth_a_try(&r) || tries == TRIES)
             st = explain(s, &r, s->repo, err);
@@ -204,7 +209,8 @@ struct job {
     cria_error err; /* why the sink stopped */
 };
 
-static void job_init(struct job *j, const struct fetch_source *s, const struct fetch_file *file, struct progress *bar) {
+static void job_init(struct job *j, const struct fetch_source *s, const struct fetch_file *file,
+                     struct progress *bar) {
     *j = (struct job){.source = s, .file = file, .bar = bar, .lock = -1, .fd = -1};
 }
 
@@ -317,7 +323,8 @@ static bool accept_answer(struct job *j, const struct transfer_reply *r) {
     }
     if (r->total >= 0 && (uint64_t)r->total != f->size) {
         cria_fail(&j->err, CRIA_EIO, CRIA_NOWHERE,
-                  "%s is listed with %" PRIu64 " bytes and sent with %" PRId64 "; try again later, or another HF_ENDPOINT.",
+                  "%s is listed with %" PRIu64 " bytes and sent with %" PRId64
+                  "; try again later, or another HF_ENDPOINT.",
                   f->name, f->size, r->total);
         return false;
     }
@@ -377,9 +384,9 @@ static cria_status complete(struct job *j, cria_error *err) {
         if (st != CRIA_OK) return st;
         if (!again)
             return cria_fail(err, CRIA_EIO, CRIA_NOWHERE,
-                             "What came for %s is not what the hub lists (%s %s, not %s) and was discarded; try again "
-                             "later, or another HF_ENDPOINT.", j->file->name, strlen(hash) == 64 ? "SHA-256" : "git's SHA-1",
-                             hash, j->file->hash);
+                             "What came for %s is not what the hub lists (%s %s, not %s) and was discarded; try "
+                             "again later, or another HF_ENDPOINT.",
+                             j->file->name, strlen(hash) == 64 ? "SHA-256" : "git's SHA-1", hash, j->file->hash);
         progress_end(j->bar);
         say(j->source->quiet, "[WARN] What was there of %s was not right; it is fetched anew.\n", j->file->name);
         j->state = RESTING;
@@ -457,7 +464,7 @@ static cria_status advance(struct job *j, cria_error *err) {
     return CRIA_OK;
 }
 
-/* One turn for all; the files are begun in their order. *busy: one of them has work that does not wait for the network. */
+/* One turn for all; the files are begun in their order. *busy: one has work that does not wait for the network. */
 static cria_status turn(struct job *jobs, size_t n, unsigned parallel, size_t *n_there, bool *busy, cria_error *err) {
     unsigned active = 0;
     *n_there = 0;

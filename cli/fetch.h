@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fetching from a hub: a document into memory, files into the blobs of the cache. Here it is decided what is tried again,
- * what is worth keeping, and what is wrong.
+ * Fetching from a hub: a document into memory, files into the blobs of the cache. Here it is decided what is tried
+ * again, what is worth keeping, and what is wrong.
  *
  * A file grows as BLOB.incomplete and gets its name only when size and hash are right; a later run goes on from what is
  * there. Of those who want the same blob one writes, holding its lock, and the others wait.

@@ -87,7 +87,8 @@ bool hub_repo_name(const char *folder, char *out, size_t size) {
     if (strncmp(folder, "models--", 8) != 0) return false;
     const char *owner = folder + 8, *dashes = strstr(owner, "--");
     struct hub_name parsed;
-    if (dashes ? !join(out, size, "%.*s/%s", (int)(dashes - owner), owner, dashes + 2) : !join(out, size, "%s", owner))
+    if (dashes ? !join(out, size, "%.*s/%s", (int)(dashes - owner), owner, dashes + 2)
+               : !join(out, size, "%s", owner))
         return false;
     return !strpbrk(out, "@:") && hub_name_parse(out, &parsed, NULL) == CRIA_OK && strcmp(parsed.repo, out) == 0;
 }
@@ -144,8 +145,8 @@ static cria_status walk(int fd, const char *below, int depth, struct hub_files *
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
         if (!join(path, sizeof path, "%s%s", below, e->d_name)) continue;
         if (fstatat(dirfd(d), e->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode)) {
-            const int inner = depth < MAX_DEPTH ? openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
-                                                                                   O_CLOEXEC) : -1;
+            const int inner =
+                depth < MAX_DEPTH ? openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
             if (inner < 0 || !join(path, sizeof path, "%s%s/", below, e->d_name)) {
                 if (inner >= 0) close(inner);
                 continue;
@@ -196,8 +197,8 @@ cria_status hub_repo_commits(const struct hub_repo *repo, struct hub_commits *ou
 }
 
 /* Looks through refs for one at the commit. below: "" or "refs/". */
-static bool find_ref(const char *folder, const char *below, int depth, const struct hub_repo *repo, const char *commit,
-                     char out[HUB_NAME_MAX]) {
+static bool find_ref(const char *folder, const char *below, int depth, const struct hub_repo *repo,
+                     const char *commit, char out[HUB_NAME_MAX]) {
     DIR *d = opendir(folder);
     bool found = false;
     for (struct dirent *e; d && !found && (e = readdir(d)) != NULL;) {
@@ -345,7 +346,8 @@ static cria_status find_in(const struct hub_repo *repo, const struct hub_name *n
     cria_status st = hub_repo_files(repo, commit, &files, err);
     if (st == CRIA_OK) st = hub_choose(&files, name->repo, name->tag, &choice, err);
     const char *file = st == CRIA_OK && choice.is_gguf ? files.v[choice.v[0]].path : "";
-    if (st == CRIA_OK && !join(out, HUB_FOLDER_MAX, "%s/snapshots/%s%s%s", repo->folder, commit, *file ? "/" : "", file))
+    if (st == CRIA_OK &&
+        !join(out, HUB_FOLDER_MAX, "%s/snapshots/%s%s%s", repo->folder, commit, *file ? "/" : "", file))
         st = too_long(err);
     hub_choice_free(&choice);
     hub_files_free(&files);
@@ -361,11 +363,13 @@ cria_status hub_find(const struct hub_name *name, char out[HUB_FOLDER_MAX], cria
     if (st != CRIA_OK) return st;
     if (!hub_repo_commit(&repo, name->revision, commit))
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                         "%.300s is not in the hub's cache, %s; 'cria pull %.300s' fetches it.", text, repo.hub, text);
+                         "%.300s is not in the hub's cache, %s; 'cria pull %.300s' fetches it.", text, repo.hub,
+                         text);
     st = find_in(&repo, name, commit, out, &why);
     if (st == CRIA_EINVAL)
-        return cria_fail(err, st, CRIA_NOWHERE, "%s That is what the hub's cache has; 'cria pull %.300s' fetches what is "
-                         "missing.", why.msg, text);
+        return cria_fail(err, st, CRIA_NOWHERE,
+                         "%s That is what the hub's cache has; 'cria pull %.300s' fetches what is missing.",
+                         why.msg, text);
     if (st != CRIA_OK && err) *err = why;
     return st;
 }

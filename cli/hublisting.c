@@ -18,22 +18,22 @@ static uint64_t size_of(const cria_json *v) {
 }
 
 /* Large files are named by SHA-256; what git itself keeps, by the SHA-1 of its blob. */
-static cria_status add(struct hub_files *files, const char *path, const char *sha256, uint64_t large, const char *sha1,
-                       uint64_t small, cria_error *err) {
+static cria_status add(struct hub_files *files, const char *path, const char *sha256, uint64_t large,
+                       const char *sha1, uint64_t small, cria_error *err) {
     if (is_hash(sha256, 64)) return hub_files_add(files, path, large, sha256, err);
     return hub_files_add(files, path, small, is_hash(sha1, 40) ? sha1 : NULL, err);
 }
 
-cria_status hub_listing_parse(const char *text, size_t len, const char *name, char commit[41], struct hub_files *files,
-                              cria_error *err) {
+cria_status hub_listing_parse(const char *text, size_t len, const char *name, char commit[41],
+                              struct hub_files *files, cria_error *err) {
     cria_json *root;
     cria_status st = cria_json_parse(text, len, name, &root, err);
     if (st != CRIA_OK) return st;
     const char *sha = cria_json_string(cria_json_get(root, "sha"), NULL);
     const cria_json *siblings = cria_json_get(root, "siblings");
     if (!is_hash(sha, 40) || cria_json_type(siblings) != CRIA_JSON_ARRAY)
-        st = cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE, "%s names no commit and files, as a hub would; look at HF_ENDPOINT.",
-                       name);
+        st = cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE,
+                       "%s names no commit and files, as a hub would; look at HF_ENDPOINT.", name);
     else
         memcpy(commit, sha, 41);
     for (size_t i = 0; st == CRIA_OK && i < cria_json_size(siblings); i++) {

@@ -20,9 +20,7 @@ static bool ends_with(const char *text, const char *end) {
     return n >= k && strcasecmp(text + n - k, end) == 0;
 }
 
-bool hub_is_commit(const char *text) {
-    return strlen(text) == 40 && strspn(text, "0123456789abcdef") == 40;
-}
+bool hub_is_commit(const char *text) { return strlen(text) == 40 && strspn(text, "0123456789abcdef") == 40; }
 
 /* ---- names ---- */
 
@@ -75,8 +73,9 @@ cria_status hub_name_parse(const char *text, struct hub_name *out, cria_error *e
     struct hub_name name = {.revision = "main"};
     if (!is_repo(s, repo) || strncmp(s + repo, "://", 3) == 0)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                         "'%.200s' is not the name of a model on the hub; such a name is org/model, "
-                         "org/model:Q4_K_M or org/model@revision.", text);
+                         "'%.200s' is not the name of a model on the hub; such a name is org/model, org/model:Q4_K_M "
+                         "or org/model@revision.",
+                         text);
     copy(name.repo, s, repo);
     s += repo;
     if (*s == '@') {
@@ -92,8 +91,9 @@ cria_status hub_name_parse(const char *text, struct hub_name *out, cria_error *e
         const size_t n = strlen(++s);
         if (n == 0 || n >= sizeof name.tag)
             return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                             "'%.200s' names nothing behind the colon; a quantization (Q4_K_M) or a .gguf file "
-                             "goes there.", text);
+                             "'%.200s' names nothing behind the colon; a quantization (Q4_K_M) or a .gguf file goes "
+                             "there.",
+                             text);
         copy(name.tag, s, n);
     }
     *out = name;
@@ -127,11 +127,13 @@ static bool is_safe_path(const char *path) {
     }
 }
 
-cria_status hub_files_add(struct hub_files *files, const char *path, uint64_t size, const char *hash, cria_error *err) {
+cria_status hub_files_add(struct hub_files *files, const char *path, uint64_t size, const char *hash,
+                          cria_error *err) {
     if (!is_safe_path(path))
         return cria_fail(err, CRIA_EFORMAT, files->n,
-                         "There is a file '%.300s' in the list, a name that leads out of its folder or that cannot be "
-                         "written; nothing of it is used.", path);
+                         "There is a file '%.300s' in the list, a name that leads out of its folder or that cannot "
+                         "be written; nothing of it is used.",
+                         path);
     if (files->n == MAX_FILES)
         return cria_fail(err, CRIA_EFULL, files->n, "There are more than %d files; that is not a model.", MAX_FILES);
     if (files->n == files->room) {
@@ -295,8 +297,8 @@ static cria_status refuse_gguf(const struct hub_files *files, const char *repo, 
                          "Several files of %s are %.100s; name one, as in %s:FILE. There are %s.", repo, tag, repo,
                          list);
     if (*tag == '\0')
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%s has several models; name one, as in %s:NAME. There are %s.",
-                         repo, repo, list);
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
+                         "%s has several models; name one, as in %s:NAME. There are %s.", repo, repo, list);
     return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%s has no '%.100s'; there are %s.", repo, tag, list);
 }
 

@@ -41,7 +41,8 @@ struct hub_files {
 };
 /* Start with {0}. Copies the path; hash may be NULL. CRIA_EFORMAT when the path is one that leads out of its folder or
  * that no file system takes; CRIA_EFULL past a hundred thousand files; CRIA_ENOMEM. */
-cria_status hub_files_add(struct hub_files *files, const char *path, uint64_t size, const char *hash, cria_error *err);
+cria_status hub_files_add(struct hub_files *files, const char *path, uint64_t size, const char *hash,
+                          cria_error *err);
 void hub_files_free(struct hub_files *files);
 
 /* Which files of a repository a name means. */
@@ -60,7 +61,7 @@ void hub_choice_free(struct hub_choice *choice);
 bool hub_is_model(const char *path);
 /* The quantization in the name of a .gguf file ("Q4_K_M"), or "" where there is none. */
 void hub_quantization(const char *path, char out[32]);
-/* Whether the path is part i of n of a split file: "-00002-of-00003" before its ending. stem: the length before that. */
+/* Whether the path is part i of n of a split file: "-00002-of-00003" before its ending. stem: the length up to that. */
 bool hub_split(const char *path, unsigned *i, unsigned *n, size_t *stem);
 
 #endif

@@ -23,8 +23,8 @@ struct inspect_options {
 
 static const struct arg_option rows[] = {
     {.name = "MODEL", .kind = ARG_OPERAND, .offset = FIELD(model),
-     .help = "a folder with a model as Hugging Face, mlx-lm or the MLX example store it, a .gguf file, or the name of a "
-             "model that cria pull has fetched"},
+     .help = "a folder with a model as Hugging Face, mlx-lm or the MLX example store it, a .gguf file, or the name of "
+             "a model that cria pull has fetched"},
     {.name = "context", .kind = ARG_WHOLE, .metavar = "N", .def = "0", .offset = FIELD(context), .max = 1u << 24,
      .help = "tell the memory for N tokens; 0 is the model's own context"},
     {.name = "tensors", .kind = ARG_FLAG, .offset = FIELD(tensors),

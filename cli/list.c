@@ -23,7 +23,9 @@ struct list_options {
 };
 
 static const struct arg_option rows[] = {
-    {.name = "json", .kind = ARG_FLAG, .offset = offsetof(struct list_options, json),
+    {.name = "json",
+     .kind = ARG_FLAG,
+     .offset = offsetof(struct list_options, json),
      .help = "print one JSON object, with paths, sizes in bytes and times in seconds since 1970"},
 };
 
@@ -249,10 +251,8 @@ static int by_name(const void *a, const void *b) {
 
 static const char *ago(int64_t used, char out[32]) {
     const int64_t days = ((int64_t)time(NULL) - used) / 86400;
-    if (used == 0)
-        return "";
-    if (days < 1)
-        return "today";
+    if (used == 0) return "";
+    if (days < 1) return "today";
     if (days < 60)
         snprintf(out, 32, "%" PRId64 " day%s ago", days, days == 1 ? "" : "s");
     else
@@ -298,8 +298,8 @@ static void print_json(const struct list *l) {
         print_json_text(e->path);
         printf(", \"kind\": ");
         print_json_text(e->kind);
-        printf(", \"files\": %zu, \"bytes\": %" PRIu64 ", \"used\": %" PRId64 ", \"complete\": %s}", e->n_files, e->size,
-               e->used, e->complete ? "true" : "false");
+        printf(", \"files\": %zu, \"bytes\": %" PRIu64 ", \"used\": %" PRId64 ", \"complete\": %s}", e->n_files,
+               e->size, e->used, e->complete ? "true" : "false");
     }
     printf("]}\n");
 }

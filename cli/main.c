@@ -31,8 +31,9 @@ static const struct command {
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 /* For spelling hints. */
-static const char *const names[N_COMMANDS + 2] = {"generate", "bench",   "perplexity", "convert",    "pack",   "pull", "list",
-                                                  "rm",       "inspect", "tokenize",   "detokenize", "doctor", "help", NULL};
+static const char *const names[N_COMMANDS + 2] = {"generate", "bench",    "perplexity", "convert", "pack",
+                                                  "pull",     "list",     "rm",         "inspect", "tokenize",
+                                                  "detokenize", "doctor", "help",       NULL};
 
 int print_version(void) {
     printf("cria %s\n", cria_version());

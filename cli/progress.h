@@ -17,8 +17,8 @@ struct progress {
 
 void progress_start(struct progress *p, const char *what, bool quiet);
 void progress_update(struct progress *p, uint64_t done, uint64_t total);
-/* The same for bytes that come over a network, with their amount and speed, and the time left at that speed. came: those
- * that came since the start; an earlier run may have left some of what is done. */
+/* The same for bytes that come over a network, with their amount and speed, and the time left at that speed. came:
+ * those that came since the start; an earlier run may have left some of what is done. */
 void progress_update_bytes(struct progress *p, uint64_t done, uint64_t total, uint64_t came);
 void progress_end(struct progress *p);
 

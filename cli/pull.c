@@ -10,13 +10,25 @@
 #define FIELD(name) offsetof(struct pull_options, name)
 
 static const struct arg_option rows[] = {
-    {.name = "NAME", .kind = ARG_OPERAND, .offset = FIELD(name),
-     .help = "org/model, as the hub calls it. Of a repository of .gguf files, org/model:Q8_0 is the one of that "
-             "quantization and org/model:FILE.gguf that file; without, Q4_K_M is taken, else Q4_0, else the only one. "
-             "org/model@REVISION is a branch, tag or commit"},
-    {.name = "jobs", .letter = 'j', .kind = ARG_WHOLE, .metavar = "N", .def = "4", .offset = FIELD(jobs), .min = 1,
-     .max = 32, .help = "how many files are fetched at once"},
-    {.name = "dry-run", .kind = ARG_FLAG, .offset = FIELD(dry_run),
+    {.name = "NAME",
+     .kind = ARG_OPERAND,
+     .offset = FIELD(name),
+     .help =
+         "org/model, as the hub calls it. Of a repository of .gguf files, org/model:Q8_0 is the one of that "
+         "quantization and org/model:FILE.gguf that file; without, Q4_K_M is taken, else Q4_0, else the only one. "
+         "org/model@REVISION is a branch, tag or commit"},
+    {.name = "jobs",
+     .letter = 'j',
+     .kind = ARG_WHOLE,
+     .metavar = "N",
+     .def = "4",
+     .offset = FIELD(jobs),
+     .min = 1,
+     .max = 32,
+     .help = "how many files are fetched at once"},
+    {.name = "dry-run",
+     .kind = ARG_FLAG,
+     .offset = FIELD(dry_run),
      .help = "show what would be fetched, and fetch nothing"},
     {.name = "quiet", .kind = ARG_FLAG, .offset = FIELD(quiet), .help = "nothing on stderr but errors"},
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cria pull: asks for the list of files, chooses, looks at what is there and at the disk, has the rest fetched, and only
- * when all is there makes the snapshot: who finds a snapshot finds all of it. */
+/* cria pull: asks for the list of files, chooses, looks at what is there and at the disk, has the rest fetched, and
+ * only when all is there makes the snapshot: who finds a snapshot finds all of it. */
 #include "pull.h"
 
 #include "base/status.h"
@@ -28,11 +28,11 @@ struct pull {
     const struct pull_options *options;
     const struct hub_name *name;
     char endpoint[512], text[2 * HUB_NAME_MAX + HUB_PATH_MAX]; /* text: the name, for messages */
-    char *token;                                              /* NULL: none */
+    char *token;                                               /* NULL: none */
     struct hub_repo repo;
     char commit[41];
-    struct hub_files files;   /* of the repository */
-    struct hub_choice choice; /* of these */
+    struct hub_files files;     /* of the repository */
+    struct hub_choice choice;   /* of these */
     struct fetch_file *missing; /* of the choice */
     size_t n_missing;
     uint64_t need, left; /* bytes of what is missing, and of these that an earlier run has left */
@@ -68,7 +68,8 @@ static cria_status read_endpoint(struct pull *p, cria_error *err) {
     if (!given || !*given) given = "https://huggingface.co";
     size_t n = strlen(given);
     while (n > 0 && given[n - 1] == '/') n--;
-    bool ok = n < sizeof p->endpoint && (strncasecmp(given, "http://", 7) == 0 || strncasecmp(given, "https://", 8) == 0);
+    bool ok =
+        n < sizeof p->endpoint && (strncasecmp(given, "http://", 7) == 0 || strncasecmp(given, "https://", 8) == 0);
     for (size_t i = 0; i < n; i++) ok &= given[i] > ' ' && given[i] < 0x7f;
     if (!ok || strcspn(strstr(given, "://") + 3, "/") == 0)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
@@ -86,7 +87,8 @@ static cria_status keep_token(struct pull *p, const char *text, const char *from
     bool ok = n <= TOKEN_MAX && text[n + strspn(text + n, " \t\r\n")] == '\0';
     for (size_t i = 0; i < n; i++) ok &= text[i] > ' ' && text[i] < 0x7f;
     if (!ok)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "What %s holds is no token; a token is one word, hf_...", from);
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "What %s holds is no token; a token is one word, hf_...",
+                         from);
     p->token = strndup(text, n);
     return p->token ? CRIA_OK : cria_fail_nomem(err, "the token", n);
 }
@@ -122,7 +124,8 @@ static unsigned stall_seconds(void) {
 static cria_status list_url(const struct pull *p, char *out, size_t size, cria_error *err) {
     char revision[3 * HUB_NAME_MAX];
     const bool fits = url_quote(p->name->revision, false, revision, sizeof revision);
-    const int n = snprintf(out, size, "%s/api/models/%s/revision/%s", p->endpoint, p->name->repo, fits ? revision : "");
+    const int n =
+        snprintf(out, size, "%s/api/models/%s/revision/%s", p->endpoint, p->name->repo, fits ? revision : "");
     return fits && n > 0 && (size_t)n < size ? CRIA_OK
                                              : cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "The name is too long.");
 }
@@ -216,9 +219,9 @@ static cria_status look_for_room(const struct pull *p, cria_error *err) {
     const uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize, more = p->need - p->left;
     if (more <= free_bytes) return CRIA_OK;
     return cria_fail(err, CRIA_EIO, CRIA_NOWHERE,
-                     "%s takes another %s, and where it is to be kept, %s, there are %s free; make room, or name a folder on "
-                     "another disk with HF_HOME.", p->text, bytes_text(more, need), p->repo.hub,
-                     bytes_text(free_bytes, room));
+                     "%s takes another %s, and where it is to be kept, %s, there are %s free; make room, or name a "
+                     "folder on another disk with HF_HOME.",
+                     p->text, bytes_text(more, need), p->repo.hub, bytes_text(free_bytes, room));
 }
 
 /* ---- doing it ---- */
@@ -233,7 +236,8 @@ static cria_status make_folders(const struct pull *p, cria_error *err) {
     FILE *f = fopen(tag, "wxe");
     if (!f) return CRIA_OK;
     fputs("Signature: 8a477f597d28d172789f06886806bc55\n# This file marks a cache folder; see "
-          "https://bford.info/cachedir/\n", f);
+          "https://bford.info/cachedir/\n",
+          f);
     fclose(f);
     return CRIA_OK;
 }
@@ -277,15 +281,19 @@ static void show_plan(const struct pull *p) {
     for (size_t i = 0; i < p->choice.n; i++) {
         bool missing = false;
         for (size_t j = 0; j < p->n_missing; j++) missing |= strcmp(p->missing[j].hash, chosen(p, i)->hash) == 0;
-        printf("  %-8s %10s  %s\n", missing ? "missing" : "here", bytes_text(chosen(p, i)->size, size), chosen(p, i)->path);
+        printf("  %-8s %10s  %s\n", missing ? "missing" : "here", bytes_text(chosen(p, i)->size, size),
+               chosen(p, i)->path);
     }
     printf("%s to fetch into %s\n", bytes_text(p->need - p->left, size), p->repo.folder);
 }
 
 static cria_status pull_online(struct pull *p, cria_error *err) {
     char agent[64];
-    struct fetch_source source = {.endpoint = p->endpoint, .repo = p->name->repo, .revision = p->name->revision,
-                                  .has_token = p->token != NULL, .quiet = p->options->quiet};
+    struct fetch_source source = {.endpoint = p->endpoint,
+                                  .repo = p->name->repo,
+                                  .revision = p->name->revision,
+                                  .has_token = p->token != NULL,
+                                  .quiet = p->options->quiet};
     snprintf(agent, sizeof agent, "cria/%s", cria_version());
     cria_status st = transfers_new(agent, p->token, stall_seconds(), &source.transfers, err);
     if (st == CRIA_OK) st = ask_for_list(p, &source, err);
@@ -324,15 +332,18 @@ static cria_status pull_offline(struct pull *p, cria_error *err) {
     char path[HUB_FOLDER_MAX], url[2048] = "", size[16], what[HUB_PATH_MAX + 64];
     const char *tag = p->name->tag;
     if (hub_find(p->name, path, NULL) == CRIA_OK) {
-        say(p->options->quiet, "[INFO] %s is here; HF_HUB_OFFLINE is set, so that nobody is asked for a newer one.\n", p->text);
+        say(p->options->quiet, "[INFO] %s is here; HF_HUB_OFFLINE is set, so that nobody is asked for a newer one.\n",
+            p->text);
         printf("%s\n", path);
         return CRIA_OK;
     }
     if (find_kept_list(p) && p->n_missing) {
         for (size_t i = 0; i < p->n_missing && i < SHOWN; i++)
-            say(p->options->quiet, "[INFO] Would fetch %s, %s.\n", p->missing[i].name, bytes_text(p->missing[i].size, size));
+            say(p->options->quiet, "[INFO] Would fetch %s, %s.\n", p->missing[i].name,
+                bytes_text(p->missing[i].size, size));
         return cria_fail(err, CRIA_EIO, CRIA_NOWHERE,
-                         "HF_HUB_OFFLINE is set, so that nothing is fetched: %zu file%s of %s, %s, are missing, such as %s.",
+                         "HF_HUB_OFFLINE is set, so that nothing is fetched: %zu file%s of %s, %s, are missing, such "
+                         "as %s.",
                          p->n_missing, plural(p->n_missing), p->text, bytes_text(p->need, size), p->missing[0].name);
     }
     cria_status st = list_url(p, url, sizeof url, err);
@@ -340,10 +351,12 @@ static cria_status pull_offline(struct pull *p, cria_error *err) {
     if (*tag)
         snprintf(what, sizeof what, "the .gguf that '%.500s' means", tag);
     else
-        snprintf(what, sizeof what, "its .safetensors with configuration and tokenizer, or its .gguf of Q4_K_M or Q4_0");
+        snprintf(what, sizeof what,
+                 "its .safetensors with configuration and tokenizer, or its .gguf of Q4_K_M or Q4_0");
     return cria_fail(err, CRIA_EIO, CRIA_NOWHERE,
-                     "HF_HUB_OFFLINE is set, so that nothing is fetched: it would have asked %s for the list of files and "
-                     "fetched %s into %s.", url, what, p->repo.folder);
+                     "HF_HUB_OFFLINE is set, so that nothing is fetched: it would have asked %s for the list of "
+                     "files and fetched %s into %s.",
+                     url, what, p->repo.folder);
 }
 
 static bool some_is_left(const struct pull *p) {
@@ -360,11 +373,13 @@ int pull_run(const struct pull_options *o, const struct hub_name *name) {
     cria_status st = hub_repo_open(name, &p.repo, &err);
     if (st == CRIA_OK) st = read_endpoint(&p, &err);
     if (st == CRIA_OK) st = read_token(&p, &err);
-    if (st == CRIA_OK) st = is_set("HF_HUB_OFFLINE") || is_set("TRANSFORMERS_OFFLINE") ? pull_offline(&p, &err)
-                                                                                     : pull_online(&p, &err);
+    if (st == CRIA_OK)
+        st = is_set("HF_HUB_OFFLINE") || is_set("TRANSFORMERS_OFFLINE") ? pull_offline(&p, &err)
+                                                                        : pull_online(&p, &err);
     if (st == CRIA_ECANCELLED)
-        complain("Interrupted; %s", !some_is_left(&p) ? "nothing was fetched."
-                                                      : "what has come is kept, and the same command goes on from there.");
+        complain("Interrupted; %s", !some_is_left(&p)
+                                        ? "nothing was fetched."
+                                        : "what has come is kept, and the same command goes on from there.");
     else if (st != CRIA_OK)
         complain("%s", err.msg);
     pull_end(&p);

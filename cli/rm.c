@@ -26,7 +26,9 @@ struct rm_options {
 #define FIELD(name) offsetof(struct rm_options, name)
 
 static const struct arg_option rows[] = {
-    {.name = "NAME", .kind = ARG_OPERAND, .offset = FIELD(name),
+    {.name = "NAME",
+     .kind = ARG_OPERAND,
+     .offset = FIELD(name),
      .help = "as cria list shows it: org/model is all that there is of a repository, org/model:Q8_0 that .gguf, "
              "org/model@REVISION that snapshot; or the path of a file in cria's own cache"},
     {.name = "yes", .letter = 'y', .kind = ARG_FLAG, .offset = FIELD(yes), .help = "do not ask"},
@@ -36,8 +38,9 @@ static const struct arg_option rows[] = {
 static const struct arg_command command = {
     .name = "rm",
     .usage = "Usage: cria rm [OPTIONS] NAME",
-    .about = "Removes a model from the cache of the Hugging Face hub, where cria pull and the hub's Python tools keep\n"
-             "them, or a file from cria's own cache. It says how much that is and asks first.",
+    .about =
+        "Removes a model from the cache of the Hugging Face hub, where cria pull and the hub's Python tools keep\n"
+        "them, or a file from cria's own cache. It says how much that is and asks first.",
     .examples = "Examples\n"
                 "  cria rm bartowski/Llama-3.2-1B-Instruct-GGUF:Q8_0\n"
                 "  cria rm --yes mlx-community/Qwen3-4B-4bit\n",
@@ -60,11 +63,12 @@ static bool ask(const struct rm_options *o, const char *what, size_t n_files, ui
     if (o->yes) return true;
     if (!term_stdin_is_terminal()) {
         *st = cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                        "Removing %.500s (%zu file%s, %s) is to be confirmed, and stdin is no terminal; give --yes.", what,
-                        n_files, n_files == 1 ? "" : "s", bytes_text(bytes, size));
+                        "Removing %.500s (%zu file%s, %s) is to be confirmed, and stdin is no terminal; give --yes.",
+                        what, n_files, n_files == 1 ? "" : "s", bytes_text(bytes, size));
         return false;
     }
-    fprintf(stderr, "Remove %s, %zu file%s, %s? [y/N] ", what, n_files, n_files == 1 ? "" : "s", bytes_text(bytes, size));
+    fprintf(stderr, "Remove %s, %zu file%s, %s? [y/N] ", what, n_files, n_files == 1 ? "" : "s",
+            bytes_text(bytes, size));
     fflush(stderr);
     if (fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y')) return true;
     *st = cria_fail(err, CRIA_ECANCELLED, CRIA_NOWHERE, "Nothing was removed.");
@@ -136,7 +140,8 @@ static cria_status look_for_locks(const struct removal *r, cria_error *err) {
         close(fd);
     }
     if (d) closedir(d);
-    return busy ? cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Another program is fetching %s; end that first.", r->name.repo)
+    return busy ? cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "Another program is fetching %s; end that first.",
+                            r->name.repo)
                 : CRIA_OK;
 }
 
@@ -246,12 +251,13 @@ static cria_status remove_part(struct removal *r, cria_error *err) {
     struct hub_choice c = {0};
     uint64_t bytes = 0;
     if (!hub_repo_commit(&r->repo, r->name.revision, commit))
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%.300s is not in the hub's cache, %s; 'cria list' shows what is.",
-                         r->text, r->repo.hub);
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
+                         "%.300s is not in the hub's cache, %s; 'cria list' shows what is.", r->text, r->repo.hub);
     cria_status st = load(r, err);
     if (st != CRIA_OK) return st;
     while (at < r->commits.n && strcmp(r->commits.v[at], commit) != 0) at++;
-    if (at == r->commits.n) return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "The cache of %s is changing.", r->name.repo);
+    if (at == r->commits.n)
+        return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "The cache of %s is changing.", r->name.repo);
     st = choose(r, at, &c, err);
     for (size_t i = 0; i < c.n && st == CRIA_OK; i++)
         if (!is_needed(r, at, &c, r->files[at].v[c.v[i]].hash)) bytes += r->files[at].v[c.v[i]].size;
@@ -271,8 +277,8 @@ static cria_status remove_all(struct removal *r, cria_error *err) {
     uint64_t bytes = 0;
     cria_status st = CRIA_OK;
     if (lstat(r->repo.folder, &info) != 0 || !S_ISDIR(info.st_mode))
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%.300s is not in the hub's cache, %s; 'cria list' shows what is.",
-                         r->text, r->repo.hub);
+        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
+                         "%.300s is not in the hub's cache, %s; 'cria list' shows what is.", r->text, r->repo.hub);
     measure_repo(r, &n, &bytes);
     if (!ask(r->options, r->text, n, bytes, &st, err)) return st;
     st = remove_repo(r, err);
@@ -306,7 +312,8 @@ static cria_status remove_named(struct removal *r, cria_error *err) {
     if (is_own || st != CRIA_OK) return st;
     if (*r->options->name == '/')
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                         "'%s' is no file of cria's own cache; 'cria list' shows what can be removed.", r->options->name);
+                         "'%s' is no file of cria's own cache; 'cria list' shows what can be removed.",
+                         r->options->name);
     st = hub_name_parse(r->options->name, &r->name, err);
     if (st == CRIA_OK) st = hub_repo_open(&r->name, &r->repo, err);
     if (st == CRIA_OK) st = look_for_locks(r, err);

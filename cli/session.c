@@ -117,13 +117,13 @@ cria_status session_find_model(const char *name, const char **path, cria_error *
     if (stat(name, &st) == 0 || (errno != ENOENT && errno != ENOTDIR)) return CRIA_OK;
     if (strcmp(name, DEFAULT_MODEL) == 0)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                         "There is no model at '%s', the default. Name a folder or a .gguf file with --model-path, or run "
-                         "./quickstart, which gets one.", name);
+                         "There is no model at '%s', the default. Name a folder or a .gguf file with --model-path, or "
+                         "run ./quickstart, which gets one.", name);
     const bool is_name = hub_name_parse(name, &hub, NULL) == CRIA_OK;
     if (!is_name || (!strchr(hub.repo, '/') && hub_find(&hub, found, NULL) != CRIA_OK))
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                         "There is no model at '%.500s'; name the folder of a model, a .gguf file, or a model of the hub, as "
-                         "in org/model.", name);
+                         "There is no model at '%.500s'; name the folder of a model, a .gguf file, or a model of the "
+                         "hub, as in org/model.", name);
     *path = found;
     if (hub_find(&hub, found, &why) == CRIA_OK) return CRIA_OK;
     /* What can be a path only in the strangest folder is not called one. */

@@ -145,7 +145,7 @@ static bool set_options(struct transfer *x, const char *url, uint64_t from, unsi
     ok &= curl_easy_setopt(e, CURLOPT_REDIR_PROTOCOLS_STR, is_https ? "https" : "http,https") == CURLE_OK;
     ok &= curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 1L) == CURLE_OK;
     ok &= curl_easy_setopt(e, CURLOPT_MAXREDIRS, (long)REDIRECTS) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_HTTPHEADER, x->all->headers) == CURLE_OK; /* to the first host only */
+    ok &= curl_easy_setopt(e, CURLOPT_HTTPHEADER, x->all->headers) == CURLE_OK;          /* to the first host only */
     ok &= curl_easy_setopt(e, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE) == CURLE_OK; /* not to a proxy */
     ok &= curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) == CURLE_OK;
     ok &= curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK; /* a connection each */
@@ -176,7 +176,8 @@ struct transfer *transfer_start(struct transfers *t, const char *url, uint64_t f
     struct transfer *x = calloc(1, sizeof *x);
     if (!x) return NULL;
     *x = (struct transfer){.all = t, .sink = sink, .user = user, .easy = curl_easy_init(), .reply.total = -1};
-    if (x->easy && set_options(x, url, from, longest) && curl_multi_add_handle(t->multi, x->easy) == CURLM_OK) return x;
+    if (x->easy && set_options(x, url, from, longest) && curl_multi_add_handle(t->multi, x->easy) == CURLM_OK)
+        return x;
     if (x->easy) curl_easy_cleanup(x->easy);
     free(x);
     return NULL;
@@ -215,8 +216,9 @@ static void finish(struct transfer *x, CURLcode code) {
     if (code != CURLE_OK)
         snprintf(x->reply.why, sizeof x->reply.why, "%s", *x->why ? x->why : curl_easy_strerror(code));
     if (code == CURLE_SSL_CACERT_BADFILE)
-        snprintf(x->reply.why, sizeof x->reply.why, "there are no certificates to check it with; install ca-certificates, or "
-                 "name a file with SSL_CERT_FILE");
+        snprintf(x->reply.why, sizeof x->reply.why,
+                 "there are no certificates to check it with; install ca-certificates, or name a file with "
+                 "SSL_CERT_FILE");
     const size_t n = strlen(x->reply.why);
     if (n > 0 && x->reply.why[n - 1] == '.') x->reply.why[n - 1] = '\0';
     if (curl_easy_getinfo(x->easy, CURLINFO_EFFECTIVE_URL, &url) != CURLE_OK || !url) return;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bytes over HTTP, several transfers at once. The only door to libcurl. What the bytes are for, and whether a failure is
- * worth another try, is not known here.
+ * Bytes over HTTP, several transfers at once. The only door to libcurl. What the bytes are for, and whether a failure
+ * is worth another try, is not known here.
  *
- * Only http and https are spoken, on redirects from https only https, and ten redirects followed. The token goes to the
- * host that a transfer was asked of and nowhere else, not along a redirect to another host, port or protocol. Proxies are
- * those of http_proxy, https_proxy, all_proxy and no_proxy. One thread.
+ * Only http and https are spoken, on redirects from https only https, and ten redirects followed. The token goes to
+ * the host that a transfer was asked of and nowhere else, not along a redirect to another host, port or protocol.
+ * Proxies are those of http_proxy, https_proxy, all_proxy and no_proxy. One thread.
  */
 #ifndef CRIA_CLI_TRANSFER_H
 #define CRIA_CLI_TRANSFER_H
@@ -22,13 +22,13 @@ enum transfer_end {
 
 struct transfer_reply {
     enum transfer_end end;
-    int status;            /* of HTTP; 0: none yet. Redirects' own do not count */
-    uint64_t first;        /* the content's first byte is this one of the whole */
-    int64_t total;         /* bytes of the whole; -1: not said */
-    unsigned retry_after;  /* seconds; 0: not said */
-    char code[48];         /* X-Error-Code: "GatedRepo" */
-    char host[128];        /* that answered */
-    char why[256];         /* no answer: a sentence without its full stop, or "" */
+    int status;           /* of HTTP; 0: none yet. Redirects' own do not count */
+    uint64_t first;       /* the content's first byte is this one of the whole */
+    int64_t total;        /* bytes of the whole; -1: not said */
+    unsigned retry_after; /* seconds; 0: not said */
+    char code[48];        /* X-Error-Code: "GatedRepo" */
+    char host[128];       /* that answered */
+    char why[256];        /* no answer: a sentence without its full stop, or "" */
 };
 
 /* Takes the content of answers with status 200 and 206, in pieces. False stops the transfer. */
@@ -37,13 +37,13 @@ typedef bool transfer_sink(void *user, const struct transfer_reply *so_far, cons
 struct transfers; /* those that are under way */
 struct transfer;  /* one of them */
 
-/* token may be NULL; it is borrowed, as is agent. seconds: after so many without a byte a transfer is broken. CRIA_EIO. */
+/* agent is borrowed; token may be NULL. seconds: after so many without a byte a transfer is broken. CRIA_EIO. */
 cria_status transfers_new(const char *agent, const char *token, unsigned seconds, struct transfers **out,
                           cria_error *err);
 void transfers_free(struct transfers *t); /* stops those under way; NULL is legal */
 
-/* A GET; from: the first byte that is wanted, which the answer need not heed. NULL when out of memory. user is told from
- * another by the address. longest: seconds for all of it; 0: any. */
+/* A GET; from: the first byte that is wanted, which the answer need not heed. longest: seconds for all of it; 0: any.
+ * NULL when out of memory. */
 struct transfer *transfer_start(struct transfers *t, const char *url, uint64_t from, unsigned longest,
                                 transfer_sink *sink, void *user);
 void transfer_free(struct transfer *x); /* stops it; NULL is legal */
