@@ -71,7 +71,7 @@ cria_status hub_name_parse(const char *text, struct hub_name *out, cria_error *e
     const char *s = skip_host(text);
     const size_t repo = strcspn(s, "@:");
     struct hub_name name = {.revision = "main"};
-    if (!is_repo(s, repo) || strncmp(s + repo, "://", 3) == 0)
+    if (!is_repo(s, repo) || strncmp(s + repo, "://", 3) == 0 || skip_host(s) != s)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
                          "'%.200s' is not the name of a model on the hub; such a name is org/model, org/model:Q4_K_M "
                          "or org/model@revision.",
@@ -175,9 +175,14 @@ bool hub_split(const char *path, unsigned *i, unsigned *n, size_t *stem) {
     const size_t len = sizeof form - 1;
     if (!dot || (size_t)(dot - path) < len) return false;
     const char *s = dot - len;
-    if (s[0] != '-' || memcmp(s + 6, "-of-", 4) != 0 || !read_five(s + 1, i) || !read_five(s + 10, n)) return false;
+    unsigned part, parts;
+    if (s[0] != '-' || memcmp(s + 6, "-of-", 4) != 0 || !read_five(s + 1, &part) || !read_five(s + 10, &parts) ||
+        part < 1 || part > parts)
+        return false;
+    *i = part;
+    *n = parts;
     *stem = (size_t)(s - path);
-    return *i >= 1 && *i <= *n;
+    return true;
 }
 
 /* The length of a name up to its number of parts, or up to its ending. */

@@ -236,7 +236,7 @@ def test_names_that_mean_no_file(user, hub, files, tag, words):
 @pytest.mark.parametrize("name", ["", "org/", "/model", "org/model/x", "../model", "org/..", "org/mo del", "org--x/model",
                                   "org/model.git", "-org/model", "org/model:", "org/model@", "org/model@../x", "org/model@a..b",
                                   "org/model@/etc", "org/model@-x", "org/mo\ndel", "org/" + "x" * 97,
-                                  "https://example.org/org/model"])
+                                  "https://example.org/org/model", "hf.co/hf.co/model"])
 def test_what_is_no_name(user, name):
     r = user.pull(name)
     assert (r.returncode, r.stdout) == (2, b"") and r.stderr.count(b"\n") == 1 and b"Try 'cria pull --help'." in r.stderr
@@ -705,6 +705,21 @@ def test_two_who_want_the_same(user, hub):
     outputs = [p.communicate(timeout=20)[0] for p in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0] and outputs[0] == outputs[1] != b""
     assert hub.count("cdn") == 1
+
+
+def test_a_blob_that_python_is_writing(user, hub):
+    """Its lock is ours; and when it has written the blob there is nothing left to fetch."""
+    from filelock import FileLock
+    hub.add({"model.gguf": BIG})
+    locks = user.cache / ".locks" / user.repo().name
+    locks.mkdir(parents=True)
+    with FileLock(locks / (File(BIG).hash + ".lock")):
+        p = user.start("pull", "org/model")
+        while b"Another program is fetching model.gguf" not in p.stderr.readline():
+            assert p.poll() is None
+        (user.repo() / "blobs" / File(BIG).hash).write_bytes(BIG)
+    out, err = p.communicate(timeout=20)
+    assert p.returncode == 0 and Path(out.decode().strip()).read_bytes() == BIG and hub.count("cdn") == 0
 
 
 # ---- without a network, and through another's ----
