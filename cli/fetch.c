@@ -71,8 +71,11 @@ static cria_status explain_status(const struct fetch_source *s, const struct tra
                      r->status, what);
 }
 
-static cria_status explain(const struct fetch_source *s, const struct transfer_reply *r, const char *what,
+static cria_status explain(const struct fetch_source *s, const struct transfer_reply *reply, const char *what,
                            cria_error *err) {
+    struct transfer_reply named = *reply;
+    const struct transfer_reply *r = &named;
+    if (!*named.host) snprintf(named.host, sizeof named.host, "%s", s->endpoint); /* it led to no host */
     switch (r->end) {
     case TRANSFER_UNREACHABLE:
         return cria_fail(err, CRIA_EIO, CRIA_NOWHERE,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names of models and lists of files: the input's first line is a name, the rest a hub's answer (or, where that fails,
- * a list as the hub's Python tools keep it). What is accepted must keep every promise of cli/hubname.h: no name leads out
- * of the cache's folder, no file out of the snapshot's, and a choice is of files that there are. The memory of the JSON
- * library and of these lists is not in guard.h's budget; libFuzzer's limits watch it. */
+ * a list as the hub's Python tools keep it). What is accepted must keep every promise of cli/hubname.h: no name leads
+ * out of the cache's folder, no file out of the snapshot's, and a choice is of files that there are. The memory of the
+ * JSON library and of these lists is not in guard.h's budget; libFuzzer's limits watch it. */
 #include "../cli/hublisting.h"
 #include "guard.h"
 

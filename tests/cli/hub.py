@@ -5,10 +5,14 @@ import hashlib
 import json
 import re
 import socket
+import ssl
 import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+CERTIFICATE = Path(__file__).with_name("localhost.pem")  # with its key, which is no secret; of "localhost"
 
 
 def git_sha1(data):
@@ -188,6 +192,13 @@ class Hub:
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.servers[0].server_port}"
         self.cdn_url = f"http://localhost:{self.servers[1].server_port}"
+
+    def speak_tls(self):
+        """The hub, but not the other host, from now on; its name is then localhost."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(CERTIFICATE)
+        self.servers[0].socket = context.wrap_socket(self.servers[0].socket, server_side=True)
+        self.url = f"https://localhost:{self.servers[0].server_port}"
 
     def close(self):
         self.go_on.set()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from hub import File, Hub, Request, always, chunked, cut_after, git_sha1, send, stall_after
+from hub import CERTIFICATE, File, Hub, Request, always, chunked, cut_after, git_sha1, send, stall_after
 
 BIG = random.Random(1).randbytes(3_000_000)
 GGUF = random.Random(2).randbytes(40_000)
@@ -488,10 +488,21 @@ def test_nobody_there(user, hub):
 
 
 def test_certificates_are_checked(user, hub, tmp_path):
-    """The hub speaks no TLS; and there are no certificates to check anyone with."""
-    https = hub.url.replace("http://", "https://")
-    fails(user.pull(HF_ENDPOINT=https), "broke again and again")
-    fails(user.pull(HF_ENDPOINT=https, SSL_CERT_FILE=str(tmp_path / "none.pem")), "cannot be fetched", "certificate")
+    hub.add({"model.gguf": b"small"})
+    hub.speak_tls()
+    fails(user.pull(HF_ENDPOINT=hub.url), "org/model cannot be fetched from localhost", "certificate")
+    fails(user.pull(HF_ENDPOINT=hub.url, SSL_CERT_FILE=str(tmp_path / "none.pem")), "install ca-certificates")
+    other_name = hub.url.replace("localhost", "127.0.0.1")
+    fails(user.pull(HF_ENDPOINT=other_name, SSL_CERT_FILE=str(CERTIFICATE)), "cannot be fetched", "127.0.0.1")
+    assert hub.requests == []
+    assert Path(is_well(user.pull(HF_ENDPOINT=hub.url, SSL_CERT_FILE=str(CERTIFICATE)))).read_bytes() == b"small"
+
+
+def test_from_https_nothing_leads_to_http(user, hub):
+    hub.add({"model.gguf": BIG})
+    hub.speak_tls()
+    fails(user.pull(HF_ENDPOINT=hub.url, SSL_CERT_FILE=str(CERTIFICATE)), '"http" not supported')
+    assert hub.count("cdn") == 0
 
 
 # ---- the token ----
@@ -663,8 +674,8 @@ def test_files_side_by_side(user, hub):
 
     hub.add(files)
     hub.fault("cdn", *[meet] * 4)
-    is_well(user.pull())
-    assert user.snapshot() == files and not together.broken
+    is_well(user.pull(HF_HUB_DOWNLOAD_TIMEOUT="30"))
+    assert user.snapshot() == files and not together.broken and hub.count("cdn") == len(files)
     is_well(user("rm", "--yes", "org/model"))
     hub.most_active = 0
     is_well(user.pull("org/model", "--jobs", "1"))
@@ -673,7 +684,8 @@ def test_files_side_by_side(user, hub):
 
 def test_the_same_content_twice(user, hub):
     hub.add({"config.json": b"{}", "generation_config.json": b"{}", "model.safetensors": BIG})
-    is_well(user.pull())
+    r = user.pull("org/model", "--jobs", "2")
+    assert is_well(r) and b"Another program" not in r.stderr
     assert hub.count("resolve-cache") == 1 and set(user.snapshot()) == {"config.json", "generation_config.json", "model.safetensors"}
 
 
@@ -983,6 +995,11 @@ def test_rm_goes_nowhere_else(user, hub, tmp_path):
     assert (outside / "deep" / "file.gguf").read_text() == "mine" and not user.repo().exists()
     user.repo().symlink_to(outside)
     fails(user("rm", "--yes", "org/model"), "is not in the hub's cache")
+    user.repo().unlink()
+    user.repo().mkdir()
+    (user.repo() / "snapshots").symlink_to(outside)
+    fails(user("rm", "--yes", "org/model"), "Cannot remove")
+    assert (outside / "deep" / "file.gguf").read_text() == "mine"
     own = user.home / ".cache" / "cria"
     own.mkdir()
     for name in ("a.gguf", "b.cria", "c.txt"):
