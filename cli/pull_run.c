@@ -263,7 +263,9 @@ static cria_status fetch_missing(struct pull *p, const struct fetch_source *sour
     const double start = clock_now();
     st = fetch_files(source, p->missing, p->n_missing, (unsigned)p->options->jobs, &came, err);
     const double seconds = clock_now() - start;
-    if (st == CRIA_OK)
+    if (st == CRIA_OK && came == 0)
+        say(quiet, "[INFO] Nothing was missing of it; sizes and hashes are right.\n");
+    else if (st == CRIA_OK)
         say(quiet, "[INFO] %s in %.1f s, %s/s; sizes and hashes are right.\n", bytes_text(came, size), seconds,
             bytes_text((uint64_t)((double)came / (seconds > 1e-3 ? seconds : 1e-3)), speed));
     return st;

@@ -224,6 +224,8 @@ static void finish(struct transfer *x, CURLcode code) {
     if (curl_easy_getinfo(x->easy, CURLINFO_EFFECTIVE_URL, &url) != CURLE_OK || !url) return;
     const char *host = strstr(url, "://");
     host = host ? host + 3 : url;
+    const char *at = memchr(host, '@', strcspn(host, "/?#"));
+    if (at) host = at + 1; /* a name and a password are not for messages */
     snprintf(x->reply.host, sizeof x->reply.host, "%.*s", (int)strcspn(host, "/?#"), host);
 }
 

@@ -481,6 +481,8 @@ def test_a_model_that_was_renamed(user, hub):
 def test_nobody_there(user, hub):
     fails(user.pull(HF_ENDPOINT="http://127.0.0.1:9"), "127.0.0.1:9 cannot be reached", "https_proxy")
     fails(user.pull(HF_ENDPOINT="http://no.such.host.invalid"), "no.such.host.invalid cannot be reached")
+    line = fails(user.pull(HF_ENDPOINT="http://me:secret@127.0.0.1:9"), "127.0.0.1:9 cannot be reached")
+    assert "secret" not in line
     for endpoint in ("file:///etc", "huggingface.co", "http://", "https:///x", "http://a b", "http://a\nb"):
         fails(user.pull(HF_ENDPOINT=endpoint), "HF_ENDPOINT is")
     hub.add({"model.gguf": GGUF})
