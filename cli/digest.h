@@ -9,6 +9,9 @@
 
 struct digest;
 
+/* To be called once, before all others. NULL, or why OpenSSL cannot be had. */
+const char *digest_load(void);
+
 /* For the hash that is expected: of 64 digits SHA-256 of the content, of 40 the SHA-1 that git gives a blob of so many
  * bytes. NULL when it is neither, or out of memory. */
 struct digest *digest_new(const char *expected, uint64_t size);

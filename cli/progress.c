@@ -49,15 +49,15 @@ static bool is_time(struct progress *p, double now) {
     return true;
 }
 
-/* tail: what follows the percentage, of changing length. */
+/* tail: what follows the percentage; NULL for nothing, ever. */
 static void draw(struct progress *p, double part, const char *tail) {
-    const size_t room = term_width(), taken = strlen(p->what) + sizeof " [] 100%" + strlen(tail);
+    const size_t room = term_width(), taken = strlen(p->what) + sizeof " [] 100%" + (tail ? strlen(tail) : 0);
     size_t width = room > taken + 1 ? room - taken - 1 : 0;
     if (width > 40) width = 40;
     const size_t full = (size_t)(part * (double)width);
     fprintf(stderr, "\r%s [", p->what);
     for (size_t i = 0; i < width; i++) fputc(i < full ? '#' : '.', stderr);
-    fprintf(stderr, "] %3.0f%%%s\033[K", 100.0 * part, tail);
+    fprintf(stderr, "] %3.0f%%%s%s", 100.0 * part, tail ? tail : "", tail ? "\033[K" : "");
     fflush(stderr);
     p->drawn = true;
 }
@@ -68,7 +68,7 @@ void progress_update(struct progress *p, uint64_t done, uint64_t total) {
     const double part = done < total ? (double)done / (double)total : 1.0;
     char left[24] = "";
     if (p->timed && part > 0.01 && part < 1.0) print_left(left, (now - p->start) * (1.0 - part) / part);
-    draw(p, part, left);
+    draw(p, part, p->timed ? left : NULL);
 }
 
 void progress_update_bytes(struct progress *p, uint64_t done, uint64_t total, uint64_t came) {

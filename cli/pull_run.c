@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "commands.h"
+#include "digest.h"
 #include "fetch.h"
 #include "hubcache.h"
 #include "hublisting.h"
@@ -297,6 +298,8 @@ static cria_status pull_online(struct pull *p, cria_error *err) {
                                   .has_token = p->token != NULL,
                                   .quiet = p->options->quiet};
     snprintf(agent, sizeof agent, "cria/%s", cria_version());
+    const char *why = digest_load();
+    if (why) return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "OpenSSL cannot be loaded (%s); install libssl3.", why);
     cria_status st = transfers_new(agent, p->token, stall_seconds(), &source.transfers, err);
     if (st == CRIA_OK) st = ask_for_list(p, &source, err);
     if (st == CRIA_OK) st = hub_choose(&p->files, p->name->repo, p->name->tag, &p->choice, err);

@@ -4,12 +4,35 @@
 #include "base/status.h"
 
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 enum { REDIRECTS = 10, CONNECT_SECONDS = 20, RECEIVE_BYTES = 256 * 1024 };
+
+/* libcurl brings some thirty libraries along, which would cost every command of the program ten milliseconds and six
+ * megabytes. So it is loaded when it is needed. */
+#define FUNCTIONS(X)                                                                                                 \
+    X(global_init) X(global_cleanup) X(slist_append) X(slist_free_all) X(easy_init) X(easy_cleanup) X(easy_setopt)   \
+    X(easy_getinfo) X(easy_strerror) X(multi_init) X(multi_cleanup) X(multi_add_handle) X(multi_remove_handle)       \
+    X(multi_perform) X(multi_poll) X(multi_info_read)
+static struct {
+#define FIELD(name) __typeof__(curl_##name) *name;
+    FUNCTIONS(FIELD)
+#undef FIELD
+} curl;
+
+/* NULL, or why not. */
+static const char *load_curl(void) {
+    void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
+#define LOAD(name)                                                                                                   \
+    if (library && (*(void **)&curl.name = dlsym(library, "curl_" #name)) == NULL) library = NULL;
+    FUNCTIONS(LOAD)
+#undef LOAD
+    return library ? NULL : dlerror();
+}
 
 struct transfers {
     CURLM *multi;
@@ -31,14 +54,16 @@ struct transfer {
 cria_status transfers_new(const char *agent, const char *token, unsigned seconds, struct transfers **out,
                           cria_error *err) {
     char line[1100];
+    const char *why = load_curl();
+    if (why) return cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "libcurl cannot be loaded (%s); install libcurl4.", why);
     struct transfers *t = calloc(1, sizeof *t);
     if (!t) return cria_fail_nomem(err, "transfers", sizeof *t);
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) t->multi = curl_multi_init();
+    if (curl.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) t->multi = curl.multi_init();
     t->agent = agent;
     t->seconds = seconds;
     if (t->multi && token) {
         snprintf(line, sizeof line, "Authorization: Bearer %s", token);
-        t->headers = curl_slist_append(NULL, line);
+        t->headers = curl.slist_append(NULL, line);
     }
     if (!t->multi || (token && !t->headers)) {
         transfers_free(t);
@@ -50,9 +75,9 @@ cria_status transfers_new(const char *agent, const char *token, unsigned seconds
 
 void transfers_free(struct transfers *t) {
     if (!t) return;
-    curl_multi_cleanup(t->multi);
-    curl_slist_free_all(t->headers);
-    curl_global_cleanup();
+    curl.multi_cleanup(t->multi);
+    curl.slist_free_all(t->headers);
+    curl.global_cleanup();
     free(t);
 }
 
@@ -140,33 +165,33 @@ static bool set_options(struct transfer *x, const char *url, uint64_t from, unsi
     const char *ca = getenv("SSL_CERT_FILE"); /* as OpenSSL and Python have it; libcurl alone does not look there */
     const bool is_https = strncasecmp(url, "https://", 8) == 0;
     char range[32];
-    bool ok = curl_easy_setopt(e, CURLOPT_URL, url) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_REDIR_PROTOCOLS_STR, is_https ? "https" : "http,https") == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 1L) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_MAXREDIRS, (long)REDIRECTS) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_HTTPHEADER, x->all->headers) == CURLE_OK;          /* to the first host only */
-    ok &= curl_easy_setopt(e, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE) == CURLE_OK; /* not to a proxy */
-    ok &= curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK; /* a connection each */
-    ok &= curl_easy_setopt(e, CURLOPT_USERAGENT, x->all->agent) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_NOPROGRESS, 1L) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)x->all->seconds) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_TIMEOUT, (long)longest) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)RECEIVE_BYTES) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_ERRORBUFFER, x->why) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_PRIVATE, x) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_data) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_WRITEDATA, x) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK;
-    ok &= curl_easy_setopt(e, CURLOPT_HEADERDATA, x) == CURLE_OK;
-    if (ca && *ca) ok &= curl_easy_setopt(e, CURLOPT_CAINFO, ca) == CURLE_OK;
+    bool ok = curl.easy_setopt(e, CURLOPT_URL, url) == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_REDIR_PROTOCOLS_STR, is_https ? "https" : "http,https") == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_FOLLOWLOCATION, 1L) == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_MAXREDIRS, (long)REDIRECTS) == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_HTTPHEADER, x->all->headers) == CURLE_OK;          /* to the first host only */
+    ok &= curl.easy_setopt(e, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE) == CURLE_OK; /* not to a proxy */
+    ok &= curl.easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK; /* a connection each */
+    ok &= curl.easy_setopt(e, CURLOPT_USERAGENT, x->all->agent) == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_NOPROGRESS, 1L) == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS) == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)x->all->seconds) == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_TIMEOUT, (long)longest) == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_BUFFERSIZE, (long)RECEIVE_BYTES) == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_ERRORBUFFER, x->why) == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_PRIVATE, x) == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_WRITEFUNCTION, on_data) == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_WRITEDATA, x) == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK;
+    ok &= curl.easy_setopt(e, CURLOPT_HEADERDATA, x) == CURLE_OK;
+    if (ca && *ca) ok &= curl.easy_setopt(e, CURLOPT_CAINFO, ca) == CURLE_OK;
     if (from > 0) {
         snprintf(range, sizeof range, "%llu-", (unsigned long long)from);
-        ok &= curl_easy_setopt(e, CURLOPT_RANGE, range) == CURLE_OK;
+        ok &= curl.easy_setopt(e, CURLOPT_RANGE, range) == CURLE_OK;
     }
     return ok;
 }
@@ -175,18 +200,18 @@ struct transfer *transfer_start(struct transfers *t, const char *url, uint64_t f
                                 transfer_sink *sink, void *user) {
     struct transfer *x = calloc(1, sizeof *x);
     if (!x) return NULL;
-    *x = (struct transfer){.all = t, .sink = sink, .user = user, .easy = curl_easy_init(), .reply.total = -1};
-    if (x->easy && set_options(x, url, from, longest) && curl_multi_add_handle(t->multi, x->easy) == CURLM_OK)
+    *x = (struct transfer){.all = t, .sink = sink, .user = user, .easy = curl.easy_init(), .reply.total = -1};
+    if (x->easy && set_options(x, url, from, longest) && curl.multi_add_handle(t->multi, x->easy) == CURLM_OK)
         return x;
-    if (x->easy) curl_easy_cleanup(x->easy);
+    if (x->easy) curl.easy_cleanup(x->easy);
     free(x);
     return NULL;
 }
 
 void transfer_free(struct transfer *x) {
     if (!x) return;
-    curl_multi_remove_handle(x->all->multi, x->easy);
-    curl_easy_cleanup(x->easy);
+    curl.multi_remove_handle(x->all->multi, x->easy);
+    curl.easy_cleanup(x->easy);
     free(x);
 }
 
@@ -214,14 +239,14 @@ static void finish(struct transfer *x, CURLcode code) {
     x->ended = true;
     x->reply.end = end_of(x, code);
     if (code != CURLE_OK)
-        snprintf(x->reply.why, sizeof x->reply.why, "%s", *x->why ? x->why : curl_easy_strerror(code));
+        snprintf(x->reply.why, sizeof x->reply.why, "%s", *x->why ? x->why : curl.easy_strerror(code));
     if (code == CURLE_SSL_CACERT_BADFILE)
         snprintf(x->reply.why, sizeof x->reply.why,
                  "there are no certificates to check it with; install ca-certificates, or name a file with "
                  "SSL_CERT_FILE");
     const size_t n = strlen(x->reply.why);
     if (n > 0 && x->reply.why[n - 1] == '.') x->reply.why[n - 1] = '\0';
-    if (curl_easy_getinfo(x->easy, CURLINFO_EFFECTIVE_URL, &url) != CURLE_OK || !url) return;
+    if (curl.easy_getinfo(x->easy, CURLINFO_EFFECTIVE_URL, &url) != CURLE_OK || !url) return;
     const char *host = strstr(url, "://");
     host = host ? host + 3 : url;
     const char *at = memchr(host, '@', strcspn(host, "/?#"));
@@ -231,11 +256,11 @@ static void finish(struct transfer *x, CURLcode code) {
 
 void transfers_step(struct transfers *t, int milliseconds) {
     int n;
-    curl_multi_poll(t->multi, NULL, 0, milliseconds, NULL);
-    curl_multi_perform(t->multi, &n);
-    for (CURLMsg *m; (m = curl_multi_info_read(t->multi, &n)) != NULL;) {
+    curl.multi_poll(t->multi, NULL, 0, milliseconds, NULL);
+    curl.multi_perform(t->multi, &n);
+    for (CURLMsg *m; (m = curl.multi_info_read(t->multi, &n)) != NULL;) {
         void *x = NULL;
-        if (m->msg == CURLMSG_DONE && curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &x) == CURLE_OK)
+        if (m->msg == CURLMSG_DONE && curl.easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &x) == CURLE_OK)
             finish(x, m->data.result);
     }
 }

@@ -507,6 +507,16 @@ def test_from_https_nothing_leads_to_http(user, hub):
     assert hub.count("cdn") == 0
 
 
+@pytest.mark.parametrize("library, package", [("libcurl.so.4", "libcurl4"), ("libcrypto.so.3", "libssl3")])
+def test_its_libraries_are_loaded_by_pull_alone(user, hub, tmp_path, library, package):
+    """They were loaded by every command, which took ten times as long to start."""
+    assert "libcurl" not in is_well(user(LD_TRACE_LOADED_OBJECTS="1"))
+    (tmp_path / library).write_text("no library")
+    hub.add({"model.gguf": GGUF})
+    fails(user.pull(LD_LIBRARY_PATH=str(tmp_path)), "cannot be loaded", library, f"install {package}")
+    is_well(user("list", LD_LIBRARY_PATH=str(tmp_path)))
+
+
 # ---- the token ----
 
 def test_the_token_stays_with_the_hub(user, hub):
