@@ -404,7 +404,7 @@ static cria_status complete(struct job *j, cria_error *err) {
 }
 
 static cria_status hash_more(struct job *j, cria_error *err) {
-    static char part[1 << 20];
+    static char part[1 << 16];
     for (uint64_t end = j->hashed + AT_ONCE; j->hashed < j->have && j->hashed < end;) {
         const uint64_t left = j->have - j->hashed;
         const ssize_t n = pread(j->fd, part, left < sizeof part ? (size_t)left : sizeof part, (off_t)j->hashed);
