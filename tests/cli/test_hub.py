@@ -873,6 +873,7 @@ def test_a_name_is_as_good_as_a_path(user, hub, small_gguf, small_model):
         is_well(user.pull(name))
         generate = ("--prompt", "universe", "-m", "8", "--quiet", "--no-cache", "--model-path")
         assert is_well(user(*generate, name)) == is_well(user(*generate, path)) != ""
+        assert is_well(user(*generate, path, "--draft-model", name)) == is_well(user(*generate, path))
         assert is_well(user("inspect", name)) == is_well(user("inspect", path))
         ids = is_well(user("tokenize", name, "universe"))
         assert ids == is_well(user("tokenize", path, "universe")) != ""
