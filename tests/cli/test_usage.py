@@ -132,6 +132,13 @@ def test_help_and_man_page_name_the_same_options(run):
     assert in_man == in_help
 
 
+def test_man_page_of_the_library_names_every_function():
+    header = re.sub(r"/\*.*?\*/", "", (ROOT / "include" / "cria" / "cria.h").read_text(), flags=re.S)
+    functions = re.findall(r"CRIA_API\s[^;]*?\b(cria_\w+)\s*\(", header)
+    named = re.findall(r"\*(cria\S+?)\*\(\)", (ROOT / "man" / "cria.3.scd").read_text())
+    assert len(functions) > 50 and sorted(set(functions)) == sorted({n.replace("\\_", "_") for n in named})
+
+
 def test_version(run):
     for arguments in (["--version"], ["generate", "--version"], ["bench", "--version"]):
         r = run(*arguments)
