@@ -146,7 +146,7 @@ bool cria_model_get_outline(const cria_model *model, cria_outline *out) {
                           .n_experts = c->n_experts,
                           .n_experts_used = c->n_experts_used,
                           .window = c->window,
-                          .chat_template = o->chat_template};
+                          .chat_template = model->chat.n > 0};
     for (uint32_t i = 0; i < c->n_layers; i++) out->n_window_layers += (c->layer[i] & CRIA_LAYER_WINDOW) != 0;
     return true;
 }
@@ -160,6 +160,17 @@ bool cria_model_get_tensor(const cria_model *model, size_t i, cria_tensor_info *
 uint64_t cria_model_kv_bytes(const cria_model *model, cria_kv_type kv, uint64_t tokens) {
     const uint64_t blocks = tokens / CRIA_KV_BLOCK + (tokens % CRIA_KV_BLOCK != 0);
     return blocks * cria_kv_block_bytes(&model->config, cria_engine_kv_elem(kv));
+}
+
+const char *cria_model_chat_template(const cria_model *model, size_t i) {
+    return i < model->chat.n ? model->chat.templates[i].name.data : NULL;
+}
+
+cria_status cria_model_get_generation(const cria_model *model, cria_generation *out, cria_error *err) {
+    if (model == NULL || out == NULL) return null_argument(err, "cria_model_get_generation");
+    const cria_status st = cria_chat_tell(&model->chat.generation_failure, err);
+    if (!st) *out = model->chat.generation;
+    return st;
 }
 
 const cria_tokenizer *cria_model_tokenizer(const cria_model *model) { return model->tokenizer; }

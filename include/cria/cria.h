@@ -8,6 +8,7 @@
  *   cria_engine     the working memory of one caller: KV pool and scratch. Runs the forward pass.
  *   cria_sequence   one growing list of tokens with its keys and values, inside an engine.
  *   cria_sampler    turns logits into a token id.
+ *   cria_chat_template  turns the messages of a conversation into a prompt.
  *   cria_detok      turns a stream of token ids into a stream of whole UTF-8 characters.
  *
  *   cria_ctx_new → cria_model_open → cria_engine_new → cria_sequence_new
@@ -283,6 +284,18 @@ typedef struct cria_tensor_info {
  * long as the model. */
 CRIA_API bool cria_model_get_tensor(const cria_model *model, size_t i, cria_tensor_info *out);
 
+/* ---- how a model is to be sampled -------------------------------------------------------- */
+
+/* What the model's makers suggest, in generation_config.json beside the weights or a GGUF's general.sampling.*: NAN and
+ * UINT32_MAX for what they do not speak of. Of use as the defaults of cria_sampler_opts. */
+typedef struct cria_generation {
+    double temp; /* 0 where they say do_sample: false */
+    double top_p, min_p, typical_p, repeat_penalty;
+    uint32_t top_k;
+} cria_generation;
+/* CRIA_EFORMAT where a number is none or out of range. A model whose files say nothing is no failure. */
+CRIA_API cria_status cria_model_get_generation(const cria_model *model, cria_generation *out, cria_error *err);
+
 /* ---- tokenizer --------------------------------------------------------------------------- */
 
 typedef struct cria_tokenizer cria_tokenizer;
@@ -315,7 +328,8 @@ CRIA_API const char *cria_tokenizer_piece(const cria_tokenizer *tokenizer, int32
 typedef enum cria_encode_flags {
     CRIA_ENCODE_PLAIN = 0,        /* text is only text */
     CRIA_ENCODE_BOS = 1,          /* put bos first (where there is one) */
-    CRIA_ENCODE_SPECIAL = 2       /* recognize control symbols written out in the text ("<|im_end|>") */
+    CRIA_ENCODE_SPECIAL = 2,      /* recognize control symbols written out in the text ("<|im_end|>") */
+    CRIA_ENCODE_CHAT = 4          /* what a chat template made: both, but no second bos; see "chat templates" */
 } cria_encode_flags;
 /* Encodes text[0..len) (any bytes; invalid UTF-8 is taken as the tokenizer library does).
  * *out becomes an array of *n ids for the caller to free with cria_ids_free. */
@@ -337,6 +351,51 @@ CRIA_API cria_status cria_detok_push(cria_detok *detok, int32_t id, const char *
                                      cria_error *err);
 /* The rest, with an incomplete character replaced as the tokenizer library does; then starts anew. */
 CRIA_API cria_status cria_detok_finish(cria_detok *detok, const char **text, size_t *len, cria_error *err);
+
+/* ---- chat templates ---------------------------------------------------------------------- */
+
+/* A chat template turns messages into the text that a model was trained to go on from. It is a program in Jinja, which
+ * comes with the model; docs/chat.md says what is taken from which file. Immutable: any thread may render it. It needs
+ * its context only, not the model.
+ *
+ * The text is to be encoded with CRIA_ENCODE_CHAT: control symbols count, and where the tokenizer puts bos before a
+ * text (cria_tokenizer_add_bos) it does so here too, unless the text begins with it, as many templates have it: there
+ * is one bos, never two. transformers' apply_chat_template adds none, so that its ids differ by that one where a
+ * template leaves bos to the tokenizer, as Zephyr's does; llama.cpp does as is done here. */
+typedef struct cria_chat_template cria_chat_template;
+
+/* Names of the model's own templates, "default" for the one that has none; NULL for i beyond the last. */
+CRIA_API const char *cria_model_chat_template(const cria_model *model, size_t i);
+/* The model's own. name NULL: as transformers chooses, "default", and where there are tools to be told of "tool_use",
+ * if there is one. CRIA_EINVAL: the model has no such template; it is never replaced by another one. Else, where a
+ * file is damaged or the template is no Jinja, as cria_chat_template_new. */
+CRIA_API cria_status cria_chat_template_open(const cria_model *model, const char *name, cria_chat_template **out,
+                                             cria_error *err);
+/* Another one for the model: text[0..len) is copied. CRIA_EFORMAT with the line (also in err->where) and what is wrong
+ * there, CRIA_EUNSUPPORTED for what cria does not know of Jinja, CRIA_EFULL for more than 1 MiB. */
+CRIA_API cria_status cria_chat_template_new(const cria_model *model, const char *text, size_t len,
+                                            cria_chat_template **out, cria_error *err);
+CRIA_API void cria_chat_template_free(cria_chat_template *t);
+/* Its Jinja text, NUL-terminated. */
+CRIA_API const char *cria_chat_template_text(const cria_chat_template *t, size_t *len);
+
+/* What strftime_now tells: seconds since 1970 in UTC, and how much later the clocks on the wall are. */
+typedef struct cria_template_time {
+    int64_t seconds;
+    int32_t offset;
+} cria_template_time;
+
+/* json[0..len): the variables, an object: {"messages": [{"role": "user", "content": "Hello!"}],
+ * "add_generation_prompt": true, "tools": […], …}. As in transformers, bos_token and the model's other tokens are
+ * variables too unless they are given, what is null in a message counts as missing, and a message's reasoning_content,
+ * thinking or reasoning is known by the first two names. now: NULL leaves strftime_now undefined, which templates that
+ * show a date have a text for. *out is a NUL-terminated string of *out_len bytes, to free with cria_chat_text_free.
+ * CRIA_EINVAL with the template's own words where it refuses the messages; CRIA_EFORMAT with the line of an error in
+ * the template or the JSON, CRIA_EUNSUPPORTED, CRIA_EFULL where it takes too many steps or too much memory. */
+CRIA_API cria_status cria_chat_template_render(const cria_chat_template *t, const char *json, size_t len,
+                                               const cria_template_time *now, char **out, size_t *out_len,
+                                               cria_error *err);
+CRIA_API void cria_chat_text_free(const cria_chat_template *t, char *text);
 
 /* ---- engine and sequences ---------------------------------------------------------------- */
 

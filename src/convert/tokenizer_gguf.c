@@ -242,6 +242,45 @@ static void put_token_member(struct out *o, const cria_vocab *v, const char *key
     put_string(o, piece, len);
 }
 
+#define TEMPLATE "tokenizer.chat_template"
+
+static bool template_name(const cria_meta *m, cria_str *name) {
+    const size_t n = strlen(TEMPLATE);
+    if (m->type != CRIA_META_STRING || m->key.len < n || memcmp(m->key.data, TEMPLATE, n) != 0) return false;
+    if (m->key.len == n)
+        *name = (cria_str){"default", strlen("default")};
+    else if (m->key.data[n] == '.')
+        *name = (cria_str){m->key.data + n + 1, m->key.len - n - 1};
+    else
+        return false;
+    return true;
+}
+
+static bool has_named_templates(const cria_container *c) {
+    cria_str name;
+    for (size_t i = 0; i < cria_meta_count(c); i++)
+        if (template_name(cria_meta_at(c, i), &name) && cria_meta_at(c, i)->key.len > strlen(TEMPLATE)) return true;
+    return false;
+}
+
+/* Several, with their names, as a list. */
+static void put_templates(struct out *o, const cria_container *c) {
+    bool first = true;
+    put_text(o, ",\n  \"chat_template\": [");
+    for (size_t i = 0; i < cria_meta_count(c); i++) {
+        const cria_meta *m = cria_meta_at(c, i);
+        cria_str name;
+        if (!template_name(m, &name)) continue;
+        put_text(o, first ? "{\"name\": " : ", {\"name\": ");
+        first = false;
+        put_string(o, name.data, name.len);
+        put_text(o, ", \"template\": ");
+        put_string(o, m->v.s.data, m->v.s.len);
+        put_text(o, "}");
+    }
+    put_text(o, "]");
+}
+
 static void put_tokenizer_config(struct out *o, const cria_container *c, const cria_vocab *v) {
     const bool bpe = v->model == CRIA_VOCAB_BPE;
     cria_str chat;
@@ -254,7 +293,9 @@ static void put_tokenizer_config(struct out *o, const cria_container *c, const c
     put_token_member(o, v, "eos_token", v->eos);
     put_token_member(o, v, "unk_token", v->unk);
     put_token_member(o, v, "pad_token", v->pad);
-    if (cria_meta_str(c, "tokenizer.chat_template", &chat)) {
+    if (has_named_templates(c)) {
+        put_templates(o, c);
+    } else if (cria_meta_str(c, "tokenizer.chat_template", &chat)) {
         put_text(o, ",\n  \"chat_template\": ");
         put_string(o, chat.data, chat.len);
     }

@@ -4,7 +4,6 @@
 #include "engine/model.h"
 
 #include "base/ctx.h"
-#include "base/json.h"
 #include "base/mapfile.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -53,40 +52,21 @@ static cria_status open_gguf(cria_model *m, const cria_container *file, cria_err
     return st ? cria_fail_in(err, st, cria_container_path(file)) : st;
 }
 
-/* In a folder: the file of its own, or the key of tokenizer_config.json; what is damaged there is somebody else's to
- * say. */
-static cria_status find_template(cria_model *m, const char *path, bool *out, cria_error *err) {
+/* What is damaged there is not the model's weights: it is told when somebody asks. */
+static cria_status load_chat(cria_model *m, const cria_container *file, const char *path, cria_error *err) {
     char *folder = folder_of(m->ctx, path);
-    char *jinja = folder ? cria_path_join(m->ctx, folder, "chat_template.jinja") : NULL;
-    char *json = folder ? cria_path_join(m->ctx, folder, "tokenizer_config.json") : NULL;
-    const bool ok = jinja != NULL && json != NULL;
-    cria_mapfile map;
-    if (ok && cria_path_kind(jinja) == CRIA_PATH_FILE) {
-        *out = true;
-    } else if (ok && cria_mapfile_open(json, &map, NULL) == CRIA_OK) {
-        cria_json *root = NULL;
-        if (cria_json_parse((const char *)map.data, map.len, json, &root, NULL) == CRIA_OK) {
-            const cria_json *v = cria_json_get(root, "chat_template");
-            *out = v != NULL && cria_json_type(v) != CRIA_JSON_NULL;
-        }
-        cria_json_free(root);
-        cria_mapfile_close(&map);
-    }
-    cria_free(m->ctx, json);
-    cria_free(m->ctx, jinja);
+    if (folder == NULL) return cria_fail_nomem(err, "a path", strlen(path));
+    const cria_container *gguf = m->kind == CRIA_CONTAINER_GGUF ? file : NULL;
+    const cria_status st = cria_chat_load(m->ctx, path, folder, gguf, m->tokenizer, &m->chat, err);
     cria_free(m->ctx, folder);
-    return ok ? CRIA_OK : cria_fail_nomem(err, "a path", strlen(path) + 32);
+    return st;
 }
 
 /* Takes *file on success. */
-static cria_status outline(cria_model *m, cria_container *file, const char *path, cria_error *err) {
+static cria_status outline(cria_model *m, cria_container *file, cria_error *err) {
     struct cria_model_outline *o = &m->outline;
-    cria_status st = CRIA_OK;
-    if (m->kind == CRIA_CONTAINER_GGUF)
-        o->chat_template = cria_meta_find(file, "tokenizer.chat_template") != NULL;
-    else
-        st = find_template(m, path, &o->chat_template, err);
-    if (!st) st = cria_weights_outline(m->ctx, file, &m->config, &m->weights, &o->tensors, &o->n_tensors, err);
+    const cria_status st =
+        cria_weights_outline(m->ctx, file, &m->config, &m->weights, &o->tensors, &o->n_tensors, err);
     if (!st) o->file = file;
     return st;
 }
@@ -120,7 +100,8 @@ static cria_status load(cria_model *m, cria_container *file, const char *path, c
     }
     if (st) return cria_fail(err, st, why.where, "%s", why.msg);
     if (opts->context) m->config.context = opts->context;
-    if (opts->outline) return outline(m, file, path, err);
+    if ((st = load_chat(m, file, path, err))) return st;
+    if (opts->outline) return outline(m, file, err);
     return cria_weights_load(m->ctx, file, &m->config, opts, &m->weights, err);
 }
 
@@ -178,6 +159,7 @@ cria_status cria_model_make_random(cria_ctx *ctx, const cria_random_opts *opts, 
     m->activations = opts->activations;
     m->config = config;
     m->random = true;
+    m->chat.generation = cria_generation_none();
     atomic_init(&m->refs, 1);
     st = cria_weights_random(ctx, &config, opts->quantization, opts->seed, &m->weights, err);
     if (st)
@@ -197,6 +179,7 @@ void cria_model_unref(cria_model *model) {
     cria_ctx *ctx = model->ctx;
     cria_weights_free(&model->weights);
     cria_tokenizer_destroy(model->tokenizer);
+    cria_chat_fini(&model->chat);
     cria_free(ctx, model->outline.tensors);
     cria_container_close(model->outline.file);
     cria_free(ctx, model);

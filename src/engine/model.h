@@ -7,6 +7,7 @@
 #ifndef CRIA_ENGINE_MODEL_H
 #define CRIA_ENGINE_MODEL_H
 
+#include "engine/chat.h"
 #include "model/weights.h"
 
 #include <stdatomic.h>
@@ -16,7 +17,6 @@ struct cria_model_outline {
     cria_container *file; /* the tensors' names are its */
     cria_tensor_info *tensors;
     size_t n_tensors;
-    bool chat_template;
 };
 
 struct cria_model { /* the public opaque type */
@@ -27,6 +27,7 @@ struct cria_model { /* the public opaque type */
     cria_config config;
     cria_weights weights;
     cria_tokenizer *tokenizer; /* NULL for random weights, and in an outline whose tokenizer cannot be read */
+    cria_chat chat;
     bool random;
     struct cria_model_outline outline;
 };

@@ -39,12 +39,6 @@ enum {
 
 typedef struct cria_template cria_template;
 
-/* What strftime_now tells: seconds since 1970 in UTC, and how much later the clocks on the wall are. */
-typedef struct cria_template_time {
-    int64_t seconds;
-    int32_t offset;
-} cria_template_time;
-
 /* text is copied. CRIA_EFORMAT with the line (also in err->where) and what is wrong there, CRIA_EUNSUPPORTED for what
  * is not known, CRIA_EFULL where a limit is passed. */
 cria_status cria_template_compile(cria_ctx *ctx, const char *text, size_t len, cria_template **out, cria_error *err);

@@ -393,9 +393,11 @@ static cria_status encode_pipeline(struct encoder *e, const uint8_t *text, size_
 
 static cria_status encode_all(const cria_tokenizer *t, const uint8_t *text, size_t len, unsigned flags,
                               cria_ids *ids, cria_error *err) {
-    struct encoder e = {.t = t, .ids = ids, .asked = (flags & CRIA_ENCODE_SPECIAL) != 0};
+    const bool chat = (flags & CRIA_ENCODE_CHAT) != 0;
+    struct encoder e = {.t = t, .ids = ids, .asked = chat || flags & CRIA_ENCODE_SPECIAL};
     cria_status st = CRIA_OK;
-    if (flags & CRIA_ENCODE_BOS && t->vocab.bos >= 0) st = cria_ids_push(ids, t->vocab.bos, err);
+    if ((flags & CRIA_ENCODE_BOS || (chat && t->vocab.add_bos)) && t->vocab.bos >= 0)
+        st = cria_ids_push(ids, t->vocab.bos, err);
     if (st != CRIA_OK || len == 0) return st;
     return t->spm ? cut(&e, &t->specials->raw, text, len, true, spm_part, err)
                   : encode_pipeline(&e, text, len, err);
@@ -406,7 +408,7 @@ cria_status cria_encode(const cria_tokenizer *tokenizer, const char *text, size_
     if (!tokenizer || (!text && len > 0) || !out || !n)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
                          "cria_encode needs a tokenizer, a text, an out and an n.");
-    if (flags & ~(unsigned)(CRIA_ENCODE_BOS | CRIA_ENCODE_SPECIAL))
+    if (flags & ~(unsigned)(CRIA_ENCODE_BOS | CRIA_ENCODE_SPECIAL | CRIA_ENCODE_CHAT))
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_encode does not know the flags 0x%x.", flags);
     if (len > TEXT_MAX)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
@@ -421,6 +423,8 @@ cria_status cria_encode(const cria_tokenizer *tokenizer, const char *text, size_
         cria_ids_fini(&ids);
         return st;
     }
+    if (flags & CRIA_ENCODE_CHAT && ids.n > 1 && ids.data[0] == tokenizer->vocab.bos && ids.data[1] == ids.data[0])
+        memmove(ids.data, ids.data + 1, --ids.n * sizeof *ids.data); /* the template's own is enough */
     *out = ids.data;
     *n = ids.n;
     return CRIA_OK;

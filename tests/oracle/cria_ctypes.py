@@ -5,13 +5,14 @@ Owns the mirror of include/cria/cria.h's structs. Every object frees itself; cri
 need, so the order does not matter. A failing call raises CriaError with the library's own sentence.
 """
 import ctypes as C
+import json
 from pathlib import Path
 
 import numpy as np
 
 ACTIVATIONS = {"default": 0, "int8": 1, "int16": 2, "f32": 3}
 KV = {"f16": 0, "f32": 1, "int8": 2}
-ENCODE_BOS, ENCODE_SPECIAL = 1, 2
+ENCODE_BOS, ENCODE_SPECIAL, ENCODE_CHAT = 1, 2, 4
 
 P = C.c_void_p
 
@@ -64,6 +65,14 @@ class ModelInfo(C.Structure):
         ("n_params", C.c_uint64), ("weight_bytes", C.c_uint64), ("weights_mapped", C.c_bool)]
 
 
+class Generation(C.Structure):
+    _fields_ = [(f, C.c_double) for f in ("temp", "top_p", "min_p", "typical_p", "repeat_penalty")] + [("top_k", C.c_uint32)]
+
+
+class TemplateTime(C.Structure):
+    _fields_ = [("seconds", C.c_int64), ("offset", C.c_int32)]
+
+
 class ConvertOpts(C.Structure):
     _fields_ = [("size", C.c_size_t), ("npz", C.c_bool), ("quantize", C.c_bool), ("mode", C.c_char_p),
                 ("bits", C.c_uint32), ("group", C.c_uint32), ("recipe", C.c_char_p), ("rules", P),
@@ -98,6 +107,14 @@ FUNCTIONS = {
     "cria_ids_free": (None, [P, P]),
     "cria_decode": ("status", [P, P, C.c_size_t, P, P]),
     "cria_text_free": (None, [P, P]),
+    "cria_model_get_generation": ("status", [P, P]),
+    "cria_model_chat_template": (C.c_char_p, [P, C.c_size_t]),
+    "cria_chat_template_open": ("status", [P, C.c_char_p, P]),
+    "cria_chat_template_new": ("status", [P, C.c_char_p, C.c_size_t, P]),
+    "cria_chat_template_free": (None, [P]),
+    "cria_chat_template_text": (P, [P, P]),
+    "cria_chat_template_render": ("status", [P, C.c_char_p, C.c_size_t, P, P, P]),
+    "cria_chat_text_free": (None, [P, P]),
     "cria_detok_new": ("status", [P, P]),
     "cria_detok_free": (None, [P]),
     "cria_detok_push": ("status", [P, C.c_int32, P, P]),
@@ -154,8 +171,8 @@ class Library:
         context = Context(self, 2)
         self.convert_raw(context.p, str(src).encode(), str(dst).encode(), C.byref(opts), None)
 
-    def open(self, path, *, threads=2, isa=None, activations="default", context=0):
-        return Model(Context(self, threads, isa), path, activations, context)
+    def open(self, path, *, threads=2, isa=None, activations="default", context=0, outline=False):
+        return Model(Context(self, threads, isa), path, activations, context, outline)
 
 
 class Object:
@@ -236,9 +253,9 @@ class Tokenizer(Object):
 
 
 class Model(Object):
-    def __init__(self, ctx, path, activations="default", context=0):
+    def __init__(self, ctx, path, activations="default", context=0, outline=False):
         opts = ctx.lib.model_opts_default()
-        opts.activations, opts.context = ACTIVATIONS[activations], context
+        opts.activations, opts.context, opts.outline = ACTIVATIONS[activations], context, outline
         self.ctx = ctx
         super().__init__(ctx.lib, ctx.lib.model_free,
                          lambda out: ctx.lib.model_open(ctx.p, str(path).encode(), C.byref(opts), out))
@@ -248,6 +265,49 @@ class Model(Object):
 
     def engine(self, kv="f16", batch_rows=0, kv_bytes=0):
         return Engine(self, kv, batch_rows, kv_bytes)
+
+    @property
+    def templates(self):
+        """Names of the chat templates."""
+        names = iter(lambda: self.lib.model_chat_template(self.p, len(out)), None)
+        out = []
+        for name in names:
+            out.append(name.decode())
+        return out
+
+    def template(self, name=None, text=None):
+        return ChatTemplate(self, name, text)
+
+    @property
+    def generation(self):
+        out = Generation()
+        self.lib.model_get_generation(self.p, C.byref(out))
+        return {f: getattr(out, f) for f, _ in Generation._fields_}
+
+
+class ChatTemplate(Object):
+    """The model's own of that name, or another one when text is given."""
+
+    def __init__(self, model, name=None, text=None):
+        lib, data = model.lib, text.encode() if isinstance(text, str) else text
+        super().__init__(lib, lib.chat_template_free, lambda out: (
+            lib.chat_template_open(model.p, name.encode() if name else None, out) if text is None else
+            lib.chat_template_new(model.p, data, len(data), out)))
+
+    @property
+    def text(self):
+        n = C.c_size_t()
+        return C.string_at(self.lib.chat_template_text(self.p, C.byref(n)), n.value).decode()
+
+    def render(self, variables, now=None):
+        """variables: a dict, or JSON as bytes. now: seconds since 1970."""
+        data = variables if isinstance(variables, bytes) else json.dumps(variables).encode()
+        text, n = P(), C.c_size_t()
+        time = C.byref(TemplateTime(now, 0)) if now is not None else None
+        self.lib.chat_template_render(self.p, data, len(data), time, C.byref(text), C.byref(n))
+        out = C.string_at(text, n.value).decode()
+        self.lib.chat_text_free(self.p, text)
+        return out
 
 
 class Engine(Object):

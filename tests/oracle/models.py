@@ -381,10 +381,10 @@ def quantize_gguf(w, kind):
 
 
 def write_gguf(path, shape, weights, kind, tokenizer="llama", tied=False, pre="gpt-2", alignment=None,
-               charsmap=None, split=0):
+               charsmap=None, split=0, more=None):
     """weights: numpy arrays under MLX names. kind: a key of GGUF_TYPES for the matrices, or "K": all MIXED_TYPES in
     turn; vectors stay F32. One of SUPER_TYPES needs rows of a multiple of 256. split: tensors of a part at most; then the parts
-    are written, path with numbers, and the first's path is returned."""
+    are written, path with numbers, and the first's path is returned. more(writer): further metadata."""
     turn = itertools.cycle(MIXED_TYPES)
     out = gguf.GGUFWriter(str(path), "llama", split_max_tensors=split)
     out.add_name("test")
@@ -424,6 +424,8 @@ def write_gguf(path, shape, weights, kind, tokenizer="llama", tied=False, pre="g
         out.add_token_merges(merges)
         out.add_bos_token_id(0)
         out.add_eos_token_id(1)
+    if more:
+        more(out)
     for name, w in weights.items():
         if tied and name == "output.weight":
             continue

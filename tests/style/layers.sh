@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Usage: layers.sh <source root>. Checks the direction of includes:
-#   api (src/*.c) → convert → engine → sample, model → text, format, kernels → base; template → base; text → format;
+#   api (src/*.c) → convert → engine → sample, model → text, format, kernels → base; engine → template → base;
+#   text → format;
 #   cria/cria.h from everywhere;
 #   cli, server and the tests of the public interface see that header and base only.
 # Tests of single files (tests/unit, tests/checkkern, tests/oom, fuzz) may see everything.
@@ -14,8 +15,8 @@ allowed() { # the folders of src that a layer may include
     src/kernels | src/format | src/template | src/dist) echo "base ${1#src/}" ;;
     src/text) echo base format text ;;
     src/sample | src/model) echo "base kernels format text dist ${1#src/}" ;;
-    src/engine) echo base kernels format text dist sample model engine ;;
-    src/convert | src) echo base kernels format text dist sample model engine convert ;;
+    src/engine) echo base kernels format text template dist sample model engine ;;
+    src/convert | src) echo base kernels format text template dist sample model engine convert ;;
     cli | server | tests/api | tests/server) echo base ;;
     *) echo unknown ;;
     esac

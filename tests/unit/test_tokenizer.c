@@ -72,6 +72,10 @@ static void special_symbols(void **state) {
     assert_string_equal(spm_pieces(&f, "[U]", 3, CRIA_ENCODE_SPECIAL), SP "|[U]");
     assert_string_equal(spm_pieces(&f, "", 0, CRIA_ENCODE_BOS), "<s>");
     assert_string_equal(spm_pieces(&f, "</s>", 4, CRIA_ENCODE_BOS | CRIA_ENCODE_SPECIAL), "<s>|</s>");
+    /* A chat template's text has one bos, its own or the tokenizer's. */
+    assert_string_equal(spm_pieces(&f, "</s>", 4, CRIA_ENCODE_CHAT), "<s>|</s>");
+    assert_string_equal(spm_pieces(&f, "<s></s>", 7, CRIA_ENCODE_CHAT), "<s>|</s>");
+    assert_string_equal(spm_pieces(&f, "<s></s>", 7, CRIA_ENCODE_BOS | CRIA_ENCODE_SPECIAL), "<s>|<s>|</s>");
     assert_string_equal(spm_pieces(&f, "<unk>", 5, CRIA_ENCODE_SPECIAL),
                         SP "|<unk>"); /* text, though unknown */
 #undef SP
@@ -104,8 +108,8 @@ static void getters_and_arguments(void **state) {
     assert_int_equal(n, 0);
     cria_ids_free(t, ids);
     cria_ids_free(t, NULL);
-    assert_int_equal(cria_encode(t, "a", 1, 4, &ids, &n, &f.err), CRIA_EINVAL);
-    assert_non_null(strstr(f.err.msg, "0x4"));
+    assert_int_equal(cria_encode(t, "a", 1, 8, &ids, &n, &f.err), CRIA_EINVAL);
+    assert_non_null(strstr(f.err.msg, "0x8"));
     assert_int_equal(cria_encode(t, NULL, 1, 0, &ids, &n, NULL), CRIA_EINVAL);
     assert_int_equal(cria_encode(NULL, "a", 1, 0, &ids, &n, NULL), CRIA_EINVAL);
     assert_int_equal(cria_encode(t, "a", SIZE_MAX, 0, &ids, &n, NULL), CRIA_EINVAL);
