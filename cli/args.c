@@ -145,9 +145,18 @@ static void set_defaults(const struct parser *p) {
             *(struct arg_texts *)p->targets[i] = (struct arg_texts){0};
         else if (p->rows[i]->def)
             set_value(p->rows[i], p->targets[i], p->rows[i]->def);
+        else if (p->rows[i]->kind == ARG_WHOLE)
+            *(uint64_t *)p->targets[i] = UINT64_MAX;
+        else if (p->rows[i]->kind == ARG_REAL || p->rows[i]->kind == ARG_SIGNED)
+            *(double *)p->targets[i] = NAN;
         else
             *(const char **)p->targets[i] = NULL;
     }
+}
+
+bool args_set(const struct arg_option *option, void *target, const char *text) {
+    const bool number = option->kind == ARG_WHOLE || option->kind == ARG_REAL || option->kind == ARG_SIGNED;
+    return number && set_value(option, (char *)target + option->offset, text);
 }
 
 static void print_choices(FILE *f, const char *const *choices) {
@@ -330,7 +339,7 @@ static void print_row(const struct arg_option *o) {
 void args_print_help(const struct arg_command *command, const struct arg_group *groups, size_t n_groups) {
     printf("%s\n\n%s\n", command->usage, command->about);
     for (size_t g = 0; g < n_groups; g++) {
-        printf("\n%s\n", groups[g].title);
+        if (groups[g].title) printf("\n%s\n", groups[g].title);
         for (size_t i = 0; i < groups[g].n; i++) print_row(&groups[g].options[i]);
     }
     printf("\nOther\n");

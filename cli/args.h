@@ -46,7 +46,8 @@ struct arg_option {
     char letter;      /* 0: none */
     enum arg_kind kind;
     const char *metavar;        /* what --help calls the value; NULL for a flag */
-    const char *def;            /* default, written as the user would; NULL for a flag or none */
+    const char *def;            /* default, written as the user would; NULL for a flag or none: then a text is NULL, a
+                                 * whole number UINT64_MAX and a real one NAN */
     const char *help;
     size_t offset;              /* of the value in its group's target */
     uint64_t min, max;          /* ARG_WHOLE, ARG_LIST */
@@ -54,7 +55,7 @@ struct arg_option {
 };
 
 struct arg_group {
-    const char *title;
+    const char *title; /* NULL: goes on with the group before */
     const struct arg_option *options;
     size_t n;
     void *target; /* the struct that the offsets are in */
@@ -75,6 +76,9 @@ enum arg_result {
 /* argv[0] is not looked at. Texts point into argv and the tables. */
 enum arg_result args_parse(const struct arg_command *command, const struct arg_group *groups, size_t n_groups,
                            int argc, char **argv);
+/* Sets the value of one option, which is no text, as on the command line; false, with nothing changed, when it takes
+ * another kind of value. */
+bool args_set(const struct arg_option *option, void *target, const char *text);
 /* The page that --help shows, on stdout. */
 void args_print_help(const struct arg_command *command, const struct arg_group *groups, size_t n_groups);
 

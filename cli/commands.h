@@ -7,6 +7,7 @@
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 int generate_main(int argc, char **argv);
+int chat_main(int argc, char **argv);
 int bench_main(int argc, char **argv);
 int perplexity_main(int argc, char **argv);
 int convert_main(int argc, char **argv);

@@ -16,6 +16,22 @@ void text_free(struct text *t) {
     *t = (struct text){NULL, 0};
 }
 
+/* Room in powers of two, so that many small pieces cost no more than one large one. */
+bool text_append(struct text *t, const char *bytes, size_t len) {
+    if (len > SIZE_MAX / 4 - t->len) return false;
+    size_t room = 64, before = 64;
+    while (room < t->len + len + 1) room *= 2;
+    while (before < t->len + 1) before *= 2;
+    if (!t->data || room != before) {
+        char *more = realloc(t->data, room);
+        if (!more) return false;
+        t->data = more;
+    }
+    if (len > 0) memcpy(t->data + t->len, bytes, len);
+    t->data[t->len += len] = '\0';
+    return true;
+}
+
 static void unify_line_ends(struct text *t) {
     size_t n = 0;
     for (size_t i = 0; i < t->len; i++) {

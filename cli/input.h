@@ -12,6 +12,8 @@ struct text {
 };
 
 void text_free(struct text *t);
+/* False, with t as it was, when there is not enough memory. */
+bool text_append(struct text *t, const char *bytes, size_t len);
 /* Everything until the end of the file, line ends made "\n" as Python's text mode does ("\r\n" and "\r" too).
  * path NULL: stdin. False after one line on stderr. */
 bool input_read_all(const char *path, struct text *out);

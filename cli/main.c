@@ -16,6 +16,7 @@ static const struct command {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"generate", "go on from a prompt, or answer questions (the default)", generate_main},
+    {"chat", "talk with a model, or have it answer one question a line", chat_main},
     {"bench", "measure loading, prompt processing and generation", bench_main},
     {"perplexity", "measure how well a model foretells a text", perplexity_main},
     {"convert", "convert a model into an MLX folder, and quantize it", convert_main},
@@ -31,7 +32,7 @@ static const struct command {
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 /* For spelling hints. */
-static const char *const names[N_COMMANDS + 2] = {"generate", "bench",    "perplexity", "convert", "pack",
+static const char *const names[N_COMMANDS + 2] = {"generate", "chat", "bench", "perplexity", "convert", "pack",
                                                   "pull",     "list",     "rm",         "inspect", "tokenize",
                                                   "detokenize", "doctor", "help",       NULL};
 

@@ -75,6 +75,76 @@ const struct arg_option sampling_rows[] = {
 };
 const size_t n_sampling_rows = sizeof sampling_rows / sizeof *sampling_rows;
 
+/* ---- defaults of the model ---- */
+
+#define TEMP_OF_CHAT 0.7
+#define MIN_P_OF_CHAT 0.05
+
+size_t sampling_rows_open(struct arg_option *rows) {
+    static const struct {
+        const char *name, *help;
+    } open[] = {
+        {"temp", "temperature: 0 always takes the likeliest token, 1 samples as the model was trained, more is wilder "
+                 "(default: the model's, or 0.7)"},
+        {"seed", "start of the random numbers; the same seed gives the same answers (default: another one each time, "
+                 "which is said)"},
+        {"top-k", "choose among the N likeliest tokens; 0: among all (default: the model's, or 0)"},
+        {"top-p", "choose among the likeliest tokens, as few as together have probability P; 1: among all (default: "
+                  "the model's, or 1)"},
+        {"min-p", "choose among the tokens that are at least P times as likely as the likeliest; 0: among all "
+                  "(default: the model's, or 0.05)"},
+        {"typical", "choose among the tokens that are about as surprising as is to be expected here, as few as "
+                    "together have probability P; 1: among all (default: the model's, or 1)"},
+        {"repeat-penalty", "make tokens that have been there less likely: divides their score when it is positive, "
+                           "else multiplies; 1: off (default: the model's, or 1)"},
+        {"repeat-last-n", "how many of the last tokens, the prompt's included, the penalties look at; 0: all (default: "
+                          "64, or all with a penalty of the model's)"},
+    };
+    for (size_t i = 0; i < n_sampling_rows; i++) {
+        rows[i] = sampling_rows[i];
+        for (size_t k = 0; k < sizeof open / sizeof *open; k++) {
+            if (strcmp(rows[i].name, open[k].name) != 0) continue;
+            rows[i].def = NULL;
+            rows[i].help = open[k].help;
+        }
+    }
+    return n_sampling_rows;
+}
+
+const struct arg_option *sampling_row(const char *name) {
+    for (size_t i = 0; i < n_sampling_rows; i++) {
+        const char *a = sampling_rows[i].name, *b = name;
+        while (*a && (*a == *b || (*a == '-' && *b == '_'))) a++, b++;
+        if (*a == '\0' && *b == '\0') return &sampling_rows[i];
+    }
+    return NULL;
+}
+
+/* The user's value stays; else the model's, which is said; else ours. */
+static void suggest(double *value, double model, double ours, const char *name, char *said, size_t size) {
+    if (!isnan(*value)) return;
+    *value = isnan(model) ? ours : model;
+    const size_t n = strlen(said);
+    if (!isnan(model)) snprintf(said + n, size - n, "%s%s %g", n ? ", " : "", name, model);
+}
+
+const char *sampling_suggest(struct sampling_options *o, const cria_generation *g, char *room, size_t size) {
+    const bool speaks = !isnan(g->temp) || !isnan(g->top_p) || !isnan(g->min_p) || g->top_k != UINT32_MAX;
+    const double top_k = g->top_k == UINT32_MAX ? (double)NAN : (double)g->top_k;
+    double k = o->top_k == UINT64_MAX ? (double)NAN : (double)o->top_k;
+    const bool penalty_open = isnan(o->repeat_penalty);
+    room[0] = '\0';
+    suggest(&o->temp, g->temp, speaks ? 1.0 : TEMP_OF_CHAT, "temp", room, size);
+    suggest(&k, top_k, 0.0, "top-k", room, size);
+    suggest(&o->top_p, g->top_p, 1.0, "top-p", room, size);
+    suggest(&o->min_p, g->min_p, speaks ? 0.0 : MIN_P_OF_CHAT, "min-p", room, size);
+    suggest(&o->typical, g->typical_p, 1.0, "typical", room, size);
+    suggest(&o->repeat_penalty, g->repeat_penalty, 1.0, "repeat-penalty", room, size);
+    o->top_k = (uint64_t)k;
+    if (o->repeat_last_n == UINT64_MAX) o->repeat_last_n = penalty_open && !isnan(g->repeat_penalty) ? 0 : 64;
+    return room;
+}
+
 /* ---- bias ---- */
 
 static bool read_bias(const char *text, cria_logit_bias *out) {

@@ -22,6 +22,16 @@ struct sampling_options {
 extern const struct arg_option sampling_rows[];
 extern const size_t n_sampling_rows;
 
+/* The same for who takes defaults from the model: those options that it may speak of have none, and neither has the
+ * seed. rows[SAMPLING_ROWS_MAX]; returns how many there are. */
+enum { SAMPLING_ROWS_MAX = 40 };
+size_t sampling_rows_open(struct arg_option *rows);
+/* Puts values where the user gave none: the model's, or what serves for a conversation. Returns what is to be said of
+ * that, in room[size]. */
+const char *sampling_suggest(struct sampling_options *o, const cria_generation *g, char *room, size_t size);
+/* The row of a name as on the command line, or with '_' in it; NULL: there is none. */
+const struct arg_option *sampling_row(const char *name);
+
 /* Whether a sampler can be made of them; if not, a line on stderr. Takes no time, so that it can come before a model is
  * loaded. */
 bool sampling_check(const struct sampling_options *o, const char *command);

@@ -28,6 +28,14 @@ void term_init(void) {
 
 bool term_stdin_is_terminal(void) { return isatty(STDIN_FILENO) == 1; }
 
+bool term_stdout_is_terminal(void) { return isatty(STDOUT_FILENO) == 1; }
+
+/* no-color.org: set and not empty. */
+bool term_colours(void) {
+    const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
+    return term && strcmp(term, "dumb") != 0 && !(no && *no);
+}
+
 bool term_can_draw(void) {
     const char *term = getenv("TERM");
     return isatty(STDERR_FILENO) == 1 && term && strcmp(term, "dumb") != 0;

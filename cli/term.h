@@ -11,6 +11,9 @@
 void term_init(void);
 
 bool term_stdin_is_terminal(void);
+bool term_stdout_is_terminal(void);
+/* Whether text may be dim: NO_COLOR is not set, and TERM knows such things. */
+bool term_colours(void);
 /* stderr is a terminal that knows how to erase a line. */
 bool term_can_draw(void);
 size_t term_width(void); /* of stderr, in columns */

@@ -125,9 +125,9 @@ def test_defaults_in_help_are_the_defaults_of_the_example(run):
 def test_help_and_man_page_name_the_same_options(run):
     man = (ROOT / "man" / "cria.1.scd").read_text()
     in_man = set(re.findall(r"\*--([a-z-]+)\*", man))
-    commands = ((), ("bench",), ("perplexity",), ("convert",), ("pack",), ("inspect",), ("tokenize",), ("detokenize",), ("doctor",),
-                ("pull",), ("list",), ("rm",))
-    help_texts = [run("help", *command).stdout.decode() for command in commands]
+    commands = ("generate", "chat", "bench", "perplexity", "convert", "pack", "inspect", "tokenize", "detokenize", "doctor",
+                "pull", "list", "rm")
+    help_texts = [run("help", command).stdout.decode() for command in commands]
     in_help = set(re.findall(r"--([a-z][a-z-]+)", "".join(help_texts)))
     assert in_man == in_help
 
