@@ -87,10 +87,10 @@ static bool add_argument(struct chat *c, const char *argument) {
     cria_json *json = NULL;
     const bool is_json = cria_json_parse(value, strlen(value), argument, &json, NULL) == CRIA_OK;
     cria_json_free(json);
-    const bool ok = text_append(&c->arguments, ",", 1) && json_string(&c->arguments, argument, name) &&
+    const bool ok = text_append(&c->arguments, ",", 1) && append_json_text(&c->arguments, argument, name) &&
                     text_append(&c->arguments, ":", 1) &&
                     (is_json ? text_append(&c->arguments, value, strlen(value))
-                             : json_string(&c->arguments, value, strlen(value)));
+                             : append_json_text(&c->arguments, value, strlen(value)));
     if (!ok) complain("Not enough memory for --template-arg.");
     return ok;
 }

@@ -113,7 +113,7 @@ size_t conversation_drop(struct conversation *c, size_t turns) {
 
 /* ---- writing ---- */
 
-bool json_string(struct text *out, const char *text, size_t len) {
+bool append_json_text(struct text *out, const char *text, size_t len) {
     bool ok = text_append(out, "\"", 1);
     for (size_t i = 0; i < len && ok; i++) {
         const unsigned char ch = (unsigned char)text[i];
@@ -136,9 +136,9 @@ static bool write_messages(const struct conversation *c, const char *between, st
     for (size_t i = 0; i < c->n && ok; i++) {
         const struct message *m = &c->v[i];
         ok = put(out, i ? "," : "") && put(out, between) && put(out, "{\"role\": \"") && put(out, m->role) &&
-             put(out, "\", \"content\": ") && json_string(out, m->content.data, m->content.len);
+             put(out, "\", \"content\": ") && append_json_text(out, m->content.data, m->content.len);
         if (ok && m->reasoning.data)
-            ok = put(out, ", \"reasoning_content\": ") && json_string(out, m->reasoning.data, m->reasoning.len);
+            ok = put(out, ", \"reasoning_content\": ") && append_json_text(out, m->reasoning.data, m->reasoning.len);
         ok = ok && put(out, "}");
     }
     return ok && put(out, "]");

@@ -39,6 +39,6 @@ bool conversation_save(const struct conversation *c, const char *path);
 bool conversation_load(struct conversation *c, const char *path);
 
 /* Appends text as a JSON string. */
-bool json_string(struct text *out, const char *text, size_t len);
+bool append_json_text(struct text *out, const char *text, size_t len);
 
 #endif
