@@ -2,6 +2,7 @@
 #include "answers.h"
 
 #include "jsontext.h"
+#include "prefill.h"
 #include "progress.h"
 #include "term.h"
 
@@ -151,34 +152,6 @@ static bool fits(const struct answers *a, size_t n) {
     else
         return true;
     return false;
-}
-
-enum { PART_MIN = 16, PART_FIRST = 32, PART_MAX = 512 };
-
-/* The prompt's next part: as many tokens as take about half a second where n took so many seconds. */
-static size_t next_part(size_t n, double seconds) {
-    const double fits_in = seconds > 0.0 ? 0.5 * (double)n / seconds : PART_MAX;
-    if (fits_in >= PART_MAX) return PART_MAX;
-    return fits_in > 2 * PART_MIN ? (size_t)fits_in / PART_MIN * PART_MIN : PART_MIN;
-}
-
-/* Runs the model over the prompt, a part at a time so that a bar can be drawn and Ctrl-C heard. The first part is
- * small: how fast this model is on this machine shows only then. */
-static enum ending eval_prompt(struct answers *a, size_t n, cria_error *err) {
-    size_t part = PART_FIRST, left = n;
-    struct progress bar;
-    progress_start(&bar, "Prompt", a->session->quiet);
-    cria_status st = CRIA_OK;
-    while (left > 0 && st == CRIA_OK && !term_interrupted()) {
-        const size_t before = left;
-        const double start = clock_now();
-        st = cria_stream_prefill(a->streams[0], part, &left, err);
-        part = next_part(before - left, clock_now() - start);
-        progress_update(&bar, n - left, n);
-    }
-    progress_end(&bar);
-    if (st != CRIA_OK) return END_FAILED;
-    return left > 0 ? END_INTERRUPTED : END_DONE;
 }
 
 /* The other answers go on from the first one's prompt. */
@@ -366,7 +339,12 @@ static enum ending answer(struct answers *a, const int32_t *ids, size_t n, cria_
     const double start = clock_now();
     a->prompt_seconds = a->seconds = 0;
     if (cria_stream_prompt(a->streams[0], ids, n, err) != CRIA_OK) return END_FAILED;
-    enum ending ending = eval_prompt(a, n, err);
+    size_t left;
+    enum ending ending = END_DONE;
+    if (prefill(a->streams[0], a->session->quiet, &left, err) != CRIA_OK)
+        ending = END_FAILED;
+    else if (left > 0)
+        ending = END_INTERRUPTED;
     const bool read = ending == END_DONE;
     if (read && (save_prefix(a, err) != CRIA_OK || fork_others(a, ids, n, err) != CRIA_OK)) ending = END_FAILED;
     if (ending == END_DONE) ending = generate(a, start, err);

@@ -2,6 +2,7 @@
 /* From the messages to the prompt, and from there to the answer. */
 #include "chat.h"
 
+#include "prefill.h"
 #include "progress.h"
 #include "term.h"
 
@@ -89,26 +90,6 @@ struct answer {
     cria_error err;
 };
 
-enum { PART_MIN = 16, PART_FIRST = 32, PART_MAX = 512 };
-
-/* As many tokens as take about half a second, so that Ctrl-C is heard and a bar moves. */
-static cria_status read_prompt(struct chat *c, cria_error *err) {
-    size_t left = 1, part = PART_FIRST;
-    struct progress bar;
-    const size_t total = c->n_prompt - c->n_reused;
-    progress_start(&bar, "Reading", c->session->quiet);
-    cria_status st = CRIA_OK;
-    while (left > 0 && st == CRIA_OK && !term_interrupted()) {
-        const double start = clock_now();
-        st = cria_stream_prefill(c->stream, part, &left, err);
-        const double spent = clock_now() - start, fits = spent > 0.0 ? 0.5 * (double)part / spent : PART_MAX;
-        part = fits >= PART_MAX ? PART_MAX : fits > PART_MIN ? (size_t)fits : PART_MIN;
-        progress_update(&bar, total > left ? total - left : 0, total);
-    }
-    progress_end(&bar);
-    return st;
-}
-
 static bool keep_token(struct answer *a, int32_t id) {
     if (a->n == a->room) {
         const size_t room = a->room ? 2 * a->room : 256;
@@ -168,7 +149,8 @@ static enum ending answer_prompt(struct chat *c, struct answer *a) {
     c->n_saved += stats.n_reused;
     c->n_computed += c->n_prompt - c->n_reused;
     const double start = clock_now();
-    st = read_prompt(c, &a->err);
+    size_t left;
+    st = prefill(c->stream, c->session->quiet, &left, &a->err);
     a->prompt_seconds = clock_now() - start;
     if (st != CRIA_OK) return st == CRIA_EFULL ? END_TOO_LONG : END_FAILED;
     if (term_interrupted()) return END_INTERRUPTED;

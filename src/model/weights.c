@@ -288,7 +288,7 @@ cria_status cria_weights_init(cria_weights *w, const cria_config *c, cria_error 
     size_t used = 0;
     w->layers = cria_calloc(w->ctx, c->n_layers, sizeof *w->layers);
     w->experts = n_experts ? cria_calloc(w->ctx, n_experts, sizeof *w->experts) : NULL;
-    for (uint32_t i = 0; i < 2; i++) w->inv_freq[i] = cria_malloc_array(w->ctx, c->rotary / 2, sizeof(double));
+    for (uint32_t i = 0; i < 2; i++) w->inv_freq[i] = cria_calloc(w->ctx, c->rotary / 2, sizeof(double));
     if (w->layers == NULL || (n_experts && w->experts == NULL) || w->inv_freq[0] == NULL || w->inv_freq[1] == NULL)
         return cria_fail_nomem(err, "the list of layers",
                                c->n_layers * sizeof *w->layers + n_experts * sizeof *w->experts);

@@ -36,7 +36,8 @@ typedef struct cria_weights {
     cria_matrix tok_embeddings; /* [V][d] */
     cria_matrix output;         /* [V][d]; the same data as tok_embeddings when tied */
     const float *norm;          /* [d] */
-    double *inv_freq[2];        /* [rotary/2] frequencies in radians per position, for rope[0] and rope[1] */
+    double *inv_freq[2];        /* [rotary/2] frequencies in radians per position, for rope[0] and rope[1]; zeros
+                                 * where there is no such rope */
     float amplitude[2];         /* of cosines and sines */
     struct cria_layer *layers;  /* [L] */
     struct cria_ffn *experts;   /* of all layers; NULL: none */

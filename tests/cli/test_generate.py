@@ -354,8 +354,10 @@ def test_draft_model_of_another_vocabulary(run, small_model, small_gguf, talker)
 LONG_PROMPT = " ".join("abcdefgh"[i % 8] + "xyz"[i % 3] for i in range(150))
 
 
-def test_prompt_cache(run, small_model, tmp_path):
-    """Made by the first, used by the second and by a prompt that begins alike; the texts are the same."""
+def test_prompt_cache(run, small_model, tmp_path, monkeypatch):
+    """Made by the first, used by the second and by a prompt that begins alike; the texts are the same. What was in memory
+    before must not be part of what a file is known by: it was."""
+    monkeypatch.setenv("MALLOC_PERTURB_", "85")
     path = tmp_path / "prefix"
     options = ("--model-path", small_model, "--temp", 0.7, "--seed", 4, "-m", 20, "--json")
     def tokens(prompt, *more):
@@ -368,6 +370,7 @@ def test_prompt_cache(run, small_model, tmp_path):
     assert tokens(LONG_PROMPT, "--prompt-cache", path) == (plain, 0)
     assert path.stat().st_mode & 0o777 == 0o600 and os.listdir(tmp_path) == ["prefix"]
     made = path.read_bytes()
+    monkeypatch.setenv("MALLOC_PERTURB_", "170")
     again, reused = tokens(LONG_PROMPT, "--prompt-cache", path)
     assert again == plain and reused >= 128 and reused % 64 == 0
     other = LONG_PROMPT + " and more"
