@@ -39,6 +39,7 @@ CRIA_INLINE struct cria_ahead cria_ahead_over(const void *p, size_t bytes, size_
 
 CRIA_INLINE void cria_ahead_ask(struct cria_ahead *a) {
     const size_t n = a->lines < a->lines_at_once ? a->lines : a->lines_at_once;
+    if (n == 0) return;
     for (size_t i = 0; i < n; i++) __builtin_prefetch(a->at + 64 * i);
     a->at += 64 * n;
     a->lines -= n;

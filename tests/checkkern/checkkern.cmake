@@ -17,9 +17,8 @@ endif()
 # The AVX-VNNI and AVX-512 kernels once more, emulated with AVX2, as tables that machines without them can run.
 # simde/immintrin.h takes the place of the compiler's. Neither with much optimization nor with sanitizers: that takes
 # compilers many minutes.
-option(CRIA_EMULATE "Test kernels that this processor cannot run, with SIMDe" ON)
 find_path(SIMDE_INCLUDE simde/x86/avx512.h)
-if(CRIA_EMULATE AND SIMDE_INCLUDE AND NOT CRIA_SANITIZE AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+if(SIMDE_INCLUDE AND NOT CRIA_SANITIZE AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
     get_property(emulated_sources GLOBAL PROPERTY CRIA_EMULATED_SOURCES)
     add_library(checkkern_simde OBJECT ${here}/simde/tables.c ${emulated_sources})
     target_link_libraries(checkkern_simde PRIVATE cria_flags)
@@ -37,7 +36,7 @@ if(CRIA_EMULATE AND SIMDE_INCLUDE AND NOT CRIA_SANITIZE AND CMAKE_SYSTEM_PROCESS
     target_link_libraries(checkkern PRIVATE checkkern_simde)
     target_compile_definitions(checkkern PRIVATE CHECKKERN_SIMDE)
     list(APPEND isas avxvnni-simde avx512-simde avx512vnni-simde)
-elseif(CRIA_EMULATE)
+else()
     message(STATUS "SIMDe not found: AVX-VNNI and AVX-512 kernels are not tested on machines without them")
 endif()
 
