@@ -67,6 +67,25 @@ static void copy(char *out, const char *s, size_t n) {
     out[n] = '\0';
 }
 
+/* A relative path with no way up and no way around: neither empty nor "." nor ".." between slashes, nothing that a
+ * terminal obeys or another system takes for a separator. */
+static bool is_safe_path(const char *path) {
+    size_t part = 0;
+    for (const char *p = path;; p++) {
+        const unsigned char c = (unsigned char)*p;
+        if (c != '\0' && c != '/') {
+            if (c < 0x20 || c == 0x7f || c == '\\') return false;
+            part++;
+            continue;
+        }
+        const char *start = p - part;
+        if (part == 0 || part > MAX_COMPONENT || (part == 1 && *start == '.')) return false;
+        if (part == 2 && start[0] == '.' && start[1] == '.') return false;
+        if (c == '\0') return p - path < HUB_PATH_MAX;
+        part = 0;
+    }
+}
+
 cria_status hub_name_parse(const char *text, struct hub_name *out, cria_error *err) {
     const char *s = skip_host(text);
     const size_t repo = strcspn(s, "@:");
@@ -89,7 +108,7 @@ cria_status hub_name_parse(const char *text, struct hub_name *out, cria_error *e
     }
     if (*s == ':') {
         const size_t n = strlen(++s);
-        if (n == 0 || n >= sizeof name.tag)
+        if (!is_safe_path(s))
             return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
                              "'%.200s' names nothing behind the colon; a quantization (Q4_K_M) or a .gguf file goes "
                              "there.",
@@ -107,25 +126,6 @@ void hub_name_print(const struct hub_name *name, char *out, size_t size) {
 }
 
 /* ---- files ---- */
-
-/* A relative path with no way up and no way around: neither empty nor "." nor ".." between slashes, nothing that a
- * terminal obeys or another system takes for a separator. */
-static bool is_safe_path(const char *path) {
-    size_t part = 0;
-    for (const char *p = path;; p++) {
-        const unsigned char c = (unsigned char)*p;
-        if (c != '\0' && c != '/') {
-            if (c < 0x20 || c == 0x7f || c == '\\') return false;
-            part++;
-            continue;
-        }
-        const char *start = p - part;
-        if (part == 0 || part > MAX_COMPONENT || (part == 1 && *start == '.')) return false;
-        if (part == 2 && start[0] == '.' && start[1] == '.') return false;
-        if (c == '\0') return p - path < HUB_PATH_MAX;
-        part = 0;
-    }
-}
 
 cria_status hub_files_add(struct hub_files *files, const char *path, uint64_t size, const char *hash,
                           cria_error *err) {

@@ -234,7 +234,8 @@ def test_names_that_mean_no_file(user, hub, files, tag, words):
 
 
 @pytest.mark.parametrize("name", ["", "org/", "/model", "org/model/x", "../model", "org/..", "org/mo del", "org--x/model",
-                                  "org/model.git", "-org/model", "org/model:", "org/model@", "org/model@../x", "org/model@a..b",
+                                  "org/model.git", "-org/model", "org/model:", "org/model:/x", "org/model@main://x", "org/model@",
+                                  "org/model@../x", "org/model@a..b",
                                   "org/model@/etc", "org/model@-x", "org/mo\ndel", "org/" + "x" * 97,
                                   "https://example.org/org/model", "hf.co/hf.co/model"])
 def test_what_is_no_name(user, name):
