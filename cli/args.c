@@ -112,7 +112,7 @@ static bool is_choice(const char *text, const char *const *choices) {
 }
 
 static bool add_text(const char *text, struct arg_texts *out) {
-    if (out->n == ARG_TEXTS_MAX) return false;
+    if (out->n == ARG_TEXTS_MAX || *text == '\0') return false;
     out->v[out->n++] = text;
     return true;
 }
@@ -215,8 +215,10 @@ static enum arg_result bad_value(const struct parser *p, const struct arg_option
         fprintf(stderr, "a number that is not negative");
     else if (o->kind == ARG_SIGNED)
         fprintf(stderr, "a number");
-    else if (o->kind == ARG_TEXTS)
+    else if (o->kind == ARG_TEXTS && *text)
         fprintf(stderr, "at most %d values", ARG_TEXTS_MAX);
+    else if (o->kind == ARG_TEXTS)
+        fprintf(stderr, "a text that is not empty");
     else
         print_choices(stderr, o->choices);
     fprintf(stderr, ", not '%s'.", text);

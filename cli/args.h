@@ -18,7 +18,7 @@ enum arg_kind {
     ARG_SIGNED, /* double, finite */
     ARG_TEXT,   /* const char *, NULL where def is NULL */
     ARG_CHOICE, /* const char *, one of choices */
-    ARG_TEXTS,  /* struct arg_texts: may be given several times */
+    ARG_TEXTS,  /* struct arg_texts: texts that are not empty; may be given several times */
     ARG_OPERAND, /* const char *, an argument that is no option, in the order of the rows; it must be given */
     ARG_OPERAND_MAYBE, /* the same, NULL where it is not given; after all that must be */
     ARG_OPERANDS       /* struct arg_rest: all others; the last of the operands' rows */

@@ -440,22 +440,13 @@ int bench_main(int argc, char **argv) {
         {"Computation", session_speed_rows + 1, n_session_speed_rows - 1, &o.session},
     };
     const size_t n_groups = sizeof groups / sizeof *groups;
-    switch (args_parse(&command, groups, n_groups, argc, argv)) {
-    case ARGS_HELP:
-        args_print_help(&command, groups, n_groups);
-        return EXIT_DONE;
-    case ARGS_VERSION:
-        return print_version();
-    case ARGS_BAD:
-        return EXIT_USAGE;
-    case ARGS_RUN:
-        break;
-    }
+    int code;
+    if (!command_begins(&command, groups, n_groups, argc, argv, &code)) return code;
     if (!options_agree(&o)) return EXIT_USAGE;
     if (o.shape && !quantization_exists(o.quantization)) return EXIT_USAGE;
     if (!o.shape && !session_model_is_there(o.session.model_path)) return EXIT_FAILED;
     struct bench b = {.options = &o};
-    const int code = run(&b);
+    code = run(&b);
     free(b.results);
     return code;
 }

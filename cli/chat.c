@@ -233,23 +233,14 @@ int chat_main(int argc, char **argv) {
         {"Computation", session_speed_rows, n_session_speed_rows, &o.session},
     };
     const size_t n_groups = sizeof groups / sizeof *groups;
-    switch (args_parse(&command, groups, n_groups, argc, argv)) {
-    case ARGS_HELP: args_print_help(&command, groups, n_groups); return EXIT_DONE;
-    case ARGS_VERSION: return print_version();
-    case ARGS_BAD: return EXIT_USAGE;
-    case ARGS_RUN: break;
-    }
+    int code;
+    if (!command_begins(&command, groups, n_groups, argc, argv, &code)) return code;
     if (o.model) o.session.model_path = o.model;
     const cria_generation nothing = {NAN, NAN, NAN, NAN, NAN, UINT32_MAX};
     struct sampling_options filled = o.sampling;
     char room[200];
     sampling_suggest(&filled, &nothing, room, sizeof room);
     if (!sampling_check(&filled, command.name)) return EXIT_USAGE;
-    for (size_t i = 0; i < o.stop.n; i++) {
-        if (o.stop.v[i][0] != '\0') continue;
-        complain("--stop takes a text that is not empty. Try 'cria chat --help'.");
-        return EXIT_USAGE;
-    }
     if (o.no_template && (o.template_file || o.template_args.n > 0)) {
         complain("--no-template leaves nothing for --chat-template and --template-arg; give one of them. Try 'cria "
                  "chat --help'.");
@@ -259,7 +250,7 @@ int chat_main(int argc, char **argv) {
     struct session session;
     if (!session_open(&session, &o.session)) return EXIT_FAILED;
     struct chat *c = calloc(1, sizeof *c);
-    int code = EXIT_FAILED;
+    code = EXIT_FAILED;
     if (!c)
         complain("Not enough memory for a conversation.");
     else if (chat_init(c, &o, &session))

@@ -4,6 +4,8 @@
 #ifndef CRIA_CLI_COMMANDS_H
 #define CRIA_CLI_COMMANDS_H
 
+#include "args.h"
+
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 int generate_main(int argc, char **argv);
@@ -20,7 +22,9 @@ int tokenize_main(int argc, char **argv);
 int detokenize_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 
-/* "cria 0.1.0" on stdout. */
-int print_version(void);
+/* What every subcommand begins with: parses the command line, answers --help and --version. False: that was all, and
+ * *code is what to return. */
+bool command_begins(const struct arg_command *command, const struct arg_group *groups, size_t n_groups, int argc,
+                    char **argv, int *code);
 
 #endif

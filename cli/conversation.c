@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "jsontext.h"
 #include "savefile.h"
 #include "session.h"
 
@@ -116,15 +117,9 @@ size_t conversation_drop(struct conversation *c, size_t turns) {
 bool append_json_text(struct text *out, const char *text, size_t len) {
     bool ok = text_append(out, "\"", 1);
     for (size_t i = 0; i < len && ok; i++) {
-        const unsigned char ch = (unsigned char)text[i];
-        char escape[8] = {(char)ch, '\0'};
-        if (ch == '"' || ch == '\\')
-            snprintf(escape, sizeof escape, "\\%c", ch);
-        else if (ch == '\n')
-            snprintf(escape, sizeof escape, "\\n");
-        else if (ch < 0x20 || ch == 0x7f)
-            snprintf(escape, sizeof escape, "\\u%04x", ch);
-        ok = text_append(out, escape, strlen(escape));
+        char escaped[8];
+        json_escape(text[i], escaped);
+        ok = text_append(out, escaped, strlen(escaped));
     }
     return ok && text_append(out, "\"", 1);
 }

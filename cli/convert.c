@@ -205,12 +205,8 @@ int convert_main(int argc, char **argv) {
         {"Computation", other_rows, sizeof other_rows / sizeof *other_rows, &o},
     };
     const size_t n_groups = sizeof groups / sizeof *groups;
-    switch (args_parse(&command, groups, n_groups, argc, argv)) {
-    case ARGS_HELP: args_print_help(&command, groups, n_groups); return EXIT_DONE;
-    case ARGS_VERSION: return print_version();
-    case ARGS_BAD: return EXIT_USAGE;
-    case ARGS_RUN: break;
-    }
+    int code;
+    if (!command_begins(&command, groups, n_groups, argc, argv, &code)) return code;
     if (o.src && o.torch_path && !o.dst) { /* cria convert --torch-path SRC DST */
         o.dst = o.src;
         o.src = NULL;

@@ -450,12 +450,8 @@ static cria_status examine(struct doctor *d, cria_error *err) {
 int doctor_main(int argc, char **argv) {
     struct doctor_options o = {0};
     const struct arg_group groups[] = {{"Options", rows, sizeof rows / sizeof *rows, &o}};
-    switch (args_parse(&command, groups, 1, argc, argv)) {
-    case ARGS_HELP: args_print_help(&command, groups, 1); return EXIT_DONE;
-    case ARGS_VERSION: return print_version();
-    case ARGS_BAD: return EXIT_USAGE;
-    case ARGS_RUN: break;
-    }
+    int code;
+    if (!command_begins(&command, groups, 1, argc, argv, &code)) return code;
     struct doctor d = {.options = &o};
     struct advice advice = {.n = 0};
     cria_error err;

@@ -144,15 +144,6 @@ static int generate(const struct generate_options *o, struct session *session, c
     return code;
 }
 
-static bool options_agree(const struct generate_options *o) {
-    const char *wrong = NULL;
-    if (o->answers.logprobs > 0 && !o->answers.json) wrong = "--logprobs is for --json, which prints them.";
-    for (size_t i = 0; i < o->answers.stop.n; i++)
-        if (o->answers.stop.v[i][0] == '\0') wrong = "--stop takes a text that is not empty.";
-    if (wrong) complain("%s Try 'cria generate --help'.", wrong);
-    return !wrong;
-}
-
 int generate_main(int argc, char **argv) {
     struct generate_options o = {0};
     const struct arg_group groups[] = {
@@ -162,18 +153,17 @@ int generate_main(int argc, char **argv) {
         {"Computation", session_speed_rows, n_session_speed_rows, &o.session},
     };
     const size_t n_groups = sizeof groups / sizeof *groups;
-    switch (args_parse(&command, groups, n_groups, argc, argv)) {
-    case ARGS_HELP: args_print_help(&command, groups, n_groups); return EXIT_DONE;
-    case ARGS_VERSION: return print_version();
-    case ARGS_BAD: return EXIT_USAGE;
-    case ARGS_RUN: break;
-    }
+    int code;
+    if (!command_begins(&command, groups, n_groups, argc, argv, &code)) return code;
     if (!sampling_check(&o.sampling, command.name)) return EXIT_USAGE;
-    if (!options_agree(&o)) return EXIT_USAGE;
+    if (o.answers.logprobs > 0 && !o.answers.json) {
+        complain("--logprobs is for --json, which prints them. Try 'cria generate --help'.");
+        return EXIT_USAGE;
+    }
     term_catch_interrupt();
     struct session session, draft = {0};
     if (!session_open(&session, &o.session)) return EXIT_FAILED;
-    int code = EXIT_FAILED;
+    code = EXIT_FAILED;
     if (!o.draft_model || session_open_draft(&draft, &session, &o.session, o.draft_model))
         code = generate(&o, &session, draft.engine);
     session_close(&draft);

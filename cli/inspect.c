@@ -430,17 +430,8 @@ static int show(struct inspect *s) {
 int inspect_main(int argc, char **argv) {
     struct inspect_options o = {0};
     const struct arg_group groups[] = {{"Options", rows, sizeof rows / sizeof *rows, &o}};
-    switch (args_parse(&command, groups, 1, argc, argv)) {
-    case ARGS_HELP:
-        args_print_help(&command, groups, 1);
-        return EXIT_DONE;
-    case ARGS_VERSION:
-        return print_version();
-    case ARGS_BAD:
-        return EXIT_USAGE;
-    case ARGS_RUN:
-        break;
-    }
+    int code;
+    if (!command_begins(&command, groups, 1, argc, argv, &code)) return code;
     struct inspect s = {.options = &o};
     cria_ctx_opts ctx_opts = cria_ctx_opts_default();
     cria_model_opts opts = cria_model_opts_default();
@@ -453,7 +444,7 @@ int inspect_main(int argc, char **argv) {
     cria_status st = session_find_model(o.model, &path, &err);
     if (st == CRIA_OK) st = cria_ctx_new(&ctx_opts, &ctx, &err);
     if (st == CRIA_OK) st = cria_model_open(ctx, path, &opts, &s.model, &err);
-    const int code = st == CRIA_OK ? show(&s) : complain("%s", err.msg);
+    code = st == CRIA_OK ? show(&s) : complain("%s", err.msg);
     cria_model_free(s.model);
     cria_ctx_free(ctx);
     return code;

@@ -3,16 +3,24 @@
 
 #include <string.h>
 
+void json_escape(char c, char out[8]) {
+    const unsigned char b = (unsigned char)c;
+    if (b == '"' || b == '\\')
+        snprintf(out, 8, "\\%c", b);
+    else if (b == '\n')
+        snprintf(out, 8, "\\n");
+    else if (b < 0x20)
+        snprintf(out, 8, "\\u%04x", b);
+    else
+        snprintf(out, 8, "%c", b);
+}
+
 void put_json_bytes(FILE *f, const char *text, size_t len) {
     putc('"', f);
     for (size_t i = 0; i < len; i++) {
-        const unsigned char c = (unsigned char)text[i];
-        if (c == '"' || c == '\\')
-            fprintf(f, "\\%c", c);
-        else if (c < 0x20)
-            fprintf(f, "\\u%04x", c);
-        else
-            putc(c, f);
+        char escaped[8];
+        json_escape(text[i], escaped);
+        fputs(escaped, f);
     }
     putc('"', f);
 }

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+/* A byte as it stands in a JSON string, NUL-terminated: itself, or escaped where it has to be. */
+void json_escape(char c, char out[8]);
 /* text[0..len) as a JSON string, quotes included. */
 void put_json_bytes(FILE *f, const char *text, size_t len);
 /* The same on stdout, of a text that ends with a NUL. */

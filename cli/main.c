@@ -36,9 +36,16 @@ static const char *const names[N_COMMANDS + 2] = {"generate", "chat", "bench", "
                                                   "pull",     "list",     "rm",         "inspect", "tokenize",
                                                   "detokenize", "doctor", "help",       NULL};
 
-int print_version(void) {
-    printf("cria %s\n", cria_version());
-    return EXIT_DONE;
+bool command_begins(const struct arg_command *command, const struct arg_group *groups, size_t n_groups, int argc,
+                    char **argv, int *code) {
+    *code = EXIT_DONE;
+    switch (args_parse(command, groups, n_groups, argc, argv)) {
+    case ARGS_HELP: args_print_help(command, groups, n_groups); return false;
+    case ARGS_VERSION: printf("cria %s\n", cria_version()); return false;
+    case ARGS_BAD: *code = EXIT_USAGE; return false;
+    case ARGS_RUN: break;
+    }
+    return true;
 }
 
 static const struct command *find_command(const char *name) {

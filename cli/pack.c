@@ -23,12 +23,8 @@ int pack_main(int argc, char **argv) {
         {"Computation", session_speed_rows, n_session_speed_rows, &o},
     };
     const size_t n_groups = sizeof groups / sizeof *groups;
-    switch (args_parse(&command, groups, n_groups, argc, argv)) {
-    case ARGS_HELP: args_print_help(&command, groups, n_groups); return EXIT_DONE;
-    case ARGS_VERSION: return print_version();
-    case ARGS_BAD: return EXIT_USAGE;
-    case ARGS_RUN: break;
-    }
+    int code;
+    if (!command_begins(&command, groups, n_groups, argc, argv, &code)) return code;
     if (o.no_cache) {
         fprintf(stderr, "cria: pack fills the cache, so --no-cache leaves nothing to do. Try 'cria pack --help'.\n");
         return EXIT_USAGE;

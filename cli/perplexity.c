@@ -379,17 +379,13 @@ int perplexity_main(int argc, char **argv) {
         {"Computation", session_speed_rows, n_session_speed_rows, &o.session},
     };
     const size_t n_groups = sizeof groups / sizeof *groups;
-    switch (args_parse(&command, groups, n_groups, argc, argv)) {
-    case ARGS_HELP: args_print_help(&command, groups, n_groups); return EXIT_DONE;
-    case ARGS_VERSION: return print_version();
-    case ARGS_BAD: return EXIT_USAGE;
-    case ARGS_RUN: break;
-    }
+    int code;
+    if (!command_begins(&command, groups, n_groups, argc, argv, &code)) return code;
     term_catch_interrupt();
     struct text text;
     if (!input_read_all(strcmp(o.file, "-") == 0 ? NULL : o.file, &text)) return EXIT_FAILED;
     struct session session;
-    int code = EXIT_FAILED;
+    code = EXIT_FAILED;
     if (session_open(&session, &o.session)) {
         code = measure(&o, &session, &text);
         session_close(&session);

@@ -52,12 +52,8 @@ static const struct arg_command command = {
 int pull_main(int argc, char **argv) {
     struct pull_options o = {0};
     const struct arg_group groups[] = {{"Options", rows, sizeof rows / sizeof *rows, &o}};
-    switch (args_parse(&command, groups, 1, argc, argv)) {
-    case ARGS_HELP: args_print_help(&command, groups, 1); return EXIT_DONE;
-    case ARGS_VERSION: return print_version();
-    case ARGS_BAD: return EXIT_USAGE;
-    case ARGS_RUN: break;
-    }
+    int code;
+    if (!command_begins(&command, groups, 1, argc, argv, &code)) return code;
     struct hub_name name;
     cria_error err;
     if (hub_name_parse(o.name, &name, &err) != CRIA_OK) {

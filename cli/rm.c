@@ -325,12 +325,8 @@ static cria_status remove_named(struct removal *r, cria_error *err) {
 int rm_main(int argc, char **argv) {
     struct rm_options o = {0};
     const struct arg_group groups[] = {{"Options", rows, sizeof rows / sizeof *rows, &o}};
-    switch (args_parse(&command, groups, 1, argc, argv)) {
-    case ARGS_HELP: args_print_help(&command, groups, 1); return EXIT_DONE;
-    case ARGS_VERSION: return print_version();
-    case ARGS_BAD: return EXIT_USAGE;
-    case ARGS_RUN: break;
-    }
+    int code;
+    if (!command_begins(&command, groups, 1, argc, argv, &code)) return code;
     struct removal r = {.options = &o};
     cria_error err;
     const cria_status st = remove_named(&r, &err);

@@ -243,13 +243,14 @@ static void say_model(const struct session *s) {
 
 static bool open_or_complain(struct session *s, const struct session_options *o, bool must_cache) {
     *s = (struct session){.quiet = o->quiet};
-    if (!session_model_is_there(o->model_path)) return false;
-    const char *path;
-    if (session_find_model(o->model_path, &path, NULL) != CRIA_OK) path = o->model_path;
-    say(o->quiet, "[INFO] Loading model from %s.\n", path);
-    const double start = clock_now();
+    struct session_options found = *o; /* a name in the hub's cache is looked up once */
     cria_error err;
-    const cria_status st = open_all(s, o, must_cache, &err);
+    const double start = clock_now();
+    cria_status st = session_find_model(o->model_path, &found.model_path, &err);
+    if (st == CRIA_OK) {
+        say(o->quiet, "[INFO] Loading model from %s.\n", found.model_path);
+        st = open_all(s, &found, must_cache, &err);
+    }
     if (st != CRIA_OK) {
         if (st == CRIA_ECANCELLED)
             complain("Interrupted while loading '%s'.", o->model_path);

@@ -143,12 +143,8 @@ int tokenize_main(int argc, char **argv) {
     const struct arg_group groups[] = {
         {"Options", tokenize_rows, sizeof tokenize_rows / sizeof *tokenize_rows, &o},
     };
-    switch (args_parse(&tokenize_command, groups, 1, argc, argv)) {
-    case ARGS_HELP: args_print_help(&tokenize_command, groups, 1); return EXIT_DONE;
-    case ARGS_VERSION: return print_version();
-    case ARGS_BAD: return EXIT_USAGE;
-    case ARGS_RUN: break;
-    }
+    int code;
+    if (!command_begins(&tokenize_command, groups, 1, argc, argv, &code)) return code;
     if (o.text && o.file) return bad_usage("tokenize", "There is a TEXT and a --file; give one of them.");
     if (o.ids + o.pieces + o.json > 1) return bad_usage("tokenize", "Give one of --ids, --pieces and --json.");
     return tokenize(&o);
@@ -276,12 +272,8 @@ int detokenize_main(int argc, char **argv) {
     const struct arg_group groups[] = {
         {"Options", detokenize_rows, sizeof detokenize_rows / sizeof *detokenize_rows, &o},
     };
-    switch (args_parse(&detokenize_command, groups, 1, argc, argv)) {
-    case ARGS_HELP: args_print_help(&detokenize_command, groups, 1); return EXIT_DONE;
-    case ARGS_VERSION: return print_version();
-    case ARGS_BAD: return EXIT_USAGE;
-    case ARGS_RUN: break;
-    }
+    int code;
+    if (!command_begins(&detokenize_command, groups, 1, argc, argv, &code)) return code;
     if (o.ids.n && o.file) return bad_usage("detokenize", "There are IDS and a --file; give one of them.");
     return detokenize(&o);
 }

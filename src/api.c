@@ -18,29 +18,15 @@ const char *cria_version(void) {
     return STR(CRIA_VERSION_MAJOR) "." STR(CRIA_VERSION_MINOR) "." STR(CRIA_VERSION_PATCH);
 }
 
-static cria_status null_argument(cria_error *err, const char *function) {
-    return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%s: a required argument is NULL.", function);
-}
-
-/* Options begin with their size, so that a program built against an older header is noticed. */
-static cria_status check_size(cria_error *err, const char *function, size_t got, size_t want) {
-    if (got == want) return CRIA_OK;
-    return cria_fail(
-        err, CRIA_EINVAL, CRIA_NOWHERE,
-        "%s: the options are %zu bytes where this library's are %zu; start from the _default() function and "
-        "build against the header of this version.",
-        function, got, want);
-}
-
 /* ---- context ---- */
 
 cria_ctx_opts cria_ctx_opts_default(void) { return (cria_ctx_opts){.size = sizeof(cria_ctx_opts)}; }
 
 cria_status cria_ctx_new(const cria_ctx_opts *opts, cria_ctx **out, cria_error *err) {
     const cria_ctx_opts defaults = cria_ctx_opts_default();
-    if (out == NULL) return null_argument(err, "cria_ctx_new");
+    if (out == NULL) return cria_fail_null(err, "cria_ctx_new");
     if (opts == NULL) opts = &defaults;
-    cria_status st = check_size(err, "cria_ctx_new", opts->size, sizeof *opts);
+    cria_status st = cria_check_size(err, "cria_ctx_new", opts->size, sizeof *opts);
     cria_ctx *ctx;
     if (!st) st = cria_ctx_base_new(opts, &ctx, err);
     if (st) return st;
@@ -68,9 +54,9 @@ cria_model_opts cria_model_opts_default(void) { return (cria_model_opts){.size =
 cria_status cria_model_open(cria_ctx *ctx, const char *path, const cria_model_opts *opts, cria_model **out,
                             cria_error *err) {
     const cria_model_opts defaults = cria_model_opts_default();
-    if (ctx == NULL || path == NULL || out == NULL) return null_argument(err, "cria_model_open");
+    if (ctx == NULL || path == NULL || out == NULL) return cria_fail_null(err, "cria_model_open");
     if (opts == NULL) opts = &defaults;
-    cria_status st = check_size(err, "cria_model_open", opts->size, sizeof *opts);
+    cria_status st = cria_check_size(err, "cria_model_open", opts->size, sizeof *opts);
     if (st) return st;
     if ((unsigned)opts->activations > CRIA_ACTIVATIONS_F32)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_model_open: there is no activations type %d.",
@@ -95,11 +81,11 @@ cria_random_opts cria_random_opts_default(void) {
 
 cria_status cria_model_random(cria_ctx *ctx, const cria_random_opts *opts, cria_model **out, cria_error *err) {
     const cria_random_opts defaults = cria_random_opts_default();
-    if (ctx == NULL || out == NULL) return null_argument(err, "cria_model_random");
+    if (ctx == NULL || out == NULL) return cria_fail_null(err, "cria_model_random");
     if (opts == NULL) opts = &defaults;
-    cria_status st = check_size(err, "cria_model_random", opts->size, sizeof *opts);
+    cria_status st = cria_check_size(err, "cria_model_random", opts->size, sizeof *opts);
     if (st) return st;
-    if (opts->quantization == NULL) return null_argument(err, "cria_model_random");
+    if (opts->quantization == NULL) return cria_fail_null(err, "cria_model_random");
     if ((unsigned)opts->activations > CRIA_ACTIVATIONS_F32)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_model_random: there is no activations type %d.",
                          (int)opts->activations);
@@ -167,7 +153,7 @@ const char *cria_model_chat_template(const cria_model *model, size_t i) {
 }
 
 cria_status cria_model_get_generation(const cria_model *model, cria_generation *out, cria_error *err) {
-    if (model == NULL || out == NULL) return null_argument(err, "cria_model_get_generation");
+    if (model == NULL || out == NULL) return cria_fail_null(err, "cria_model_get_generation");
     const cria_status st = cria_chat_tell(&model->chat.generation_failure, err);
     if (!st) *out = model->chat.generation;
     return st;
@@ -186,9 +172,9 @@ cria_engine_opts cria_engine_opts_default(void) {
 cria_status cria_engine_new(cria_model *model, const cria_engine_opts *opts, cria_engine **out,
                             cria_error *err) {
     const cria_engine_opts defaults = cria_engine_opts_default();
-    if (model == NULL || out == NULL) return null_argument(err, "cria_engine_new");
+    if (model == NULL || out == NULL) return cria_fail_null(err, "cria_engine_new");
     if (opts == NULL) opts = &defaults;
-    cria_status st = check_size(err, "cria_engine_new", opts->size, sizeof *opts);
+    cria_status st = cria_check_size(err, "cria_engine_new", opts->size, sizeof *opts);
     if (st) return st;
     if (!cria_model_is_whole(model))
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_engine_new: the model is an outline, without weights.");
@@ -207,7 +193,7 @@ void cria_engine_free(cria_engine *engine) { cria_engine_unref(engine); }
 uint32_t cria_engine_context(const cria_engine *engine) { return cria_engine_positions(engine); }
 
 cria_status cria_sequence_new(cria_engine *engine, cria_sequence **out, cria_error *err) {
-    if (engine == NULL || out == NULL) return null_argument(err, "cria_sequence_new");
+    if (engine == NULL || out == NULL) return cria_fail_null(err, "cria_sequence_new");
     return cria_sequence_make(engine, out, err);
 }
 
@@ -218,10 +204,10 @@ void cria_engine_get_work(const cria_engine *engine, uint64_t sequences, uint64_
 
 cria_status cria_engine_eval(cria_engine *engine, const cria_row *rows, size_t n, float *logits,
                              cria_error *err) {
-    if (engine == NULL || (rows == NULL && n > 0)) return null_argument(err, "cria_engine_eval");
+    if (engine == NULL || (rows == NULL && n > 0)) return cria_fail_null(err, "cria_engine_eval");
     for (size_t i = 0; i < n; i++) {
         if (rows[i].sequence == NULL || (rows[i].want_logits && logits == NULL))
-            return null_argument(err, "cria_engine_eval");
+            return cria_fail_null(err, "cria_engine_eval");
         if (rows[i].sequence->engine != engine)
             return cria_fail(err, CRIA_EINVAL, i,
                              "cria_engine_eval: the sequence of row %zu is of another engine.", i);

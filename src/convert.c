@@ -19,12 +19,8 @@ static bool is_one_of(const char *name, const char *const *names) {
 
 static cria_status check(const cria_convert_opts *o, cria_error *err) {
     static const char *const dtypes[] = {"float32", "float16", "bfloat16", NULL};
-    if (o->size != sizeof *o)
-        return cria_fail(
-            err, CRIA_EINVAL, CRIA_NOWHERE,
-            "cria_convert: the options are %zu bytes where this library's are %zu; start from the _default() "
-            "function and build against the header of this version.",
-            o->size, sizeof *o);
+    const cria_status st = cria_check_size(err, "cria_convert", o->size, sizeof *o);
+    if (st) return st;
     if (o->mode != NULL && cria_mlx_mode_named(o->mode) == NULL)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_convert: there is no mode '%s'.", o->mode);
     if (o->dtype != NULL && !is_one_of(o->dtype, dtypes))
@@ -50,8 +46,7 @@ static cria_status check(const cria_convert_opts *o, cria_error *err) {
 cria_status cria_convert(cria_ctx *ctx, const char *src, const char *dst, const cria_convert_opts *opts,
                          cria_convert_info *out, cria_error *err) {
     const cria_convert_opts defaults = cria_convert_opts_default();
-    if (ctx == NULL || src == NULL || dst == NULL)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_convert: a required argument is NULL.");
+    if (ctx == NULL || src == NULL || dst == NULL) return cria_fail_null(err, "cria_convert");
     if (opts == NULL) opts = &defaults;
     const cria_status st = check(opts, err);
     return st ? st : cria_convert_run(ctx, src, dst, opts, out, err);

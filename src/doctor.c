@@ -81,8 +81,7 @@ static bool run_tests(struct check *c, uint64_t seed) {
 
 cria_status cria_selftest(cria_ctx *ctx, const char *table, uint64_t seed, cria_selftest_fn *fn, void *user,
                           cria_error *err) {
-    if (ctx == NULL || table == NULL || fn == NULL)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_selftest: a required argument is NULL.");
+    if (ctx == NULL || table == NULL || fn == NULL) return cria_fail_null(err, "cria_selftest");
     const struct cria_kernels *tables[MAX_TABLES];
     size_t n = cria_kernels_list(ctx->cpu.detected, tables, MAX_TABLES);
     while (n > 0 && strcmp(tables[n - 1]->name, table) != 0) n--;

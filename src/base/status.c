@@ -91,3 +91,16 @@ cria_status cria_fail_nomem(cria_error *err, const char *what, size_t bytes) {
     return cria_fail(err, CRIA_ENOMEM, CRIA_NOWHERE, "There is not enough memory for %s (%zu bytes); free some.",
                      what, bytes);
 }
+
+cria_status cria_fail_null(cria_error *err, const char *function) {
+    return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%s: a required argument is NULL.", function);
+}
+
+cria_status cria_check_size(cria_error *err, const char *function, size_t got, size_t want) {
+    if (got == want) return CRIA_OK;
+    return cria_fail(
+        err, CRIA_EINVAL, CRIA_NOWHERE,
+        "%s: the options are %zu bytes where this library's are %zu; start from the _default() function and "
+        "build against the header of this version.",
+        function, got, want);
+}

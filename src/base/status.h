@@ -20,6 +20,12 @@ cria_status cria_fail_nomem(cria_error *err, const char *what, size_t bytes);
  * file. */
 cria_status cria_fail_errno(cria_error *err, const char *what, ...) __attribute__((format(printf, 2, 3)));
 
+/* CRIA_EINVAL: a function of cria.h was given NULL where something must be. */
+cria_status cria_fail_null(cria_error *err, const char *function);
+
+/* Options of cria.h begin with their size, so that a program built against another header is noticed: CRIA_EINVAL. */
+cria_status cria_check_size(cria_error *err, const char *function, size_t got, size_t want);
+
 /* Names the file in the message of a function that does not know it: puts "name: " before what *err (when not NULL)
  * says. Returns err's code, or code. */
 cria_status cria_fail_in(cria_error *err, cria_status code, const char *name);

@@ -114,8 +114,7 @@ cria_status cria_measure(cria_ctx *ctx, const struct cria_measure_effort *effort
 }
 
 cria_status cria_ctx_measure(cria_ctx *ctx, cria_limits *out, cria_error *err) {
-    if (ctx == NULL || out == NULL)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_ctx_measure: a required argument is NULL.");
+    if (ctx == NULL || out == NULL) return cria_fail_null(err, "cria_ctx_measure");
     /* The bytes are several times what processors have as cache. */
     static const struct cria_measure_effort effort = {
         .compute_tries = 100, .read_tries = 20, .least_bytes = (size_t)256 << 20, .thread_bytes = (size_t)64 << 20};

@@ -104,12 +104,8 @@ static cria_status write_file(const cria_sequence *s, const char *folder, const 
     return st;
 }
 
-static cria_status null_argument(cria_error *err, const char *function) {
-    return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%s: a required argument is NULL.", function);
-}
-
 cria_status cria_sequence_save(const cria_sequence *s, const char *path, size_t *n_tokens, cria_error *err) {
-    if (!s || !path) return null_argument(err, "cria_sequence_save");
+    if (!s || !path) return cria_fail_null(err, "cria_sequence_save");
     const size_t n = s->length / CRIA_KV_BLOCK * CRIA_KV_BLOCK;
     struct layout l = {0};
     if (n == 0)
@@ -156,7 +152,7 @@ static cria_status check(const cria_engine *e, const cria_mapfile *map, const ch
 }
 
 cria_status cria_sequence_load(cria_sequence *s, const char *path, cria_error *err) {
-    if (!s || !path) return null_argument(err, "cria_sequence_load");
+    if (!s || !path) return cria_fail_null(err, "cria_sequence_load");
     cria_mapfile map;
     size_t n = 0;
     struct layout l = {0};

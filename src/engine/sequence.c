@@ -54,8 +54,7 @@ void cria_sequence_truncate(cria_sequence *s, size_t n) {
 }
 
 cria_status cria_sequence_fork(const cria_sequence *from, cria_sequence **out, cria_error *err) {
-    if (from == NULL || out == NULL)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_sequence_fork: a required argument is NULL.");
+    if (from == NULL || out == NULL) return cria_fail_null(err, "cria_sequence_fork");
     cria_sequence *s = NULL;
     cria_status st = cria_sequence_make(from->engine, &s, err);
     if (st) return st;

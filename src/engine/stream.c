@@ -51,10 +51,6 @@ struct cria_stream { /* the public opaque type */
     size_t shared_cap;
 };
 
-static cria_status null_argument(cria_error *err, const char *function) {
-    return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%s: a required argument is NULL.", function);
-}
-
 static size_t vocab_of(const cria_stream *s) { return s->sequence->engine->model->config.V; }
 
 /* *p becomes an array of n elements, its contents undefined, where it has fewer. */
@@ -101,10 +97,8 @@ static cria_status check_draft(const cria_sequence *sequence, const cria_sequenc
 }
 
 static cria_status check_opts(const cria_sequence *sequence, const cria_stream_opts *o, cria_error *err) {
-    if (o->size != sizeof *o)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                         "cria_stream_new: the options are %zu bytes where this library's are %zu; start from the "
-                         "_default() function and build against the header of this version.", o->size, sizeof *o);
+    cria_status st = cria_check_size(err, "cria_stream_new", o->size, sizeof *o);
+    if (st) return st;
     if (!sequence->engine->model->tokenizer)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_stream_new: the model has no tokenizer.");
     if (o->logprobs > LOGPROBS_MAX || o->lookup > CRIA_LOOKUP_MAX)
@@ -114,18 +108,14 @@ static cria_status check_opts(const cria_sequence *sequence, const cria_stream_o
     if (o->draft_tokens > CRIA_LOOKUP_MAX)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_stream_new: draft_tokens is %u; it may be at most %d.",
                          o->draft_tokens, CRIA_LOOKUP_MAX);
-    if (o->draft) {
-        cria_status st = check_draft(sequence, o->draft, err);
-        if (st) return st;
-    }
-    if (o->n_stop > 0 && !o->stop) return null_argument(err, "cria_stream_new");
-    return CRIA_OK;
+    if (o->n_stop > 0 && !o->stop) return cria_fail_null(err, "cria_stream_new");
+    return o->draft ? check_draft(sequence, o->draft, err) : CRIA_OK;
 }
 
 cria_status cria_stream_new(cria_sequence *sequence, cria_sampler *sampler, const cria_stream_opts *opts,
                             cria_stream **out, cria_error *err) {
     const cria_stream_opts o = opts ? *opts : cria_stream_opts_default();
-    if (!sequence || !sampler || !out) return null_argument(err, "cria_stream_new");
+    if (!sequence || !sampler || !out) return cria_fail_null(err, "cria_stream_new");
     cria_status st = check_opts(sequence, &o, err);
     if (st) return st;
     cria_ctx *ctx = sequence->engine->ctx;
@@ -179,7 +169,7 @@ static size_t common(const cria_sequence *s, const int32_t *ids, size_t n) {
 }
 
 cria_status cria_stream_prompt(cria_stream *s, const int32_t *ids, size_t n, cria_error *err) {
-    if (!s || (!ids && n > 0)) return null_argument(err, "cria_stream_prompt");
+    if (!s || (!ids && n > 0)) return cria_fail_null(err, "cria_stream_prompt");
     if (n == 0)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "The prompt is empty; a text begins with at least one token.");
     const uint32_t positions = cria_engine_positions(s->sequence->engine);
@@ -217,16 +207,16 @@ cria_status cria_stream_prompt(cria_stream *s, const int32_t *ids, size_t n, cri
 }
 
 cria_status cria_stream_prefill(cria_stream *s, size_t max_tokens, size_t *left, cria_error *err) {
-    if (!s) return null_argument(err, "cria_stream_prefill");
-    size_t n = s->finish == CRIA_FINISH_NONE && s->n_rows == 0 ? s->n_prompt - s->sequence->length : 0;
-    const bool all = max_tokens == 0 || max_tokens >= n;
-    if (!all) n = max_tokens;
+    if (!s) return cria_fail_null(err, "cria_stream_prefill");
+    const bool reading = s->finish == CRIA_FINISH_NONE && s->n_rows == 0;
+    const size_t at = s->sequence->length, unread = reading ? s->n_prompt - at : 0;
+    const size_t n = max_tokens == 0 || max_tokens > unread ? unread : max_tokens;
     if (n > 0) {
+        const bool all = n == unread;
         cria_status st = make_room(s->ctx, &s->rows, &s->rows_cap, n, sizeof *s->rows, "the rows of a prompt", err);
         if (!st && all)
             st = make_room(s->ctx, &s->logits, &s->logits_cap, 1, vocab_of(s) * sizeof *s->logits, "logits", err);
         if (st) return st;
-        const size_t at = s->sequence->length;
         for (size_t i = 0; i < n; i++)
             s->rows[i] = (cria_row){s->sequence, s->prompt[at + i], at + i + 1 == s->n_prompt};
         st = cria_engine_run(s->sequence->engine, s->rows, n, s->logits, err);
@@ -234,7 +224,7 @@ cria_status cria_stream_prefill(cria_stream *s, size_t max_tokens, size_t *left,
         s->certain = s->sequence->length;
         s->n_rows = all;
     }
-    if (left) *left = s->finish == CRIA_FINISH_NONE ? s->n_prompt - (s->n_rows ? s->n_prompt : s->sequence->length) : 0;
+    if (left) *left = unread - n;
     return CRIA_OK;
 }
 
@@ -436,9 +426,9 @@ static cria_status next(cria_stream *s, bool had_finished, cria_stream_event *e,
 }
 
 cria_status cria_stream_next(cria_stream *const *streams, size_t n, cria_stream_event *events, cria_error *err) {
-    if (!streams || !events) return null_argument(err, "cria_stream_next");
+    if (!streams || !events) return cria_fail_null(err, "cria_stream_next");
     for (size_t i = 0; i < n; i++) {
-        if (!streams[i]) return null_argument(err, "cria_stream_next");
+        if (!streams[i]) return cria_fail_null(err, "cria_stream_next");
         if (streams[i]->sequence->engine != streams[0]->sequence->engine)
             return cria_fail(err, CRIA_EINVAL, i, "cria_stream_next: stream %zu is of another engine.", i);
         events[i].finish = streams[i]->finish;
@@ -451,7 +441,7 @@ cria_status cria_stream_next(cria_stream *const *streams, size_t n, cria_stream_
 }
 
 cria_status cria_stream_end(cria_stream *s, cria_stream_event *event, cria_error *err) {
-    if (!s || !event) return null_argument(err, "cria_stream_end");
+    if (!s || !event) return cria_fail_null(err, "cria_stream_end");
     const bool had_finished = s->finish != CRIA_FINISH_NONE;
     if (!had_finished) s->finish = CRIA_FINISH_ENDED;
     return next(s, had_finished, event, err);

@@ -175,16 +175,12 @@ size_t cria_categorical(const float *x, size_t n, float scale, float u) {
 }
 
 cria_status cria_sampler_new(cria_ctx *ctx, const cria_sampler_opts *opts, cria_sampler **out, cria_error *err) {
-    if (!ctx || !out)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_sampler_new: a required argument is NULL.");
-    if (opts && opts->size != sizeof *opts)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
-                         "cria_sampler_new: the options are %zu bytes where this library's are %zu; start from the "
-                         "_default() function and build against the header of this version.",
-                         opts->size, sizeof *opts);
+    if (!ctx || !out) return cria_fail_null(err, "cria_sampler_new");
     const cria_sampler_opts o = opts ? *opts : cria_sampler_opts_default();
+    cria_status st = cria_check_size(err, "cria_sampler_new", o.size, sizeof o);
+    if (st != CRIA_OK) return st;
     cria_chain chain;
-    const cria_status st = cria_chain_init(&chain, ctx, &o, err);
+    st = cria_chain_init(&chain, ctx, &o, err);
     if (st != CRIA_OK) return st;
 
     cria_sampler *s = cria_calloc(ctx, 1, sizeof *s);
@@ -222,8 +218,7 @@ void cria_sampler_free(cria_sampler *s) {
 /* ---- history ---- */
 
 cria_status cria_sampler_accept(cria_sampler *s, const int32_t *ids, size_t n, cria_error *err) {
-    if (!s || (!ids && n > 0))
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "cria_sampler_accept: a required argument is NULL.");
+    if (!s || (!ids && n > 0)) return cria_fail_null(err, "cria_sampler_accept");
     for (size_t i = 0; i < n; i++)
         if (ids[i] < 0)
             return cria_fail(err, CRIA_EINVAL, i, "Token %zu of those accepted has the id %d; ids begin at 0.", i,
@@ -268,8 +263,7 @@ static cria_status check_logits(const float *logits, size_t n, size_t *n_out, cr
 
 static cria_status check_arguments(const char *function, const cria_sampler *s, const float *logits, size_t vocab_size,
                                    const void *out, size_t *n_out, cria_error *err) {
-    if (!s || !logits || !out)
-        return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE, "%s: a required argument is NULL.", function);
+    if (!s || !logits || !out) return cria_fail_null(err, function);
     if (vocab_size == 0 || vocab_size > INT32_MAX)
         return cria_fail(err, CRIA_EINVAL, CRIA_NOWHERE,
                          "A token is to be chosen among %zu; there have to be 1 to %d.", vocab_size, INT32_MAX);

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <sys/stat.h>
 
-static char folder[32] = "/tmp/cria-chat-XXXXXX", more[96], model_path[64];
+static char folder[32] = "/tmp/cria-chat-XXXXXX", more[96];
 
 static void put_file(const char *in, const char *name, const char *text) {
     char path[256];
@@ -33,10 +33,7 @@ static int write_files(void **state) {
     put_file(folder, files[1], "{\"bos_token\": {\"content\": \"<s>\"}, \"eos_token\": \"</s>\", \"pad_token\": null}");
     put_file(folder, files[2], "{\"bos_token\": \"<b>\", \"image_token\": \"<i>\"}");
     put_file(folder, files[3], "{\"temperature\": 0.5, \"top_k\": 7}");
-    struct out o = tiny_model_bytes();
-    tiny_model_file(&o, model_path);
-    out_free(&o);
-    return 0;
+    return tiny_model_write(state);
 }
 
 static int remove_files(void **state) {
@@ -48,7 +45,7 @@ static int remove_files(void **state) {
     }
     snprintf(path, sizeof path, "%s/tool_use.jinja", more);
     unlink(path);
-    unlink(model_path);
+    unlink(tiny_model_path);
     return rmdir(more) | rmdir(folder);
 }
 
@@ -119,7 +116,7 @@ static void rendering_with_failing_allocations(void **state) {
     opts.threads = 1;
     opts.allocator = counting_alloc_hook(&alloc);
     assert_int_equal(cria_ctx_new(&opts, &ctx, NULL), CRIA_OK);
-    assert_int_equal(cria_model_open(ctx, model_path, &how, &m, NULL), CRIA_OK);
+    assert_int_equal(cria_model_open(ctx, tiny_model_path, &how, &m, NULL), CRIA_OK);
     const long live = atomic_load(&alloc.live);
     cria_status status = CRIA_ENOMEM;
     for (long n = 0; status != CRIA_OK; n++) {
@@ -147,7 +144,7 @@ static void none_is_said(void **state) {
     cria_error err;
     how.outline = true;
     assert_int_equal(cria_ctx_new(NULL, &ctx, NULL), CRIA_OK);
-    assert_int_equal(cria_model_open(ctx, model_path, &how, &m, NULL), CRIA_OK);
+    assert_int_equal(cria_model_open(ctx, tiny_model_path, &how, &m, NULL), CRIA_OK);
     assert_null(cria_model_chat_template(m, 0));
     assert_int_equal(cria_chat_template_open(m, NULL, &t, &err), CRIA_EINVAL);
     assert_non_null(strstr(err.msg, "has no chat template"));

@@ -9,21 +9,6 @@
 
 #include <math.h>
 
-static char model_path[64];
-
-static int write_model(void **unused) {
-    (void)unused;
-    struct out o = tiny_model_bytes();
-    tiny_model_file(&o, model_path);
-    out_free(&o);
-    return 0;
-}
-
-static int remove_model(void **unused) {
-    (void)unused;
-    return unlink(model_path);
-}
-
 struct machine {
     cria_ctx *ctx;
     cria_model *model;
@@ -51,7 +36,7 @@ static void start_on_nodes(struct machine *m, uint32_t nodes, uint32_t threads, 
     simulate(m->ctx, nodes, threads);
     cria_model_opts mo = cria_model_opts_default();
     mo.activations = act;
-    assert_int_equal(cria_model_open(m->ctx, model_path, &mo, &m->model, &m->err), CRIA_OK);
+    assert_int_equal(cria_model_open(m->ctx, tiny_model_path, &mo, &m->model, &m->err), CRIA_OK);
     cria_engine_opts eo = cria_engine_opts_default();
     eo.kv = kv;
     eo.batch_rows = batch_rows;
@@ -262,7 +247,7 @@ static void every_allocation_may_fail(void **unused) {
         cria_error err;
         float logits[TINY_V];
         cria_status st = cria_ctx_new(&co, &ctx, &err);
-        if (!st) st = cria_model_open(ctx, model_path, NULL, &model, &err);
+        if (!st) st = cria_model_open(ctx, tiny_model_path, NULL, &model, &err);
         if (!st) st = cria_engine_new(model, NULL, &engine, &err);
         if (!st) st = cria_sequence_new(engine, &s, &err);
         for (int i = 0; i < 65 && !st; i++) {
@@ -299,7 +284,7 @@ static void loading_can_be_cancelled(void **unused) {
     cria_model_opts mo = cria_model_opts_default();
     mo.progress = stop_halfway;
     mo.progress_user = &last;
-    assert_int_equal(cria_model_open(ctx, model_path, &mo, &model, &err), CRIA_ECANCELLED);
+    assert_int_equal(cria_model_open(ctx, tiny_model_path, &mo, &model, &err), CRIA_ECANCELLED);
     assert_null(model);
     assert_true(last > 0);
     cria_ctx_free(ctx);
@@ -315,5 +300,5 @@ int main(void) {
                                        cmocka_unit_test(options_of_another_version_are_refused),
                                        cmocka_unit_test(every_allocation_may_fail),
                                        cmocka_unit_test(loading_can_be_cancelled)};
-    return cmocka_run_group_tests(tests, write_model, remove_model);
+    return cmocka_run_group_tests(tests, tiny_model_write, tiny_model_remove);
 }

@@ -2,26 +2,12 @@
 /* A model opened for its outline: what the whole model says, without its weights. */
 #include "tiny_model.h"
 
-static char model_path[64];
-
-static int write_model(void **state) {
-    (void)state;
-    struct out o = tiny_model_bytes();
-    tiny_model_file(&o, model_path);
-    out_free(&o);
-    return 0;
-}
-static int remove_model(void **state) {
-    (void)state;
-    return unlink(model_path);
-}
-
 static cria_model *open_model(cria_ctx *ctx, bool outline) {
     cria_model_opts opts = cria_model_opts_default();
     cria_model *m = NULL;
     cria_error err;
     opts.outline = outline;
-    if (cria_model_open(ctx, model_path, &opts, &m, &err) != CRIA_OK) fail_msg("%s", err.msg);
+    if (cria_model_open(ctx, tiny_model_path, &opts, &m, &err) != CRIA_OK) fail_msg("%s", err.msg);
     return m;
 }
 
@@ -88,7 +74,7 @@ static void every_allocation_may_fail(void **state) {
         opts.allocator = counting_alloc_hook(&alloc);
         status = cria_ctx_new(&opts, &ctx, NULL);
         if (status == CRIA_OK) {
-            status = cria_model_open(ctx, model_path, &how, &m, NULL);
+            status = cria_model_open(ctx, tiny_model_path, &how, &m, NULL);
             cria_model_free(m);
             cria_ctx_free(ctx);
         }
@@ -103,5 +89,5 @@ int main(void) {
         cmocka_unit_test(says_what_the_whole_model_says),
         cmocka_unit_test(every_allocation_may_fail),
     };
-    return cmocka_run_group_tests(tests, write_model, remove_model);
+    return cmocka_run_group_tests(tests, tiny_model_write, tiny_model_remove);
 }

@@ -11,21 +11,6 @@
 
 #include <math.h>
 
-static char model_path[64];
-
-static int write_model(void **unused) {
-    (void)unused;
-    struct out o = tiny_model_bytes();
-    tiny_model_file(&o, model_path);
-    out_free(&o);
-    return 0;
-}
-
-static int remove_model(void **unused) {
-    (void)unused;
-    return unlink(model_path);
-}
-
 /* ---- a text as a caller without streams makes it ---- */
 
 enum { PROMPT = 40, TOKENS = 60 };
@@ -39,7 +24,7 @@ struct machine {
 
 static void start(struct machine *m, uint64_t kv_bytes) {
     assert_int_equal(cria_ctx_new(NULL, &m->ctx, &m->err), CRIA_OK);
-    assert_int_equal(cria_model_open(m->ctx, model_path, NULL, &m->model, &m->err), CRIA_OK);
+    assert_int_equal(cria_model_open(m->ctx, tiny_model_path, NULL, &m->model, &m->err), CRIA_OK);
     cria_engine_opts o = cria_engine_opts_default();
     o.kv_bytes = kv_bytes ? kv_bytes : 64 << 20;
     assert_int_equal(cria_engine_new(m->model, &o, &m->engine, &m->err), CRIA_OK);
@@ -356,7 +341,7 @@ static void every_allocation_may_fail(void **unused) {
         co.allocator = counting_alloc_hook(&alloc);
         struct machine m;
         assert_int_equal(cria_ctx_new(&co, &m.ctx, &m.err), CRIA_OK);
-        assert_int_equal(cria_model_open(m.ctx, model_path, NULL, &m.model, &m.err), CRIA_OK);
+        assert_int_equal(cria_model_open(m.ctx, tiny_model_path, NULL, &m.model, &m.err), CRIA_OK);
         assert_int_equal(cria_engine_new(m.model, NULL, &m.engine, &m.err), CRIA_OK);
         struct one o = {0};
         cria_sequence *fork = NULL, *draft = NULL;
@@ -408,5 +393,5 @@ int main(void) {
         cmocka_unit_test(likeliest_first),            cmocka_unit_test(guesses_follow_the_longest_match),
         cmocka_unit_test(every_allocation_may_fail),
     };
-    return cmocka_run_group_tests(tests, write_model, remove_model);
+    return cmocka_run_group_tests(tests, tiny_model_write, tiny_model_remove);
 }

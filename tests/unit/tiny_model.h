@@ -177,4 +177,20 @@ static inline void tiny_model_file(const struct out *o, char path[64]) {
     close(fd);
 }
 
+/* Set-up and tear-down of a group of tests: the model in a file of its own. */
+static char tiny_model_path[64];
+
+static inline int tiny_model_write(void **unused) {
+    (void)unused;
+    struct out o = tiny_model_bytes();
+    tiny_model_file(&o, tiny_model_path);
+    out_free(&o);
+    return 0;
+}
+
+static inline int tiny_model_remove(void **unused) {
+    (void)unused;
+    return unlink(tiny_model_path);
+}
+
 #endif
