@@ -3,6 +3,7 @@
 
 #include "base/status.h"
 #include "digest.h"
+#include "input.h"
 #include "progress.h"
 #include "session.h"
 #include "term.h"
@@ -116,25 +117,16 @@ static double rest_before(const struct fetch_source *s, const struct transfer_re
 /* ---- a document ---- */
 
 struct document {
-    char *data;
-    size_t len, max;
+    struct text text;
+    size_t max;
     bool full;
 };
 
 static bool add_to_document(void *user, const struct transfer_reply *so_far, const void *data, size_t len) {
     struct document *d = user;
     (void)so_far;
-    if (len > d->max - d->len) {
-        d->full = true;
-        return false;
-    }
-    char *more = realloc(d->data, d->len + len + 1);
-    if (!more) return false;
-    d->data = more;
-    memcpy(d->data + d->len, data, len);
-    d->len += len;
-    d->data[d->len] = '\0';
-    return true;
+    d->full = len > d->max - d->text.len;
+    return !d->full && text_append(&d->text, data, len);
 }
 
 static bool rest(double seconds) {
@@ -145,7 +137,7 @@ static bool rest(double seconds) {
 
 static cria_status ask_once(const struct fetch_source *s, const char *url, struct document *d,
                             struct transfer_reply *reply, cria_error *err) {
-    d->len = 0;
+    text_free(&d->text);
     struct transfer *x = transfer_start(s->transfers, url, 0, LONGEST_DOCUMENT, add_to_document, d);
     if (!x) return cria_fail_nomem(err, "a transfer", 0);
     while (!transfer_has_ended(x, reply) && !term_interrupted()) transfers_step(s->transfers, STEP);
@@ -154,7 +146,7 @@ static cria_status ask_once(const struct fetch_source *s, const char *url, struc
     return ended ? CRIA_OK : cria_fail(err, CRIA_ECANCELLED, CRIA_NOWHERE, "Interrupted.");
 }
 
-cria_status fetch_document(const struct fetch_source *s, const char *url, size_t max, char **out, size_t *len,
+cria_status fetch_document(const struct fetch_source *s, const char *url, size_t max, struct text *out,
                            cria_error *err) {
     struct document d = {.max = max};
     struct transfer_reply r = {0};
@@ -163,22 +155,21 @@ cria_status fetch_document(const struct fetch_source *s, const char *url, size_t
         st = ask_once(s, url, &d, &r, err);
         if (st != CRIA_OK) break;
         if (has_content(&r)) {
-            *out = d.data ? d.data : calloc(1, 1);
-            if (!*out) return cria_fail_nomem(err, "the list of files", 1);
-            *len = d.len;
+            if (!text_append(&d.text, "", 0)) return cria_fail_nomem(err, "the list of files", 1); /* an empty one */
+            *out = d.text;
             return CRIA_OK;
         }
         if (r.end == TRANSFER_STOPPED)
             st = d.full ? cria_fail(err, CRIA_EIO, CRIA_NOWHERE, "The list of files of %s is longer than %zu MB.",
                                     s->repo, max >> 20)
-                        : cria_fail_nomem(err, "the list of files", d.len);
+                        : cria_fail_nomem(err, "the list of files", d.text.len);
         else if (r.end == TRANSFER_UNREACHABLE || !is_worth_a_try(&r) || tries == TRIES)
             st = explain(s, &r, s->repo, err);
         const double seconds = st == CRIA_OK ? rest_before(s, &r, tries, NULL) : 0;
         if (st == CRIA_OK && seconds < 0) st = explain(s, &r, s->repo, err);
         if (st == CRIA_OK && !rest(seconds)) st = cria_fail(err, CRIA_ECANCELLED, CRIA_NOWHERE, "Interrupted.");
     }
-    free(d.data);
+    text_free(&d.text);
     return st;
 }
 

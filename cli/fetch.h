@@ -9,6 +9,7 @@
 #ifndef CRIA_CLI_FETCH_H
 #define CRIA_CLI_FETCH_H
 
+#include "input.h"
 #include "transfer.h"
 
 struct fetch_source {
@@ -17,8 +18,8 @@ struct fetch_source {
     struct transfers *transfers;
 };
 
-/* The document at url, of at most max bytes, with a NUL behind it; from malloc. CRIA_EIO, CRIA_ECANCELLED. */
-cria_status fetch_document(const struct fetch_source *s, const char *url, size_t max, char **out, size_t *len,
+/* The document at url, of at most max bytes. CRIA_EIO, CRIA_ECANCELLED. */
+cria_status fetch_document(const struct fetch_source *s, const char *url, size_t max, struct text *out,
                            cria_error *err);
 
 struct fetch_file {

@@ -132,16 +132,16 @@ static cria_status list_url(const struct pull *p, char *out, size_t size, cria_e
 }
 
 static cria_status ask_for_list(struct pull *p, const struct fetch_source *source, cria_error *err) {
-    char url[2048], name[2200], *text;
-    size_t len;
+    char url[2048], name[2200];
+    struct text text;
     cria_status st = list_url(p, url, sizeof url - 16, err);
     if (st != CRIA_OK) return st;
     snprintf(name, sizeof name, "What %.300s answers", url);
     strcat(url, "?blobs=true");
-    st = fetch_document(source, url, HUB_LISTING_MAX, &text, &len, err);
+    st = fetch_document(source, url, HUB_LISTING_MAX, &text, err);
     if (st != CRIA_OK) return st;
-    st = hub_listing_parse(text, len, name, p->commit, &p->files, err);
-    free(text);
+    st = hub_listing_parse(text.data, text.len, name, p->commit, &p->files, err);
+    text_free(&text);
     if (st == CRIA_OK && hub_is_commit(p->name->revision) && strcmp(p->name->revision, p->commit) != 0)
         st = cria_fail(err, CRIA_EFORMAT, CRIA_NOWHERE, "%.300s shows another commit, %s; look at HF_ENDPOINT.", name,
                        p->commit);
