@@ -11,7 +11,6 @@
 #include "term.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,17 +140,9 @@ cria_status chat_open_stream(struct chat *c, cria_error *err) {
 }
 
 static bool choose_sampling(struct chat *c) {
-    cria_generation g;
-    cria_error err;
-    char room[200];
-    if (cria_model_get_generation(c->session->model, &g, &err) != CRIA_OK) {
-        complain("%s", err.msg);
-        return false;
-    }
     const bool own_seed = c->sampling.seed == UINT64_MAX;
     if (own_seed) c->sampling.seed = random_seed();
-    const char *said = sampling_suggest(&c->sampling, &g, room, sizeof room);
-    if (*said) say(c->session->quiet, "[INFO] Sampling as the model's files suggest: %s.\n", said);
+    if (!sampling_choose(&c->sampling, SAMPLING_CHAT, c->session->model, c->session->quiet)) return false;
     if (own_seed && c->sampling.temp > 0.0) say(c->session->quiet, "[INFO] Seed: %" PRIu64 ".\n", c->sampling.seed);
     return true;
 }
@@ -224,7 +215,7 @@ static int converse(struct chat *c) {
 int chat_main(int argc, char **argv) {
     struct chat_options o = {0};
     struct arg_option sampling[SAMPLING_ROWS_MAX];
-    const size_t n_sampling = sampling_rows_open(sampling);
+    const size_t n_sampling = sampling_rows_open(sampling, SAMPLING_CHAT);
     const struct arg_group groups[] = {
         {"Model", operand_rows, sizeof operand_rows / sizeof *operand_rows, &o},
         {NULL, session_model_rows, n_session_model_rows, &o.session},
@@ -236,11 +227,7 @@ int chat_main(int argc, char **argv) {
     int code;
     if (!command_begins(&command, groups, n_groups, argc, argv, &code)) return code;
     if (o.model) o.session.model_path = o.model;
-    const cria_generation nothing = {NAN, NAN, NAN, NAN, NAN, UINT32_MAX};
-    struct sampling_options filled = o.sampling;
-    char room[200];
-    sampling_suggest(&filled, &nothing, room, sizeof room);
-    if (!sampling_check(&filled, command.name)) return EXIT_USAGE;
+    if (!sampling_check(&o.sampling, SAMPLING_CHAT, command.name)) return EXIT_USAGE;
     if (o.no_template && (o.template_file || o.template_args.n > 0)) {
         complain("--no-template leaves nothing for --chat-template and --template-arg; give one of them. Try 'cria "
                  "chat --help'.");

@@ -136,9 +136,11 @@ static int generate_few_shot(struct answers *a, const struct generate_options *o
 
 static int generate(const struct generate_options *o, struct session *session, cria_engine *draft) {
     struct answers answers;
+    struct sampling_options sampling = o->sampling;
     int code = EXIT_FAILED;
+    if (!sampling_choose(&sampling, SAMPLING_GENERATE, session->model, session->quiet)) return code;
     /* The mark that the next instruction begins with in the example's prompt. */
-    if (answers_init(&answers, &o->answers, &o->sampling, session, draft, o->few_shot ? "[Instruction]" : NULL))
+    if (answers_init(&answers, &o->answers, &sampling, session, draft, o->few_shot ? "[Instruction]" : NULL))
         code = o->few_shot ? generate_few_shot(&answers, o) : generate_once(&answers, o);
     answers_fini(&answers);
     return code;
@@ -146,16 +148,18 @@ static int generate(const struct generate_options *o, struct session *session, c
 
 int generate_main(int argc, char **argv) {
     struct generate_options o = {0};
+    struct arg_option sampling[SAMPLING_ROWS_MAX];
+    const size_t n_sampling = sampling_rows_open(sampling, SAMPLING_GENERATE);
     const struct arg_group groups[] = {
         {"Model", session_model_rows, n_session_model_rows, &o.session},
         {"Text", text_rows, sizeof text_rows / sizeof *text_rows, &o},
-        {"Sampling", sampling_rows, n_sampling_rows, &o.sampling},
+        {"Sampling", sampling, n_sampling, &o.sampling},
         {"Computation", session_speed_rows, n_session_speed_rows, &o.session},
     };
     const size_t n_groups = sizeof groups / sizeof *groups;
     int code;
     if (!command_begins(&command, groups, n_groups, argc, argv, &code)) return code;
-    if (!sampling_check(&o.sampling, command.name)) return EXIT_USAGE;
+    if (!sampling_check(&o.sampling, SAMPLING_GENERATE, command.name)) return EXIT_USAGE;
     if (o.answers.logprobs > 0 && !o.answers.json) {
         complain("--logprobs is for --json, which prints them. Try 'cria generate --help'.");
         return EXIT_USAGE;

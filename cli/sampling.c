@@ -80,44 +80,41 @@ const size_t n_sampling_rows = sizeof sampling_rows / sizeof *sampling_rows;
 #define TEMP_OF_CHAT 0.7
 #define MIN_P_OF_CHAT 0.05
 
-size_t sampling_rows_open(struct arg_option *rows) {
+enum { CHAT = 1 << SAMPLING_CHAT, GENERATE = 1 << SAMPLING_GENERATE };
+
+size_t sampling_rows_open(struct arg_option *rows, enum sampling_manner manner) {
     static const struct {
+        int manners;
         const char *name, *help;
     } open[] = {
-        {"temp", "temperature: 0 always takes the likeliest token, 1 samples as the model was trained, more is wilder "
-                 "(default: the model's, or 0.7)"},
-        {"seed", "start of the random numbers; the same seed gives the same answers (default: another one each time, "
-                 "which is said)"},
-        {"top-k", "choose among the N likeliest tokens; 0: among all (default: the model's, or 0)"},
-        {"top-p", "choose among the likeliest tokens, as few as together have probability P; 1: among all (default: "
-                  "the model's, or 1)"},
-        {"min-p", "choose among the tokens that are at least P times as likely as the likeliest; 0: among all "
-                  "(default: the model's, or 0.05)"},
-        {"typical", "choose among the tokens that are about as surprising as is to be expected here, as few as "
-                    "together have probability P; 1: among all (default: the model's, or 1)"},
-        {"repeat-penalty", "make tokens that have been there less likely: divides their score when it is positive, "
-                           "else multiplies; 1: off (default: the model's, or 1)"},
-        {"repeat-last-n", "how many of the last tokens, the prompt's included, the penalties look at; 0: all (default: "
-                          "64, or all with a penalty of the model's)"},
+        {CHAT, "temp", "temperature: 0 always takes the likeliest token, 1 samples as the model was trained, more is "
+                       "wilder (default: the model's, or 0.7)"},
+        {CHAT, "seed", "start of the random numbers; the same seed gives the same answers (default: another one each "
+                       "time, which is said)"},
+        {CHAT | GENERATE, "top-k", "choose among the N likeliest tokens; 0: among all (default: the model's, or 0)"},
+        {CHAT | GENERATE, "top-p", "choose among the likeliest tokens, as few as together have probability P; 1: among "
+                                   "all (default: the model's, or 1)"},
+        {CHAT, "min-p", "choose among the tokens that are at least P times as likely as the likeliest; 0: among all "
+                        "(default: the model's, or 0.05)"},
+        {GENERATE, "min-p", "choose among the tokens that are at least P times as likely as the likeliest; 0: among "
+                            "all (default: the model's, or 0)"},
+        {CHAT | GENERATE, "typical", "choose among the tokens that are about as surprising as is to be expected here, "
+                                     "as few as together have probability P; 1: among all (default: the model's, or "
+                                     "1)"},
+        {CHAT | GENERATE, "repeat-penalty", "make tokens that have been there less likely: divides their score when it "
+                                            "is positive, else multiplies; 1: off (default: the model's, or 1)"},
+        {CHAT | GENERATE, "repeat-last-n", "how many of the last tokens, the prompt's included, the penalties look at; "
+                                           "0: all (default: 64, or all with a penalty of the model's)"},
     };
     for (size_t i = 0; i < n_sampling_rows; i++) {
         rows[i] = sampling_rows[i];
         for (size_t k = 0; k < sizeof open / sizeof *open; k++) {
-            if (strcmp(rows[i].name, open[k].name) != 0) continue;
+            if (!(open[k].manners >> manner & 1) || strcmp(rows[i].name, open[k].name) != 0) continue;
             rows[i].def = NULL;
             rows[i].help = open[k].help;
         }
     }
     return n_sampling_rows;
-}
-
-const struct arg_option *sampling_row(const char *name) {
-    for (size_t i = 0; i < n_sampling_rows; i++) {
-        const char *a = sampling_rows[i].name, *b = name;
-        while (*a && (*a == *b || (*a == '-' && *b == '_'))) a++, b++;
-        if (*a == '\0' && *b == '\0') return &sampling_rows[i];
-    }
-    return NULL;
 }
 
 /* The user's value stays; else the model's, which is said; else ours. */
@@ -128,7 +125,9 @@ static void suggest(double *value, double model, double ours, const char *name, 
     if (!isnan(model)) snprintf(said + n, size - n, "%s%s %g", n ? ", " : "", name, model);
 }
 
-const char *sampling_suggest(struct sampling_options *o, const cria_generation *g, char *room, size_t size) {
+/* Puts values where the user gave none: the model's, or ours. What is to be said of that is in room[size] then. */
+static void fill(struct sampling_options *o, enum sampling_manner manner, const cria_generation *g, char *room,
+                 size_t size) {
     const bool speaks = !isnan(g->temp) || !isnan(g->top_p) || !isnan(g->min_p) || g->top_k != UINT32_MAX;
     const double top_k = g->top_k == UINT32_MAX ? (double)NAN : (double)g->top_k;
     double k = o->top_k == UINT64_MAX ? (double)NAN : (double)o->top_k;
@@ -137,12 +136,37 @@ const char *sampling_suggest(struct sampling_options *o, const cria_generation *
     suggest(&o->temp, g->temp, speaks ? 1.0 : TEMP_OF_CHAT, "temp", room, size);
     suggest(&k, top_k, 0.0, "top-k", room, size);
     suggest(&o->top_p, g->top_p, 1.0, "top-p", room, size);
-    suggest(&o->min_p, g->min_p, speaks ? 0.0 : MIN_P_OF_CHAT, "min-p", room, size);
+    suggest(&o->min_p, g->min_p, speaks || manner == SAMPLING_GENERATE ? 0.0 : MIN_P_OF_CHAT, "min-p", room, size);
     suggest(&o->typical, g->typical_p, 1.0, "typical", room, size);
     suggest(&o->repeat_penalty, g->repeat_penalty, 1.0, "repeat-penalty", room, size);
     o->top_k = (uint64_t)k;
     if (o->repeat_last_n == UINT64_MAX) o->repeat_last_n = penalty_open && !isnan(g->repeat_penalty) ? 0 : 64;
-    return room;
+}
+
+static const cria_generation silence = {NAN, NAN, NAN, NAN, NAN, UINT32_MAX};
+
+bool sampling_choose(struct sampling_options *o, enum sampling_manner manner, const cria_model *model, bool quiet) {
+    cria_generation g = silence;
+    cria_error err;
+    char room[200];
+    /* The likeliest token is what the example takes, whatever the model's makers say of sampling. */
+    const bool asks = manner == SAMPLING_CHAT || o->temp > 0.0;
+    if (asks && cria_model_get_generation(model, &g, &err) != CRIA_OK) {
+        complain("%s", err.msg);
+        return false;
+    }
+    fill(o, manner, &g, room, sizeof room);
+    if (*room) say(quiet, "[INFO] Sampling as the model's files suggest: %s.\n", room);
+    return true;
+}
+
+const struct arg_option *sampling_row(const char *name) {
+    for (size_t i = 0; i < n_sampling_rows; i++) {
+        const char *a = sampling_rows[i].name, *b = name;
+        while (*a && (*a == *b || (*a == '-' && *b == '_'))) a++, b++;
+        if (*a == '\0' && *b == '\0') return &sampling_rows[i];
+    }
+    return NULL;
 }
 
 /* ---- bias ---- */
@@ -232,7 +256,7 @@ static cria_status make(const struct sampling_options *o, cria_ctx *ctx, const s
     return cria_sampler_new(ctx, &s, out, err);
 }
 
-bool sampling_check(const struct sampling_options *o, const char *command) {
+bool sampling_check(const struct sampling_options *o, enum sampling_manner manner, const char *command) {
     const struct breakers none = {NULL, 0};
     cria_logit_bias bias[ARG_TEXTS_MAX];
     const char *bad;
@@ -240,8 +264,10 @@ bool sampling_check(const struct sampling_options *o, const char *command) {
         complain("--logit-bias takes ID=BIAS, as in 13=-2.5 or 13=-inf, not '%s'. Try 'cria %s --help'.", bad, command);
         return false;
     }
-    struct sampling_options unskipped = *o;
-    unskipped.skip_draws = 0;
+    struct sampling_options filled = *o;
+    char room[200];
+    fill(&filled, manner, &silence, room, sizeof room);
+    filled.skip_draws = 0; /* takes its time */
     cria_ctx_opts co = cria_ctx_opts_default();
     co.threads = 1;
     co.isa = "scalar"; /* whatever CRIA_ISA says: nothing is computed */
@@ -249,7 +275,7 @@ bool sampling_check(const struct sampling_options *o, const char *command) {
     cria_sampler *sampler = NULL;
     cria_error err;
     cria_status st = cria_ctx_new(&co, &ctx, &err);
-    if (st == CRIA_OK) st = make(&unskipped, ctx, &none, bias, &sampler, &err);
+    if (st == CRIA_OK) st = make(&filled, ctx, &none, bias, &sampler, &err);
     cria_sampler_free(sampler);
     cria_ctx_free(ctx);
     if (st != CRIA_OK) complain("%s Try 'cria %s --help'.", err.msg, command);

@@ -22,19 +22,23 @@ struct sampling_options {
 extern const struct arg_option sampling_rows[];
 extern const size_t n_sampling_rows;
 
-/* The same for who takes defaults from the model: those options that it may speak of have none, and neither has the
- * seed. rows[SAMPLING_ROWS_MAX]; returns how many there are. */
+/* Who asks: chat takes what the model's makers say (generation_config.json), or else what serves for a conversation;
+ * generate takes it for what --temp does not decide, and begins where the MLX example does: always the likeliest. */
+enum sampling_manner { SAMPLING_CHAT, SAMPLING_GENERATE };
+
+/* The same rows with those options open, without a default, that the model may speak of, and chat's seed.
+ * rows[SAMPLING_ROWS_MAX]; returns how many there are. */
 enum { SAMPLING_ROWS_MAX = 40 };
-size_t sampling_rows_open(struct arg_option *rows);
-/* Puts values where the user gave none: the model's, or what serves for a conversation. Returns what is to be said of
- * that, in room[size]. */
-const char *sampling_suggest(struct sampling_options *o, const cria_generation *g, char *room, size_t size);
+size_t sampling_rows_open(struct arg_option *rows, enum sampling_manner manner);
+/* Puts values where the user gave none, chat's seed apart; what the model suggests is said. False after a line on
+ * stderr. */
+bool sampling_choose(struct sampling_options *o, enum sampling_manner manner, const cria_model *model, bool quiet);
 /* The row of a name as on the command line, or with '_' in it; NULL: there is none. */
 const struct arg_option *sampling_row(const char *name);
 
 /* Whether a sampler can be made of them; if not, a line on stderr. Takes no time, so that it can come before a model is
  * loaded. */
-bool sampling_check(const struct sampling_options *o, const char *command);
+bool sampling_check(const struct sampling_options *o, enum sampling_manner manner, const char *command);
 /* Where DRY is on, tokens with a line's end, a colon, a quotation mark or an asterisk in their text break
  * repetitions. */
 cria_status sampling_open(const struct sampling_options *o, cria_ctx *ctx, const cria_tokenizer *tokenizer,

@@ -84,6 +84,30 @@ def test_sampling_options_are_the_librarys(run, lib, small_model, options):
     assert ids != reference(lib, small_model, PROMPT, 60, 0.9, 3)[1]
 
 
+def test_sampling_of_the_model(run, tmp_path):
+    """With a temperature the model's files have their say, but for the temperature and what is given."""
+    def suggest(out):
+        for name, value in {"temp": 0.25, "top_p": 0.5, "penalty_repeat": 3.0}.items():
+            out.add_float32("general.sampling." + name, value)
+
+    shape = models.Shape(dim=64, layers=1, heads=2, kv_heads=1, hidden=64, vocab=400)
+    weights = models.random_weights(shape)
+    path, bare = (models.write_gguf(tmp_path / f"{name}.gguf", shape, weights, "F32", tokenizer="gpt2", more=more)
+                  for name, more in (("says", suggest), ("bare", None)))
+
+    def says(path, *options):
+        r = run("--model-path", path, "-m", 60, "--ignore-eos", *options)
+        assert r.returncode == 0, r.stderr
+        return r.stdout, [line.split("suggest: ")[1] for line in r.stderr.decode().splitlines() if "suggest: " in line]
+
+    drawn = ["--temp", 0.9, "--seed", 3]
+    asked = [*drawn, "--top-p", 0.5, "--repeat-penalty", 3, "--repeat-last-n", 0]
+    assert says(path, *drawn) == (says(bare, *asked)[0], ["top-p 0.5, repeat-penalty 3."])
+    assert says(path, *drawn, "--top-p", 1, "--repeat-penalty", 1) == says(bare, *drawn)
+    assert len({says(bare, *drawn)[0], says(path, *drawn)[0], says(path, *drawn, "--top-p", 1)[0]}) == 3
+    assert says(path) == says(bare) and says(bare)[1] == []
+
+
 def test_gguf_too(run, lib, small_gguf):
     text, _ = reference(lib, small_gguf, "hello", 60, ignore_eos=True)
     assert run("--model-path", small_gguf, "--prompt", "hello", "-m", 60, "--ignore-eos").stdout == text + b"\n"

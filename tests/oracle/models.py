@@ -16,6 +16,7 @@ import gguf
 import mlx.core as mx
 import numpy as np
 import sentencepiece
+from gguf_reader import Reader
 
 DTYPES = {"f32": mx.float32, "f16": mx.float16, "bf16": mx.bfloat16}
 # name: bits, group, mode
@@ -446,7 +447,7 @@ def write_gguf(path, shape, weights, kind, tokenizer="llama", tied=False, pre="g
 def read_gguf(path):
     """(config, float32 numpy weights) under MLX names. GGUF stores the rows of wq and wk in the order that makes the
     rotation pairwise (rope_traditional); a file without output.weight uses the embedding for it."""
-    reader = gguf.GGUFReader(str(path))
+    reader = Reader(path)
 
     def meta(key, default=None):
         field = reader.get_field(key)

@@ -20,6 +20,7 @@ import mlx.core as mx
 import models
 import numpy as np
 import pytest
+from gguf_reader import Reader
 from protowire import field
 
 SHAPE = models.Shape(dim=64, heads=4, kv_heads=2, head_dim=16, hidden=96, vocab=400)
@@ -856,8 +857,7 @@ def poke_block(name, value, kind, skip=lambda type_name: {"Q2_K": 80, "Q3_K": 10
                fmt=None):
     """Writes the scale of the first block of a tensor, a float16 where fmt does not say otherwise."""
     def change(data):
-        import gguf
-        tensor = next(t for t in gguf.GGUFReader(GOOD_GGUF[kind]).tensors if t.name == name)
+        tensor = next(t for t in Reader(GOOD_GGUF[kind]).tensors if t.name == name)
         struct.pack_into("<" + (fmt or ("f" if kind[0] == "F" else "e")), data,
                          tensor.data_offset + skip(tensor.tensor_type.name), value)
     return change

@@ -19,6 +19,7 @@ gguf = pytest.importorskip("gguf")
 spm = pytest.importorskip("sentencepiece")
 pytest.importorskip("tokenizers")
 import textgen  # noqa: E402
+from gguf_reader import Reader  # noqa: E402
 from hf_tokenizers import DEEPSEEK3, TEKKEN, o200k  # noqa: E402
 from hf_tokenizers import split as split_at  # noqa: E402
 from protowire import fields  # noqa: E402
@@ -64,7 +65,7 @@ def library_of(tokens, types, merges, pre):
 
 @functools.cache
 def read_gguf(path):
-    get = {k: f for k, f in gguf.GGUFReader(path).fields.items() if k.startswith("tokenizer.ggml.")}
+    get = {k: f for k, f in Reader(path).fields.items() if k.startswith("tokenizer.ggml.")}
     merges = [tuple(m.split(" ")) for m in get["tokenizer.ggml.merges"].contents()]
     return tuple(get["tokenizer.ggml." + k].contents() for k in ("tokens", "token_type")) + (merges, get["tokenizer.ggml.pre"].contents())
 

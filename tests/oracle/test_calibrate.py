@@ -132,7 +132,7 @@ def test_smollm2(lib, run, smollm2, tmp_path, tally):
     bytes. (Usually it is a fifth or less: docs/quality.md.)"""
     other = ("naming", "exceptions", "types")
     known = "".join(topics[name] for name in sorted(topics) if name not in other and topics[name] not in topics["types"])
-    (tmp_path / "text").write_text(known[:16384])
+    (tmp_path / "text").write_text(known[:6144])
     tokens = lib.open(smollm2).tokenizer.encode(topics["naming"])[:512]
     exact = lib.open(smollm2, activations="f32").engine(kv="f32").sequence().eval(tokens)
     divergence, size = {}, {}

@@ -156,6 +156,8 @@ def test_auto_is_the_best_table(lib, tally):
 def test_smollm2(lib, smollm2, activations, kv):
     tokens = lib.open(smollm2).tokenizer.encode("In the beginning the Universe was created. This has made a lot of "
                                                 "people very angry and been widely regarded as a bad move.")
+    if activations == "f32":
+        tokens = tokens[:9]  # the scalar table multiplies and adds in software where a compiler may not assume FMA
     want = all_logits(lib, (smollm2, (activations, kv)), tokens, threads=1, isa="scalar")
     for isa in isas(lib)[1:]:
         for threads in (1, 2, 3, 5):

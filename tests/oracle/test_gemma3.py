@@ -6,6 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from families import model_class, numpy_products
+from gguf_reader import Reader
 
 NAMES = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
          "attn_output": "self_attn.o_proj", "attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm",
@@ -29,7 +30,7 @@ def name_of(name):
 
 class Reference:
     def __init__(self, path):
-        reader = gguf.GGUFReader(str(path))
+        reader = Reader(path)
 
         def meta(key):
             return reader.get_field("gemma3." + key).contents()

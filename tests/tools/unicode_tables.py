@@ -18,19 +18,24 @@ CATEGORIES = "Cn Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk 
 SPACE, WORD, NUMERIC, WORD_RUST, PUNCTUATION, HAN = (1 << b for b in range(5, 11))
 
 
+def parts(items):
+    """The library takes memory by the length of a text, and several times as much."""
+    return (items[i:i + 4096] for i in range(0, len(items), 4096))
+
+
 def classes():
     every = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
     text = "".join(map(chr, every))
     table = [0] * 0x110000
 
     def members(pattern):
-        return map(ord, normalizers.Replace(Regex(f"[^{pattern}]+"), "").normalize_str(text))
+        others = normalizers.Replace(Regex(f"[^{pattern}]+"), "")
+        return [ord(c) for part in parts(text) for c in others.normalize_str(part)]
 
     def alone(splitter, separator):
         """The characters that it keeps apart from those around, each between two separators."""
-        for begin in range(0, len(every), 4096):
-            part = separator + separator.join(map(chr, every[begin:begin + 4096])) + separator
-            for piece, _ in splitter.pre_tokenize_str(part):
+        for part in parts(text):
+            for piece, _ in splitter.pre_tokenize_str(separator + separator.join(part) + separator):
                 if len(piece) == 1 and piece != separator:
                     yield ord(piece)
 
@@ -82,7 +87,7 @@ HANGUL = range(0xAC00, 0xAC00 + 11172)
 def each(form, texts):
     """Normal forms of many texts at once: a newline keeps them apart in every form."""
     texts = list(texts)
-    out = form.normalize_str("\n".join(texts)).split("\n") if texts else []
+    out = [x for part in parts(texts) for x in form.normalize_str("\n".join(part)).split("\n")]
     assert len(out) == len(texts)
     return out
 
@@ -96,14 +101,10 @@ def combining_classes(every):
     known = each(nfd, ("a\u0300" + chr(c) if hint[c] < 230 else "a" + chr(c) + "\u0327" for c in marks))
     marks = [c for c, x in zip(marks, known) if x == ("a" + chr(c) + "\u0300" if hint[c] < 230 else "a\u0327" + chr(c))]
     sample = {hint[c]: chr(c) for c in reversed(marks)}
-    classes = {}
-    for c in marks:
-        below = [sample[k] for k in sample if k < hint[c]]
-        above = [sample[k] for k in sample if k >= hint[c]]
-        got = [x == "a" + r + chr(c) for r, x in zip(below, each(nfd, ("a" + chr(c) + r for r in below)))]
-        got += [x == "a" + chr(c) + r for r, x in zip(above, each(nfd, ("a" + chr(c) + r for r in above)))]
-        assert all(got), hex(c)
-        classes[c] = hint[c]
+    pairs = [(c, k) for c in marks for k in sample]
+    for (c, k), x in zip(pairs, each(nfd, ("a" + (sample[k] + chr(c) if k < hint[c] else chr(c) + sample[k]) for c, k in pairs))):
+        assert x == "a" + (sample[k] + chr(c) if k < hint[c] else chr(c) + sample[k]), hex(c)
+    classes = {c: hint[c] for c in marks}
     rest = [chr(c) for c, x in zip(every, each(nfd, map(chr, every))) if c not in classes and x == chr(c)]
     for mark in ("\u0334", "\u0327"):
         assert all(a == b + mark for a, b in zip(each(nfd, (c + mark for c in rest)), each(nfd, rest)))
@@ -124,15 +125,15 @@ def compose_tables():
     seconds = {b for _, b in pairs} | set(range(0x1161, 0x1176)) | set(range(0x11A8, 0x11C3))
     values = sorted({0, *ccc.values()})
     stable = []
-    for x in chars:
-        number = ord(x)
+    changed = {ord(x) for form in (c_, d, kc, kd) for x, y in form.items() if x != y}
+    for number in sorted(changed | seconds | set(ccc)):
         flags = 0
         for bit, form in enumerate((c_, d, kc, kd)):
             meets = number in ccc or (bit % 2 == 0 and number in seconds)
-            flags |= (form[x] != x or meets) << bit
+            flags |= (form[chr(number)] != chr(number) or meets) << bit
         stable.append((number, flags | values.index(ccc.get(number, 0)) << 4))
-    stable.append((10, 0))
-    return c_, d, kd, pairs, values, sorted(stable)
+    stable.append((stable[-1][0] + 1, 0))
+    return c_, d, kd, pairs, values, stable
 
 
 def render_compose():
@@ -148,7 +149,7 @@ def render_compose():
         expected = number + 1
     pool, keys = [], []
     text = ""
-    for x in sorted(kd):
+    for x in sorted(x for x in kd if x != d[x] or x != kd[x]):
         for compatible, form in ((0, d), (1, kd)):
             if form[x] == x or ord(x) in HANGUL or (compatible and d[x] == kd[x]):
                 continue
