@@ -274,16 +274,30 @@ static float float_below(double v) {
 }
 
 /* All that have less than (1 - share) / n of the mass have less than 1 - share together, so the others are enough. Half
- * of that, to be safe from rounding. */
+ * of that, to be safe from rounding. Returns ln of that weight; minus infinity: all are needed. */
+static double enough(const cria_candidates *c, const cria_softmax *s, double share) {
+    const double weight = 0.5 * (1.0 - share) * s->mass / (double)c->n;
+    return weight > 0.0 ? cria_log_f64(weight) : -INFINITY;
+}
+
+/* d: x - top, finite or minus infinity. */
+static void keep_from(cria_candidates *c, const cria_softmax *s, double d) {
+    if (!isinf(d)) cria_keep_between(c, float_below((double)s->top + d), INFINITY);
+}
+
 void cria_keep_likeliest(cria_candidates *c, double share) {
     const struct order o = {BY_MASS, cria_candidates_softmax(c)};
-    const double enough = 0.5 * (1.0 - share) * o.softmax.mass / (double)c->n;
-    if (enough > 0.0) cria_keep_between(c, float_below((double)o.softmax.top + cria_log_f64(enough)), INFINITY);
+    keep_from(c, &o.softmax, enough(c, &o.softmax, share));
     keep_first(c, &o, share * o.softmax.mass);
 }
 
+/* Of those that are enough, the top or the least likely is the farthest from the mean; who is farther still is not
+ * needed. A bit more than that, since keys are rounded to float32. */
 void cria_keep_typical(cria_candidates *c, double share) {
     const struct order o = {BY_SHIFT, cria_candidates_softmax(c)};
+    const double least = enough(c, &o.softmax, share), mirrored = 2.0 * o.softmax.mean;
+    const double from = least < mirrored ? least : mirrored;
+    keep_from(c, &o.softmax, from + 1e-6 * (from + o.softmax.mean - 1.0));
     keep_first(c, &o, share * o.softmax.mass);
 }
 

@@ -223,7 +223,7 @@ static void run_temp(cria_candidates *c, const cria_sampler_opts *o) {
     cria_filter_temp(c, temp);
 }
 
-cria_status cria_chain_run(const cria_chain *chain, cria_candidates *c, const cria_history *h, cria_key *key,
+cria_status cria_chain_run(cria_chain *chain, cria_candidates *c, const cria_history *h, cria_key *key,
                            cria_error *err) {
     const cria_sampler_opts *o = &chain->o;
     const cria_status st = check_bias(o, c->vocab, err);
@@ -246,11 +246,11 @@ cria_status cria_chain_run(const cria_chain *chain, cria_candidates *c, const cr
         case TEMP: run_temp(c, o); break;
         case N_FILTERS: break;
         }
-    if (o->mirostat_tau > 0.0) cria_filter_mirostat(c, chain->bound);
+    if (o->mirostat_tau > 0.0) chain->left = cria_filter_mirostat(c, chain->bound);
     return CRIA_OK;
 }
 
-void cria_chain_chose(cria_chain *chain, const cria_candidates *c, size_t i) {
+void cria_chain_chose(cria_chain *chain, float x) {
     const cria_sampler_opts *o = &chain->o;
-    if (o->mirostat_tau > 0.0) chain->bound -= o->mirostat_eta * (cria_surprise(c, i) - o->mirostat_tau);
+    if (o->mirostat_tau > 0.0) chain->bound -= o->mirostat_eta * (cria_surprise(&chain->left, x) - o->mirostat_tau);
 }

@@ -16,6 +16,7 @@ typedef struct cria_chain {
     size_t n;
     bool remembers; /* the history is looked at */
     double bound;   /* of mirostat */
+    cria_softmax left; /* what mirostat left in the last run */
 } cria_chain;
 
 /* On failure there is nothing to free. */
@@ -31,9 +32,9 @@ bool cria_chain_acts(const cria_chain *chain);
 bool cria_chain_draws(const cria_chain *chain);
 
 /* Thins c out; the logits that stay are divided by the temperature. key: XTC takes its random number from it. */
-cria_status cria_chain_run(const cria_chain *chain, cria_candidates *c, const cria_history *h, cria_key *key,
+cria_status cria_chain_run(cria_chain *chain, cria_candidates *c, const cria_history *h, cria_key *key,
                            cria_error *err);
-/* Candidate i of what cria_chain_run left was chosen. */
-void cria_chain_chose(cria_chain *chain, const cria_candidates *c, size_t i);
+/* The token with logit x of what cria_chain_run left was chosen. */
+void cria_chain_chose(cria_chain *chain, float x);
 
 #endif

@@ -98,13 +98,14 @@ double cria_dynamic_temp(const cria_candidates *c, double temp, double range, do
 
 /* Basu et al., "Mirostat" (2021), version 2 of the authors' code: surprise <= bound, where surprise =
  * log2(mass) - d·log2(e); the likeliest stays also when it is above. */
-void cria_filter_mirostat(cria_candidates *c, double bound) {
+cria_softmax cria_filter_mirostat(cria_candidates *c, double bound) {
+    const size_t before = c->n;
     const cria_softmax s = cria_candidates_softmax(c);
     const double d = cria_log_f64(s.mass) - bound * LN_2;
     cria_keep_between(c, d < 0.0 ? float_above((double)s.top + d) : s.top, INFINITY);
+    return c->n < before ? cria_candidates_softmax(c) : s;
 }
 
-double cria_surprise(const cria_candidates *c, size_t i) {
-    const cria_softmax s = cria_candidates_softmax(c);
-    return (cria_log_f64(s.mass) - ((double)c->x[i] - (double)s.top)) * LOG2_E;
+double cria_surprise(const cria_softmax *s, float x) {
+    return (cria_log_f64(s->mass) - ((double)x - (double)s->top)) * LOG2_E;
 }

@@ -17,9 +17,9 @@ void cria_filter_xtc(cria_candidates *c, double threshold);
 void cria_filter_temp(cria_candidates *c, double temp);
 double cria_dynamic_temp(const cria_candidates *c, double temp, double range, double exponent);
 
-/* bound: greatest surprise in bits that stays. */
-void cria_filter_mirostat(cria_candidates *c, double bound);
-/* The surprise in bits of candidate i. */
-double cria_surprise(const cria_candidates *c, size_t i);
+/* bound: greatest surprise in bits that stays. Returns the softmax of what stays. */
+cria_softmax cria_filter_mirostat(cria_candidates *c, double bound);
+/* The surprise in bits of a token with logit x. */
+double cria_surprise(const cria_softmax *s, float x);
 
 #endif

@@ -320,7 +320,7 @@ cria_status cria_sampler_sample(cria_sampler *s, const float *logits, size_t voc
     st = filter(s, logits, vocab_size, n_out, &c, err);
     if (st != CRIA_OK) return st;
     const size_t i = choose(s, c.x, c.n, 1.0f);
-    cria_chain_chose(&s->chain, &c, i);
+    cria_chain_chose(&s->chain, c.x[i]);
     *id = cria_candidate_id(&c, i);
     if (s->chain.remembers) s->history.id[s->history.n++] = *id;
     return CRIA_OK;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """cria convert --calibrate: that every matrix of every family is quantized for the inputs that it has, that the files are
 what mlx-lm's are but for their codes, and what it is worth on a real model."""
+import functools
 import re
 from pydoc_data.topics import topics
 
@@ -12,7 +13,9 @@ from families import Family
 
 import compare
 
-def text(seed, words=4000):
+
+@functools.cache
+def text(seed, words=1500):
     rng = np.random.default_rng(seed)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyzABCDEFGH0123456789"))
     return " ".join("".join(rng.choice(letters, rng.integers(1, 8))) for _ in range(words))
