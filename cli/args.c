@@ -330,9 +330,10 @@ static void print_row(const struct arg_option *o) {
         print_described(o->name, o->help);
         return;
     }
-    const char *quote = o->kind == ARG_TEXT ? "\"" : "";
-    if (o->def)
-        snprintf(help, sizeof help, "%s (default: %s%s%s)", o->help, quote, o->def, quote);
+    const char *quote = o->kind == ARG_TEXT && o->def ? "\"" : "";
+    const char *def = o->def ? o->def : o->otherwise;
+    if (def)
+        snprintf(help, sizeof help, "%s (default: %s%s%s)", o->help, quote, def, quote);
     else
         snprintf(help, sizeof help, "%s", o->help);
     print_option(o->name, o->letter, o->metavar, help);

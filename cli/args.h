@@ -49,6 +49,7 @@ struct arg_option {
     const char *def;            /* default, written as the user would; NULL for a flag or none: then a text is NULL, a
                                  * whole number UINT64_MAX and a real one NAN */
     const char *help;
+    const char *otherwise;      /* where def is NULL: what is taken then, for --help; or NULL */
     size_t offset;              /* of the value in its group's target */
     uint64_t min, max;          /* ARG_WHOLE, ARG_LIST */
     const char *const *choices; /* ARG_CHOICE, ends with NULL */

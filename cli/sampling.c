@@ -80,38 +80,25 @@ const size_t n_sampling_rows = sizeof sampling_rows / sizeof *sampling_rows;
 #define TEMP_OF_CHAT 0.7
 #define MIN_P_OF_CHAT 0.05
 
-enum { CHAT = 1 << SAMPLING_CHAT, GENERATE = 1 << SAMPLING_GENERATE };
-
 size_t sampling_rows_open(struct arg_option *rows, enum sampling_manner manner) {
     static const struct {
-        int manners;
-        const char *name, *help;
+        const char *name, *otherwise[2]; /* by manner; NULL: the option keeps its default */
     } open[] = {
-        {CHAT, "temp", "temperature: 0 always takes the likeliest token, 1 samples as the model was trained, more is "
-                       "wilder (default: the model's, or 0.7)"},
-        {CHAT, "seed", "start of the random numbers; the same seed gives the same answers (default: another one each "
-                       "time, which is said)"},
-        {CHAT | GENERATE, "top-k", "choose among the N likeliest tokens; 0: among all (default: the model's, or 0)"},
-        {CHAT | GENERATE, "top-p", "choose among the likeliest tokens, as few as together have probability P; 1: among "
-                                   "all (default: the model's, or 1)"},
-        {CHAT, "min-p", "choose among the tokens that are at least P times as likely as the likeliest; 0: among all "
-                        "(default: the model's, or 0.05)"},
-        {GENERATE, "min-p", "choose among the tokens that are at least P times as likely as the likeliest; 0: among "
-                            "all (default: the model's, or 0)"},
-        {CHAT | GENERATE, "typical", "choose among the tokens that are about as surprising as is to be expected here, "
-                                     "as few as together have probability P; 1: among all (default: the model's, or "
-                                     "1)"},
-        {CHAT | GENERATE, "repeat-penalty", "make tokens that have been there less likely: divides their score when it "
-                                            "is positive, else multiplies; 1: off (default: the model's, or 1)"},
-        {CHAT | GENERATE, "repeat-last-n", "how many of the last tokens, the prompt's included, the penalties look at; "
-                                           "0: all (default: 64, or all with a penalty of the model's)"},
+        {"temp", {[SAMPLING_CHAT] = "the model's, or 0.7"}},
+        {"seed", {[SAMPLING_CHAT] = "another one each time, which is said"}},
+        {"top-k", {"the model's, or 0", "the model's, or 0"}},
+        {"top-p", {"the model's, or 1", "the model's, or 1"}},
+        {"min-p", {[SAMPLING_CHAT] = "the model's, or 0.05", [SAMPLING_GENERATE] = "the model's, or 0"}},
+        {"typical", {"the model's, or 1", "the model's, or 1"}},
+        {"repeat-penalty", {"the model's, or 1", "the model's, or 1"}},
+        {"repeat-last-n", {"64, or all with a penalty of the model's", "64, or all with a penalty of the model's"}},
     };
     for (size_t i = 0; i < n_sampling_rows; i++) {
         rows[i] = sampling_rows[i];
         for (size_t k = 0; k < sizeof open / sizeof *open; k++) {
-            if (!(open[k].manners >> manner & 1) || strcmp(rows[i].name, open[k].name) != 0) continue;
+            if (!open[k].otherwise[manner] || strcmp(rows[i].name, open[k].name) != 0) continue;
             rows[i].def = NULL;
-            rows[i].help = open[k].help;
+            rows[i].otherwise = open[k].otherwise[manner];
         }
     }
     return n_sampling_rows;

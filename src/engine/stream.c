@@ -114,10 +114,12 @@ static cria_status check_opts(const cria_sequence *sequence, const cria_stream_o
 
 cria_status cria_stream_new(cria_sequence *sequence, cria_sampler *sampler, const cria_stream_opts *opts,
                             cria_stream **out, cria_error *err) {
-    const cria_stream_opts o = opts ? *opts : cria_stream_opts_default();
+    const cria_stream_opts defaults = cria_stream_opts_default();
     if (!sequence || !sampler || !out) return cria_fail_null(err, "cria_stream_new");
-    cria_status st = check_opts(sequence, &o, err);
+    if (!opts) opts = &defaults;
+    cria_status st = check_opts(sequence, opts, err);
     if (st) return st;
+    const cria_stream_opts o = *opts;
     cria_ctx *ctx = sequence->engine->ctx;
     cria_stream *s = cria_calloc(ctx, 1, sizeof *s);
     if (!s) return cria_fail_nomem(err, "a stream", sizeof *s);

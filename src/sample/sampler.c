@@ -176,9 +176,11 @@ size_t cria_categorical(const float *x, size_t n, float scale, float u) {
 
 cria_status cria_sampler_new(cria_ctx *ctx, const cria_sampler_opts *opts, cria_sampler **out, cria_error *err) {
     if (!ctx || !out) return cria_fail_null(err, "cria_sampler_new");
-    const cria_sampler_opts o = opts ? *opts : cria_sampler_opts_default();
-    cria_status st = cria_check_size(err, "cria_sampler_new", o.size, sizeof o);
+    const cria_sampler_opts defaults = cria_sampler_opts_default();
+    if (!opts) opts = &defaults;
+    cria_status st = cria_check_size(err, "cria_sampler_new", opts->size, sizeof *opts);
     if (st != CRIA_OK) return st;
+    const cria_sampler_opts o = *opts;
     cria_chain chain;
     st = cria_chain_init(&chain, ctx, &o, err);
     if (st != CRIA_OK) return st;

@@ -59,7 +59,7 @@ def test_float_folder(lib, tmp_path, dequantized, prompts, tally, dtype):
     folder = write(tmp_path / "m", config, models.cast(weights, dtype))
     engine = lib.open(folder, activations="f32").engine(kv="f32")
     reference = Reference.load(folder, numpy_products=True)
-    result = compare.compare_texts(engine, reference, compare.greedy(prompts[:4]), 50)
+    result = compare.compare_texts(engine, reference, compare.greedy(prompts[:4]), 100)
     result.finish()
     tally.append(f"SmolLM2 {dtype}: {result}")
 

@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static cria_ctx *new_ctx(void) {
     const cria_ctx_opts o = {.size = sizeof o, .threads = 1};
@@ -224,6 +225,10 @@ static void bad_options_are_errors(void **state) {
     cria_sampler_opts o = cria_sampler_opts_default();
     o.size--;
     assert_int_equal(cria_sampler_new(ctx, &o, &s, &err), CRIA_EINVAL);
+    void *old = malloc(sizeof(size_t)); /* of an older header: nothing behind it may be read */
+    memcpy(old, &(size_t){sizeof(size_t)}, sizeof(size_t));
+    assert_int_equal(cria_sampler_new(ctx, old, &s, &err), CRIA_EINVAL);
+    free(old);
     assert_int_equal(cria_sampler_new(NULL, NULL, &s, &err), CRIA_EINVAL);
     assert_int_equal(cria_sampler_new(ctx, NULL, NULL, &err), CRIA_EINVAL);
     assert_null(s);

@@ -191,6 +191,24 @@ static void forks_share_and_part(void **unused) {
     stop(&m);
 }
 
+/* Options of an older header: nothing behind their size may be read. */
+static void options_of_another_size(void **unused) {
+    (void)unused;
+    struct machine m;
+    struct one o;
+    start(&m, 0);
+    const cria_stream_opts so = opts(0);
+    open_one(&m, &o, 0, 0, &so);
+    cria_stream *another = NULL;
+    void *old = malloc(sizeof(size_t));
+    memcpy(old, &(size_t){sizeof(size_t)}, sizeof(size_t));
+    assert_int_equal(cria_stream_new(o.sequence, o.sampler, old, &another, &m.err), CRIA_EINVAL);
+    assert_null(another);
+    free(old);
+    close_one(&o);
+    stop(&m);
+}
+
 /* The KV budget of one block and a text that outgrows it: full, and no failure; the other goes on. */
 static void full_is_an_end(void **unused) {
     (void)unused;
@@ -389,7 +407,8 @@ static void every_allocation_may_fail(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_tokens_as_by_hand), cmocka_unit_test(forks_share_and_part),
-        cmocka_unit_test(full_is_an_end),             cmocka_unit_test(stops_wherever_parts_end),
+        cmocka_unit_test(options_of_another_size), cmocka_unit_test(full_is_an_end),
+        cmocka_unit_test(stops_wherever_parts_end),
         cmocka_unit_test(likeliest_first),            cmocka_unit_test(guesses_follow_the_longest_match),
         cmocka_unit_test(every_allocation_may_fail),
     };
