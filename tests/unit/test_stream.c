@@ -407,10 +407,9 @@ static void every_allocation_may_fail(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_tokens_as_by_hand), cmocka_unit_test(forks_share_and_part),
-        cmocka_unit_test(options_of_another_size), cmocka_unit_test(full_is_an_end),
-        cmocka_unit_test(stops_wherever_parts_end),
-        cmocka_unit_test(likeliest_first),            cmocka_unit_test(guesses_follow_the_longest_match),
-        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(options_of_another_size),    cmocka_unit_test(full_is_an_end),
+        cmocka_unit_test(stops_wherever_parts_end),   cmocka_unit_test(likeliest_first),
+        cmocka_unit_test(guesses_follow_the_longest_match), cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, tiny_model_write, tiny_model_remove);
 }
