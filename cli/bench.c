@@ -3,10 +3,10 @@
  * cria bench: how fast a model loads, reads prompts and writes, each beside what this machine could do at
  * most.
  *
- * For every number of threads: measure the limits, open the model, and run all tests, depth by depth. A depth
- * is evaluated once for each sequence that a test needs; after every repetition the sequences are cut back to
- * it. The limits are measured again at the end: the better ones count, for on a busy machine either time may
- * have been a bad one.
+ * For every number of threads: open the model, and run all tests, depth by depth. A depth is evaluated once for each
+ * sequence that a test needs; after every repetition the sequences are cut back to it. The limits are measured anew
+ * beside every repetition, since on a machine that others use, too, memory may be twice as fast one second as the next:
+ * a repetition's share is of what was possible right before and after it.
  */
 #include "bench.h"
 
@@ -128,7 +128,9 @@ struct runner {
     size_t n_sequences;
     cria_row *rows;  /* [most rows of a call] */
     float *logits;   /* [n_sequences][vocabulary] */
-    double *seconds; /* [repeat] */
+    double *seconds;     /* [repeat] */
+    double *shares;      /* [repeat] */
+    cria_limits *limits; /* [repeat + 1]: before each repetition, and after the last */
     struct progress bar;
     cria_error err;
 };
@@ -170,14 +172,43 @@ static double median(double *x, size_t n) { /* sorts x */
     return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
 
-/* From r->seconds. */
+static void take_better(cria_limits *best, const cria_limits *now) {
+    if (now->read_bytes > best->read_bytes) best->read_bytes = now->read_bytes;
+    if (now->f32_ops > best->f32_ops) best->f32_ops = now->f32_ops;
+    if (now->int8_ops > best->int8_ops) best->int8_ops = now->int8_ops;
+}
+
+static cria_status measure_limits(struct runner *r, cria_limits *now) {
+    const cria_status st = cria_ctx_measure(r->session.ctx, now, &r->err);
+    if (st == CRIA_OK) take_better(&r->b->limits[r->b->n_limits - 1].best, now);
+    return st;
+}
+
+/* The least seconds that work takes at these limits, and which one binds it: "read", "int8" or "f32". */
+static double least_seconds(const cria_work *w, const cria_limits *l, const char **binds) {
+    const double read = (double)w->read_bytes / l->read_bytes;
+    const double int8 = 2 * (double)w->int8_multiply_adds / l->int8_ops;
+    const double f32 = 2 * (double)w->f32_multiply_adds / l->f32_ops;
+    /* Multiply-adds of both kinds are done by the same units, one after the other; reading goes on meanwhile. */
+    *binds = read > int8 + f32 ? "read" : int8 > f32 ? "int8" : "f32";
+    return read > int8 + f32 ? read : int8 + f32;
+}
+
+/* From r->seconds and r->limits. */
 static void add_result(struct runner *r, const char *test, uint64_t tokens, const cria_work *work) {
     struct bench *b = r->b;
     const size_t n = (size_t)b->options->repeat;
-    for (size_t i = 0; i < n; i++) r->seconds[i] = (double)tokens / r->seconds[i];
     struct bench_result *out = &b->results[b->n_results++];
-    *out = (struct bench_result){.limits = b->n_limits - 1, .tokens = tokens, .work = *work};
+    *out = (struct bench_result){.limits = b->n_limits - 1};
     snprintf(out->test, sizeof out->test, "%s", test);
+    for (size_t i = 0; i < n; i++) {
+        cria_limits beside = r->limits[i];
+        take_better(&beside, &r->limits[i + 1]);
+        r->shares[i] = 100 * least_seconds(work, &beside, &out->limit) / r->seconds[i];
+        r->seconds[i] = (double)tokens / r->seconds[i];
+    }
+    least_seconds(work, &b->limits[b->n_limits - 1].best, &out->limit);
+    out->percent_of_limit = median(r->shares, n);
     out->tokens_per_second = median(r->seconds, n);
     out->spread = r->seconds[n - 1] - r->seconds[0];
 }
@@ -215,12 +246,14 @@ static cria_status test_prompt(struct runner *r, uint64_t n, uint64_t depth) {
     cria_status st = CRIA_OK;
     for (uint64_t i = 0; i < repeat && st == CRIA_OK; i++) {
         progress_update(&r->bar, i, repeat);
+        if ((st = measure_limits(r, &r->limits[i])) != CRIA_OK) break;
         const double start = clock_now();
         st = eval_prompt(r, r->sequences[0], (size_t)n, true);
         r->seconds[i] = clock_now() - start;
         cria_sequence_truncate(r->sequences[0], (size_t)depth);
     }
     progress_end(&r->bar);
+    if (st == CRIA_OK) st = measure_limits(r, &r->limits[repeat]);
     if (st != CRIA_OK) return st;
     cria_work work;
     cria_engine_get_work(r->session.engine, 1, depth, n, &work);
@@ -235,6 +268,7 @@ static cria_status test_generation(struct runner *r, uint64_t n, uint64_t batch,
     progress_start(&r->bar, test, r->session.quiet);
     cria_status st = CRIA_OK;
     for (uint64_t i = 0; i < repeat && st == CRIA_OK; i++) {
+        if ((st = measure_limits(r, &r->limits[i])) != CRIA_OK) break;
         const double start = clock_now();
         for (uint64_t step = 0; step < n && st == CRIA_OK; step++) {
             progress_update(&r->bar, i * n + step, repeat * n);
@@ -244,6 +278,7 @@ static cria_status test_generation(struct runner *r, uint64_t n, uint64_t batch,
         for (size_t j = 0; j < batch; j++) cria_sequence_truncate(r->sequences[j], (size_t)depth);
     }
     progress_end(&r->bar);
+    if (st == CRIA_OK) st = measure_limits(r, &r->limits[repeat]);
     if (st != CRIA_OK) return st;
     cria_work work = {0};
     for (uint64_t step = 0; step < n; step++) {
@@ -288,17 +323,6 @@ static cria_status run_tests(struct runner *r) {
 
 /* ---- one number of threads ---- */
 
-static bool measure_limits(struct runner *r) {
-    struct bench *b = r->b;
-    cria_limits now, *best = &b->limits[b->n_limits - 1].best;
-    say(r->session.quiet, "[INFO] Measuring the machine.\n");
-    if (cria_ctx_measure(r->session.ctx, &now, &r->err) != CRIA_OK) return complain("%s", r->err.msg), false;
-    if (now.read_bytes > best->read_bytes) best->read_bytes = now.read_bytes;
-    if (now.f32_ops > best->f32_ops) best->f32_ops = now.f32_ops;
-    if (now.int8_ops > best->int8_ops) best->int8_ops = now.int8_ops;
-    return true;
-}
-
 static bool open_model(struct runner *r, bool measured) {
     const struct bench_options *o = r->b->options;
     if (o->shape)
@@ -335,7 +359,10 @@ static bool prepare(struct runner *r) {
     r->rows = malloc(rows * sizeof *r->rows);
     r->logits = malloc(r->n_sequences * r->session.info.vocab_size * sizeof *r->logits);
     r->seconds = malloc((size_t)o->repeat * sizeof *r->seconds);
-    if (!r->rows || !r->logits || !r->seconds) return complain("Not enough memory for the tests."), false;
+    r->shares = malloc((size_t)o->repeat * sizeof *r->shares);
+    r->limits = malloc((size_t)(o->repeat + 1) * sizeof *r->limits);
+    if (!r->rows || !r->logits || !r->seconds || !r->shares || !r->limits)
+        return complain("Not enough memory for the tests."), false;
     const uint64_t budget = kv_budget(r, largest(&o->depths) + (pp > tg ? pp : tg));
     cria_status st = session_open_engine(&r->session, &o->session, budget, &r->err);
     for (size_t i = 0; i < r->n_sequences && st == CRIA_OK; i++)
@@ -353,6 +380,8 @@ static void finish(struct runner *r) {
     cria_model_free(r->session.model);
     r->session.engine = NULL;
     r->session.model = NULL;
+    free(r->limits);
+    free(r->shares);
     free(r->seconds);
     free(r->logits);
     free(r->rows);
@@ -380,7 +409,7 @@ static bool measure_threads(struct bench *b, uint64_t threads) {
     if (session_open_ctx(&r.session, &so, &r.err) != CRIA_OK) return complain("%s", r.err.msg), false;
     snprintf(b->isa, sizeof b->isa, "%s", cria_ctx_isa(r.session.ctx));
     b->limits[b->n_limits++] = (struct bench_limits){.threads = cria_ctx_threads(r.session.ctx)};
-    const bool ok = measure_limits(&r) && measure_model(&r, b->n_limits == 1) && measure_limits(&r);
+    const bool ok = measure_model(&r, b->n_limits == 1);
     session_close(&r.session);
     return ok;
 }

@@ -24,8 +24,8 @@ struct bench_result {
     char test[64];                    /* "pp512", "tg64 x8 @ d4096" */
     size_t limits;                    /* index of the limits of its threads */
     double tokens_per_second, spread; /* the median; the fastest less the slowest */
-    uint64_t tokens;                  /* of one repetition */
-    cria_work work;                   /* likewise */
+    double percent_of_limit;          /* the median of the shares of the limits measured beside each repetition */
+    const char *limit;                /* that binds the test: "read", "int8" or "f32" */
 };
 
 struct bench_load {
@@ -59,8 +59,6 @@ void bench_find_processor(char *out, size_t size);
 
 /* ---- bench_report.c ---- */
 
-/* The share of the limit that binds a test, in percent, and which one that is: "read", "int8" or "f32". */
-double bench_percent(const struct bench *b, const struct bench_result *r, const char **limit);
 void bench_print_table(const struct bench *b);
 void bench_print_csv(const struct bench *b);
 void bench_print_json(const struct bench *b);

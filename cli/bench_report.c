@@ -7,20 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- limits ---- */
-
-double bench_percent(const struct bench *b, const struct bench_result *r, const char **limit) {
-    const cria_limits *l = &b->limits[r->limits].best;
-    const double read = (double)r->work.read_bytes / l->read_bytes;
-    const double int8 = 2 * (double)r->work.int8_multiply_adds / l->int8_ops;
-    const double f32 = 2 * (double)r->work.f32_multiply_adds / l->f32_ops;
-    /* Multiply-adds of both kinds are done by the same units, one after the other; reading goes on meanwhile.
-     */
-    const double least = read > int8 + f32 ? read : int8 + f32;
-    *limit = read > int8 + f32 ? "read" : int8 > f32 ? "int8" : "f32";
-    return 100 * least * r->tokens_per_second / (double)r->tokens;
-}
-
 /* ---- table ---- */
 
 static void print_seconds(const char *what, double open, double first) {
@@ -57,10 +43,8 @@ void bench_print_table(const struct bench *b) {
     printf("%-24s %7s %12s %10s  %s\n", "test", "threads", "tokens/s", "spread", "of the limit");
     for (size_t i = 0; i < b->n_results; i++) {
         const struct bench_result *r = &b->results[i];
-        const char *limit;
-        const double percent = bench_percent(b, r, &limit);
         printf("%-24s %7" PRIu32 " %12.2f %10.2f  %5.1f %% of %s\n", r->test, b->limits[r->limits].threads,
-               r->tokens_per_second, r->spread, percent, limit);
+               r->tokens_per_second, r->spread, r->percent_of_limit, r->limit);
     }
     if (!o->shape && !b->load.cold_is_cold)
         printf("\n(1) The system keeps the files in memory: another process uses them, or they are not on a "
@@ -87,10 +71,8 @@ void bench_print_csv(const struct bench *b) {
     for (size_t i = 0; i < b->n_results; i++) {
         const struct bench_result *r = &b->results[i];
         const struct bench_limits *l = &b->limits[r->limits];
-        const char *limit;
-        const double percent = bench_percent(b, r, &limit);
         printf("%s,%" PRIu32 ",%.3f,%.3f,%.2f,%s,", r->test, l->threads, r->tokens_per_second, r->spread,
-               percent, limit);
+               r->percent_of_limit, r->limit);
         print_quoted(o->shape ? o->shape : o->session.model_path);
         printf(",%s,%" PRIu64 ",%" PRIu64 ",%s,%s,%s,", o->shape ? o->quantization : "", b->info.n_params,
                b->info.weight_bytes, o->session.activations, o->session.kv, b->isa);
@@ -143,12 +125,10 @@ void bench_print_json(const struct bench *b) {
     printf(", \"results\": [");
     for (size_t i = 0; i < b->n_results; i++) {
         const struct bench_result *r = &b->results[i];
-        const char *limit;
-        const double percent = bench_percent(b, r, &limit);
         printf(
             "%s{\"test\": \"%s\", \"tokens_per_second\": %.3f, \"spread\": %.3f, \"percent_of_limit\": %.2f, "
             "\"limit\": \"%s\", \"threads\": %" PRIu32 "}",
-            i ? ", " : "", r->test, r->tokens_per_second, r->spread, percent, limit,
+            i ? ", " : "", r->test, r->tokens_per_second, r->spread, r->percent_of_limit, r->limit,
             b->limits[r->limits].threads);
     }
     printf("]}\n");

@@ -16,9 +16,10 @@ enum {
     UNITS = 2 * BATCH_TOKENS * PIECE_MANY / CRIA_CHUNK, /* groups of 16 have two units to a chunk */
     BLOCKS = 2,
     /* How far ahead memory is asked for what will be read. */
-    AHEAD_BYTES = 2048,       /* in row blocks read from end to end, */
-    AHEAD_CODES = 1024,       /* and within the codes of larger ones: */
-    WHOLE_BLOCK_MOST = 12 << 10 /* of more than this */
+    AHEAD_BYTES = 2048,          /* in row blocks read from end to end, */
+    AHEAD_CODES = 1024,          /* within the codes of larger ones, */
+    WHOLE_BLOCK_MOST = 12 << 10, /* of more than this, */
+    AHEAD_OF_TWO = 1536          /* and of two side by side: 2048 where memory is fast, 512 where others slow it down */
 };
 _Static_assert(FEW_TOKENS * PIECE_FEW <= BATCH_TOKENS * PIECE_MANY, "few tokens need no more room than many");
 
@@ -51,7 +52,6 @@ struct job {
     size_t ldy;
     struct scratch *scratch;
     uint32_t block0, block1;
-    bool stored; /* tiles turn scales into float32 themselves */
     /* the piece of the columns */
     uint32_t chunk0, n_chunks, n_groups, n_units;
     size_t scales_at, codes_at;       /* of the piece, within a row block of the matrix */
@@ -197,7 +197,10 @@ static void describe_tile(const struct job *j, uint32_t batch, uint32_t t0, uint
         .scales_stride = sizeof scratch->blocks[0] / sizeof(float),
         .codes_stride = j->plan.unpack ? sizeof scratch->blocks[0] : j->w->block_bytes,
         .chunk_bytes = j->plan.unpack ? CRIA_BYTES_CHUNK : j->w->chunk_bytes,
-        .stored_type = j->w->spec.scale_type,
+        .scale_type = j->w->spec.scale_type,
+        .block_bytes = j->w->block_bytes,
+        .group_scale_bytes = j->w->bias_offset / j->w->n_groups,
+        .scale_factor = j->w->spec.scale_factor,
     };
 }
 
@@ -208,8 +211,8 @@ static void unpack_block(const struct job *j, uint32_t block, uint8_t *dst) {
     const cria_matrix_spec *s = &w->spec;
     const uint8_t *data = w->data + block * w->block_bytes, *scales = data + j->scales_at;
     const size_t n = (size_t)j->n_groups * CRIA_ROWS;
-    if (!j->stored) j->ops->unpack_scales(s->scale_type, scales, n, s->scale_factor, (float *)(void *)dst);
-    if (!j->stored && s->affine)
+    if (!j->plan.stored) j->ops->unpack_scales(s->scale_type, scales, n, s->scale_factor, (float *)(void *)dst);
+    if (!j->plan.stored && s->affine)
         j->ops->unpack_scales(s->scale_type, scales + w->bias_offset, n, 1.0f,
                               (float *)(void *)(dst + j->bias_offset));
     if (j->plan.unpack) j->ops->unpack_chunks(w, data + j->codes_at, j->n_chunks, dst + j->codes_offset);
@@ -225,7 +228,8 @@ static struct cria_stream stream_of(const struct job *j, uint32_t take) {
         const size_t share = w->block_bytes / w->n_chunks;
         return (struct cria_stream){AHEAD_BYTES, share, SIZE_MAX, 0, AHEAD_BYTES + share - 1, share};
     }
-    const size_t chunk = w->chunk_bytes, lead = (AHEAD_CODES + chunk - 1) / chunk, next = take * w->block_bytes;
+    const size_t ahead = take == 2 ? AHEAD_OF_TWO : AHEAD_CODES, chunk = w->chunk_bytes;
+    const size_t lead = (ahead + chunk - 1) / chunk, next = take * w->block_bytes;
     const size_t scales = (size_t)j->n_groups * (w->bias_offset / w->n_groups) * (w->spec.affine ? 2 : 1);
     return (struct cria_stream){.codes = j->codes_at + lead * chunk,
                                 .codes_step = chunk,
@@ -241,9 +245,9 @@ static void multiply_tile(const struct job *j, uint32_t b, uint32_t take, struct
     struct cria_tile *s = &t->tile;
     const uint8_t *data = w->data + b * w->block_bytes, *unpacked = j->scratch->blocks[0];
     const uint32_t row = b * CRIA_ROWS, rows = w->spec.rows - row;
-    if (j->stored) {
-        s->stored_scales = (const uint16_t *)(const void *)(data + j->scales_at);
-        s->stored_biases = (const uint16_t *)(const void *)(data + j->scales_at + w->bias_offset);
+    if (j->plan.stored) {
+        s->stored_scales = data + j->scales_at;
+        s->stored_biases = data + j->scales_at + w->bias_offset;
     } else {
         s->scales = (const float *)(const void *)unpacked;
         s->biases = (const float *)(const void *)(unpacked + j->bias_offset);
@@ -319,8 +323,6 @@ void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w
                     .scratch = scratch,
                     .block0 = block0,
                     .block1 = block1};
-    j.stored = j.plan.stored && x->n == 1 && w->spec.scale_factor == 1.0f &&
-               (w->spec.scale_type == CRIA_SCALE_F16 || w->spec.scale_type == CRIA_SCALE_BF16);
     /* Pieces of about the same size; eight chunks are whole groups of any size, and a super-block. */
     const uint32_t most = (x->n <= FEW_TOKENS ? PIECE_FEW : PIECE_MANY) / CRIA_CHUNK;
     const uint32_t n_pieces = (w->n_chunks + most - 1) / most;

@@ -7,7 +7,7 @@
  * from the outside in: pieces of the columns, batches of tokens, row blocks, tiles of tokens. So the levels
  * of a row block, 16 KiB of bytes, are unpacked once a batch and then stay in the first cache while all tiles
  * of the batch pass by. Few tokens: tiles unpack codes themselves, the matrix is read once. Scales are turned
- * into float32 in both cases, unless a single token's tile does that itself. Between pieces the running sums
+ * into float32 in both cases, unless tiles do that themselves. Between pieces the running sums
  * rest in y.
  *
  * What a tile needs of its tokens is laid out for it once a batch, token beside token: a tile then reads one
@@ -45,9 +45,11 @@ struct cria_tile {
     bool affine;                  /* there are biases */
     const float *scales, *biases; /* [n_groups][16], 64-byte aligned */
     size_t scales_stride;         /* of both, in floats */
-    const uint16_t *stored_scales, *stored_biases; /* [n_groups][16] of stored_type, F16 or BF16, for a single token
-                                                    * where the plan asks for them; else NULL */
-    enum cria_scale_type stored_type;
+    const uint8_t *stored_scales, *stored_biases; /* instead, where the plan asks for them: as the matrix has them, */
+    enum cria_scale_type scale_type;              /* of this type, */
+    float scale_factor;                           /* scales to be multiplied by this, */
+    size_t group_scale_bytes;                     /* as many bytes for a group, */
+    size_t block_bytes;                           /* that far from one row block to the next */
     const uint8_t *levels; /* [16], NULL when there are none or codes are unpacked already */
     const int8_t *q;       /* [plane][step][n][4 inputs], planes `plane` bytes apart; plane 0 = a or lo, 1 = hi */
     size_t plane;
@@ -71,8 +73,8 @@ struct cria_tile_plan {
     uint32_t max_tokens;           /* of a tile */
     bool words;                    /* activations as 16-bit numbers */
     bool unpack;                   /* codes to levels as bytes first */
-    bool stored;                   /* a tile of one token takes scales of 16 bits as they are: a pass of its own
-                                    * over them cost 3 % of a token's time */
+    bool stored;                   /* tiles take scales as they are stored: with one token a pass of its own over them
+                                    * costs 3 % of the time */
     int32_t shift;                 /* what the tiles leave out of every level they multiply by */
 };
 

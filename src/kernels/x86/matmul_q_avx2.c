@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Quantized matrix product for AVX2 (matmul_q of kernels.h).
+ * Quantized matrix product for AVX2 (matmul_q of kernels.h); with a single token mostly in matvec_q_avx2.c.
  *
  * A tile is one row block (two registers of eight rows) against up to six tokens: twelve accumulators, two
  * weights and an activation fill the sixteen registers. The largest level of the matrix tells how I_j is had
@@ -13,13 +13,8 @@
  * Above: vpmaddwd, with levels and activations (both planes at once) as 16-bit numbers, the even inputs of a
  * lane and then the odd ones.
  */
-#include <immintrin.h>
-#include <string.h>
-
-#include "kernels/codes.h"
-#include "kernels/matmul_q.h"
 #include "kernels/x86/kernels_x86.h"
-#include "kernels/x86/unpack_avx2.h"
+#include "kernels/x86/matmul_q_avx2.h"
 
 enum { MAX_TOKENS = CRIA_TILE_TOKENS, WORD_TOKENS = 4 };
 
@@ -49,22 +44,6 @@ struct unit {
     bool first, last; /* of its group */
 };
 
-INLINE __m256i broadcast4(const void *p) {
-    int32_t v;
-    memcpy(&v, p, 4);
-    return _mm256_set1_epi32(v);
-}
-
-/* Eight scales (or biases) of a group, half h; a single token's tile may have them as stored. The branch is always
- * taken alike, and beside the codes that come from memory it costs nothing. */
-INLINE __m256 group_floats(const struct cria_tile *s, size_t group, int h, int n, const float *floats,
-                           const uint16_t *stored) {
-    const size_t i = CRIA_ROWS * group + 8 * (size_t)h;
-    if (n == 1 && s->stored_scales != NULL)
-        return s->stored_type == CRIA_SCALE_F16 ? f16_floats(stored + i) : bf16_floats(stored + i);
-    return _mm256_load_ps(floats + i);
-}
-
 /* What a unit's integer sums of token t do to the token's sums. n is the tile's number of tokens; t, n and form
  * are constants, as are all ints and bools below that are no part of s or u. */
 INLINE void finish_token(const struct cria_tile *s, const struct unit *u, enum form form, int n, int t,
@@ -86,18 +65,15 @@ INLINE void finish_token(const struct cria_tile *s, const struct unit *u, enum f
                 continue;
             }
         }
-        const __m256 scales = group_floats(s, u->group, h, n, s->scales, s->stored_scales);
+        const __m256 scales = _mm256_load_ps(s->scales + CRIA_ROWS * u->group + 8 * h);
         f = _mm256_fmadd_ps(scales, f, _mm256_load_ps(sums->acc[t] + 8 * h));
         if (affine) {
-            const __m256 biases = group_floats(s, u->group, h, n, s->biases, s->stored_biases);
+            const __m256 biases = _mm256_load_ps(s->biases + CRIA_ROWS * u->group + 8 * h);
             f = _mm256_fmadd_ps(biases, _mm256_broadcast_ss(s->u + u->group * (size_t)n + t), f);
         }
         _mm256_store_ps(sums->acc[t] + 8 * h, f);
     }
 }
-
-/* Steps are taken in an order that uses a loaded vector of nibbles up before the next one. */
-INLINE int nth_step(int i, int from, int steps) { return steps == 8 ? i % 2 * 4 + i / 2 : from + i; }
 
 /* Levels of up to 63, 8-bit activations. A token is finished with the last step's products: that leaves the
  * processor enough to do on both sides of a unit's end (a third faster than all tokens together at the end). */
@@ -238,13 +214,11 @@ typedef cria_tile_fn tiles[2][MAX_TOKENS];
 
 /* Codes unpacked in registers: up to four vectors. */
 #define DIRECT(name, bits, levels, depth, halves, form)                                                      \
-    TILE(name##_11, bits, levels, depth, halves, form, 1, 1)                                                 \
     TILE(name##_12, bits, levels, depth, halves, form, 1, 2)                                                 \
     TILE(name##_13, bits, levels, depth, halves, form, 1, 3)                                                 \
     TILE(name##_14, bits, levels, depth, halves, form, 1, 4)                                                 \
-    TILE(name##_21, bits, levels, depth, halves, form, 2, 1)                                                 \
     TILE(name##_22, bits, levels, depth, halves, form, 2, 2)                                                 \
-    static const tiles name = {{name##_11, name##_12, name##_13, name##_14}, {name##_21, name##_22}};
+    static const tiles name = {{NULL, name##_12, name##_13, name##_14}, {NULL, name##_22}};
 
 DIRECT(direct2, 2, false, 8, false, 0)
 DIRECT(direct3, 3, false, 8, false, 0)
@@ -334,16 +308,17 @@ static const tiles *direct_tiles(const cria_matrix_spec *s, uint32_t top) {
 static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, uint32_t planes) {
     const uint32_t top = cria_max_level(s);
     const bool halves = s->group < CRIA_CHUNK;
-    const tiles *direct = direct_tiles(s, top);
+    const tiles *direct = n > 1 ? direct_tiles(s, top) : NULL;
+    struct cria_tile_plan plan;
+    if (n == 1 && cria_matvec_plan_avx2(s, planes, &plan)) return plan;
     const uint32_t max_tokens = MAX_TOKENS / planes;
     /* Tiles of bytes have three vectors or more. */
     if (top > 63 || (n * planes <= 4 && !direct)) {
         const cria_tile_fn *one = halves ? halves_words : words[form_of(s)];
-        return (struct cria_tile_plan){
-            .one = one, .max_tokens = WORD_TOKENS, .words = true, .unpack = s->bits != 8, .stored = true};
+        return (struct cria_tile_plan){.one = one, .max_tokens = WORD_TOKENS, .words = true, .unpack = s->bits != 8};
     }
     if (n * planes <= 4)
-        return (struct cria_tile_plan){.one = (*direct)[planes - 1], .max_tokens = 4 / planes, .stored = true};
+        return (struct cria_tile_plan){.one = (*direct)[planes - 1], .max_tokens = 4 / planes};
     const tiles *bytes = halves      ? (top <= 31 ? &halves_depth4 : &halves_depth2)
                          : top <= 15 ? bytes_depth8[form_of(s)]
                          : top <= 31 ? bytes_depth4[form_of(s)]

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Quantized matrix product for AVX2 with a single token (matmul_q of kernels.h): what generating is made of, bound by
+ * how fast memory is read.
+ *
+ * A tile is one or two row blocks. Two are read side by side: memory gives a core more from two places than from one,
+ * and an activation that is loaded serves both. A processor overlaps reading with arithmetic only as far as its window
+ * of some hundred instructions goes, so most of what the arithmetic takes is added to what the memory takes: all sums
+ * stay in registers, nothing is unpacked in a pass of its own, and what is constant is a constant.
+ *
+ * How I_j is had exactly: matmul_q_avx2.c.
+ */
+#include "kernels/x86/matmul_q_avx2.h"
+
+enum {
+    BLOCKS = 2,
+    GROUPS = 16 /* whose scales are turned into float32 at once; as many as the largest super-block has */
+};
+
+/* What a tile is made for: constants all. */
+struct kind {
+    int bits;
+    bool levels; /* codes stand for s->levels */
+    int depth;   /* products summed up in 16 bits; 0: levels above 63, 16-bit activations */
+    bool halves; /* groups of 16, two to a chunk */
+    bool affine;
+    bool single; /* a group is a unit; else s->units tells */
+    int planes;
+    bool f16; /* scales are; others are turned into float32 some groups at a time */
+};
+
+/* The row blocks of a tile, and the scales of groups first .. first+GROUPS−1. */
+struct rows {
+    const struct cria_tile *s;
+    const uint8_t *codes[BLOCKS], *scales[BLOCKS], *biases[BLOCKS];
+    _Alignas(32) float scale_floats[BLOCKS][GROUPS * CRIA_ROWS], bias_floats[BLOCKS][GROUPS * CRIA_ROWS];
+    size_t first;
+};
+
+/* Half h is eight rows. */
+struct sums {
+    __m256 acc[BLOCKS][2], group[BLOCKS][2]; /* y; t */
+};
+
+/* One unit: steps from .. from+steps−1 of a chunk. */
+struct unit {
+    size_t chunk, index; /* index counts units */
+    int from, steps;     /* constants */
+};
+
+/* Compilers, left alone, add up integers in an order that takes more registers and time. */
+INLINE void keep_order(__m256i *v) { __asm__ volatile("" : "+x"(*v)); }
+
+/* Steps i0 .. i1−1 of a unit ask for their share of what will be read (struct cria_stream). All of it at the unit's
+ * beginning would be in the way of what is read now: 5 to 10 %. */
+INLINE void ask(const struct rows *r, struct unit u, int bits, int i0, int i1, int b) {
+    const struct cria_stream *s = &r->s->stream;
+    const uintptr_t block = (uintptr_t)b * r->s->block_bytes;
+    const uintptr_t codes = s->codes + u.chunk * s->codes_step + (u.chunk >= s->turn ? s->jump : 0) + block;
+    if (i0 == 0 && u.from == 0) __builtin_prefetch((const char *)(s->line + u.chunk * s->line_step + block));
+    UNROLL for (int line = (i0 * bits + 7) / 8; line < (i1 * bits + 7) / 8; line++)
+        __builtin_prefetch((const char *)(codes + (uintptr_t)(8 * bits * u.from + 64 * line)));
+}
+
+/* The levels of two steps, half h. Nibbles are loaded once: compilers would do it twice. */
+INLINE void two_steps(const struct rows *r, struct unit u, struct kind k, int b, int h, const int step[2],
+                      __m256i table, __m256i w[2]) {
+    const uint8_t *chunk = r->codes[b] + u.chunk * 64 * (size_t)k.bits;
+    if (k.bits == 4 && u.steps == 8) {
+        const __m256i nibble = _mm256_set1_epi8(15);
+        __m256i v = load256(chunk + 32 * h + 64 * step[0]);
+        keep_order(&v);
+        w[0] = _mm256_and_si256(v, nibble);
+        w[1] = _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble);
+    } else {
+        UNROLL for (int j = 0; j < 2; j++) w[j] = step_codes(chunk, k.bits, h, step[j]);
+    }
+    if (k.levels)
+        UNROLL for (int j = 0; j < 2; j++) w[j] = _mm256_shuffle_epi8(table, w[j]);
+}
+
+/* Levels of up to 63: the sums of a unit for row blocks b0 .. b1−1. */
+INLINE void dot_bytes(const struct rows *r, struct unit u, struct kind k, int b0, int b1, __m256i dot[BLOCKS][2]) {
+    const int8_t *q = r->s->q + CRIA_CHUNK * u.chunk;
+    const __m256i ones = _mm256_set1_epi16(1), table = k.levels ? load_levels(r->s->levels) : ones;
+    __m256i sum[BLOCKS][2][2], all[BLOCKS][2][2]; /* [plane] */
+    UNROLL for (int i = 0; i < u.steps; i += 2) {
+        const int step[2] = {nth_step(i, u.from, u.steps), nth_step(i + 1, u.from, u.steps)};
+        UNROLL for (int b = b0; b < b1; b++) ask(r, u, k.bits, i, i + 2, b);
+        UNROLL for (int bh = 2 * b0; bh < 2 * b1; bh++) {
+            const int b = bh / 2, h = bh % 2;
+            __m256i w[2];
+            two_steps(r, u, k, b, h, step, table, w);
+            UNROLL for (int jp = 0; jp < 2 * k.planes; jp++) {
+                const int j = jp / k.planes, p = jp % k.planes;
+                const __m256i a = broadcast4(q + (size_t)p * r->s->plane + 4 * (size_t)step[j]);
+                __m256i *run = &sum[b][h][p], product = _mm256_maddubs_epi16(w[j], a);
+                *run = (i + j) % k.depth == 0 ? product : _mm256_add_epi16(*run, product);
+                if (k.planes == 1)
+                    keep_order(run);
+                else
+                    hold(run);
+                if ((i + j) % k.depth != k.depth - 1) continue;
+                product = _mm256_madd_epi16(*run, ones);
+                all[b][h][p] = i < k.depth ? product : _mm256_add_epi32(all[b][h][p], product);
+            }
+        }
+    }
+    UNROLL for (int bh = 2 * b0; bh < 2 * b1; bh++) {
+        const int b = bh / 2, h = bh % 2;
+        dot[b][h] = all[b][h][0];
+        if (k.planes == 2) dot[b][h] = _mm256_add_epi32(dot[b][h], _mm256_slli_epi32(all[b][h][1], 8));
+    }
+}
+
+/* Levels of up to 255, 16-bit activations, all row blocks. */
+INLINE void dot_words(const struct rows *r, struct unit u, struct kind k, __m256i dot[BLOCKS][2]) {
+    const int16_t *pairs = r->s->pairs + CRIA_CHUNK * u.chunk;
+    const __m256i low = _mm256_set1_epi16(255), table = k.levels ? load_levels(r->s->levels) : low;
+    UNROLL for (int i = 0; i < u.steps; i += 2) {
+        const int step[2] = {u.from + i, u.from + i + 1};
+        UNROLL for (int b = 0; b < BLOCKS; b++) ask(r, u, k.bits, i, i + 2, b);
+        UNROLL for (int j = 0; j < 2; j++) {
+            const int16_t *p = pairs + 4 * step[j];
+            const __m256i even = broadcast4(p), odd = broadcast4(p + 2);
+            UNROLL for (int bh = 0; bh < 2 * BLOCKS; bh++) {
+                const uint8_t *chunk = r->codes[bh / 2] + u.chunk * 64 * (size_t)k.bits;
+                __m256i w = step_codes(chunk, k.bits, bh % 2, step[j]), *sum = &dot[bh / 2][bh % 2];
+                if (k.levels) w = _mm256_shuffle_epi8(table, w);
+                const __m256i first = _mm256_madd_epi16(_mm256_and_si256(w, low), even);
+                *sum = i + j == 0 ? first : _mm256_add_epi32(*sum, first);
+                keep_order(sum);
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(_mm256_srli_epi16(w, 8), odd));
+                keep_order(sum);
+            }
+        }
+    }
+}
+
+/* t of the group at hand goes on with a unit. */
+INLINE void add_unit(const struct rows *r, struct unit u, struct kind k, int b, const __m256i dot[2],
+                     struct sums *sums) {
+    const __m256 d = _mm256_broadcast_ss(r->s->d + u.chunk);
+    UNROLL for (int h = 0; h < 2; h++) {
+        __m256i whole = dot[h];
+        if (!k.affine) whole = _mm256_add_epi32(whole, broadcast4(r->s->start + u.index));
+        const __m256 f = _mm256_cvtepi32_ps(whole);
+        sums->group[b][h] = k.single ? _mm256_mul_ps(f, d) : _mm256_fmadd_ps(f, d, sums->group[b][h]);
+    }
+}
+
+/* Eight scales (or biases) of group g, half h: as they are stored, or as float32 by now. */
+INLINE __m256 group_floats(const struct rows *r, struct kind k, size_t g, int h, const uint8_t *stored,
+                           const float *floats) {
+    if (k.f16) return f16_floats((const uint16_t *)(const void *)stored + CRIA_ROWS * g + 8 * h);
+    return _mm256_load_ps(floats + CRIA_ROWS * (g - r->first) + 8 * h);
+}
+
+/* y goes on with a group. */
+INLINE void add_group(const struct rows *r, size_t g, struct kind k, int b, struct sums *sums) {
+    UNROLL for (int h = 0; h < 2; h++) {
+        __m256 *acc = &sums->acc[b][h];
+        *acc = _mm256_fmadd_ps(group_floats(r, k, g, h, r->scales[b], r->scale_floats[b]), sums->group[b][h], *acc);
+        if (k.affine)
+            *acc = _mm256_fmadd_ps(group_floats(r, k, g, h, r->biases[b], r->bias_floats[b]),
+                                   _mm256_broadcast_ss(r->s->u + g), *acc);
+    }
+}
+
+/* Group g: its units with indexes first .. end−1. */
+INLINE void group(const struct rows *r, size_t g, size_t first, size_t end, struct kind k, int from,
+                  struct sums *sums) {
+    /* Of two planes there are more sums than registers for both row blocks. */
+    const int at_once = k.planes == 1 ? BLOCKS : 1;
+    __m256i dot[BLOCKS][2];
+    if (!k.single) /* −0 + a·b is a·b rounded, whatever its sign */
+        UNROLL for (int bh = 0; bh < 2 * BLOCKS; bh++) sums->group[bh / 2][bh % 2] = _mm256_set1_ps(-0.0f);
+    for (size_t i = first; i < end; i++) {
+        const struct unit u = {k.halves ? i / 2 : i, i, from, k.halves ? 4 : 8};
+        UNROLL for (int b0 = 0; b0 < BLOCKS; b0 += at_once) {
+            if (k.depth == 0)
+                dot_words(r, u, k, dot);
+            else
+                dot_bytes(r, u, k, b0, b0 + at_once, dot);
+            UNROLL for (int b = b0; b < b0 + at_once; b++) {
+                add_unit(r, u, k, b, dot[b], sums);
+                if (k.single) add_group(r, g, k, b, sums);
+            }
+        }
+        if (k.single) return;
+    }
+    UNROLL for (int b = 0; b < BLOCKS; b++) add_group(r, g, k, b, sums);
+}
+
+static void unpack_group_scales(struct rows *r, size_t n) {
+    const struct cria_tile *s = r->s;
+    const size_t at = r->first * s->group_scale_bytes;
+    for (size_t b = 0; b < BLOCKS; b++) {
+        unpack_scales(s->scale_type, r->scales[b] + at, n * CRIA_ROWS, s->scale_factor, r->scale_floats[b]);
+        if (s->affine) unpack_scales(s->scale_type, r->biases[b] + at, n * CRIA_ROWS, 1.0f, r->bias_floats[b]);
+    }
+}
+
+INLINE void multiply(struct rows *r, struct kind k) {
+    const struct cria_tile *s = r->s;
+    struct sums sums;
+    UNROLL for (int i = 0; i < 2 * BLOCKS; i++) sums.acc[i / 2][i % 2] =
+        s->first ? _mm256_setzero_ps() : _mm256_maskload_ps(s->y + 8 * i, row_mask(s->rows, i));
+    for (size_t end; r->first < s->n_groups; r->first = end) {
+        end = k.f16 || s->n_groups - r->first < GROUPS ? s->n_groups : r->first + GROUPS;
+        if (!k.f16) unpack_group_scales(r, end - r->first);
+        for (size_t g = r->first; g < end; g++) {
+            const size_t first = k.single ? g : g * s->units;
+            group(r, g, first, k.single ? g + 1 : first + s->units, k, 0, &sums);
+            if (!k.halves) continue;
+            g++;
+            group(r, g, g, g + 1, k, 4, &sums);
+        }
+    }
+    UNROLL for (int i = 0; i < 2 * BLOCKS; i++) {
+        if (i >= 2 && s->rows <= CRIA_ROWS) break;
+        if (s->rows % CRIA_ROWS == 0) /* masked, a store takes some processors a long time */
+            _mm256_storeu_ps(s->y + 8 * i, sums.acc[i / 2][i % 2]);
+        else
+            _mm256_maskstore_ps(s->y + 8 * i, row_mask(s->rows, i), sums.acc[i / 2][i % 2]);
+    }
+}
+
+/* `fast`: worth code of its own where scales are f16. */
+INLINE void tile(const struct cria_tile *s, struct kind k, bool fast) {
+    struct rows r; /* no initializer: that would write all of it */
+    r.s = s;
+    r.first = 0;
+    for (size_t b = 0; b < BLOCKS; b++) { /* the second of a tile of one is the first once more */
+        const size_t at = s->rows > CRIA_ROWS ? b * s->block_bytes : 0;
+        r.codes[b] = s->codes + at;
+        r.scales[b] = s->stored_scales + at;
+        r.biases[b] = s->stored_biases + at;
+    }
+    k.f16 = true;
+    if (fast && s->scale_type == CRIA_SCALE_F16 && s->scale_factor == 1.0f) {
+        multiply(&r, k);
+        return;
+    }
+    k.f16 = false;
+    multiply(&r, k);
+}
+
+#define TILE(name, fast, ...)                                                                                        \
+    static void name(const struct cria_tile *s) { tile(s, (struct kind){__VA_ARGS__}, fast); }
+
+typedef cria_tile_fn tiles[2]; /* [planes − 1] */
+
+#define BYTES(name, fast, bits, levels, depth, halves, affine, single)                                               \
+    TILE(name##_1, fast, bits, levels, depth, halves, affine, single, 1, false)                                      \
+    TILE(name##_2, fast, bits, levels, depth, halves, affine, single, 2, false)                                      \
+    static const tiles name = {name##_1, name##_2};
+
+/*                   fast  bits levels depth halves affine single */
+BYTES(affine2,       false, 2, false, 8, false, true,  false)
+BYTES(affine2_16,    false, 2, false, 4, true,  true,  true)  /* Q2_K */
+BYTES(affine3,       false, 3, false, 8, false, true,  false)
+BYTES(symmetric3_16, false, 3, false, 4, true,  false, true)  /* Q3_K */
+BYTES(affine4,       true,  4, false, 8, false, true,  false)
+BYTES(affine4_32,    true,  4, false, 8, false, true,  true)  /* Q4_1, Q4_K */
+BYTES(symmetric4_32, true,  4, false, 8, false, false, true)  /* Q4_0 */
+BYTES(levels4_32,    false, 4, true,  4, false, false, true)  /* mxfp4 */
+BYTES(levels4_16,    false, 4, true,  4, true,  false, true)  /* nvfp4 */
+BYTES(affine5,       false, 5, false, 4, false, true,  false) /* Q5_1, Q5_K, too */
+BYTES(symmetric5_32, false, 5, false, 4, false, false, true)  /* Q5_0 */
+BYTES(affine6,       false, 6, false, 2, false, true,  false)
+BYTES(symmetric6_16, false, 6, false, 2, true,  false, true)  /* Q6_K */
+
+#define WORDS(name, fast, bits, levels, affine, single)                                                              \
+    TILE(name##_1, fast, bits, levels, 0, false, affine, single, 1, false)                                           \
+    static const tiles name = {name##_1, name##_1};
+
+WORDS(affine8,           false, 8, false, true,  false)
+WORDS(symmetric8_32,     true,  8, false, false, true) /* Q8_0 */
+WORDS(high_levels4_32,   false, 4, true,  false, true) /* IQ4_NL, IQ4_XS */
+
+/* NULL for what no file format has. */
+static const tiles *tiles_for(const cria_matrix_spec *s, uint32_t top) {
+    const bool sixteen = s->group < CRIA_CHUNK, single = s->group == CRIA_CHUNK;
+    if (s->levels) {
+        if (s->bits != 4 || s->affine || (!sixteen && !single)) return NULL;
+        if (top > 31) return single ? &high_levels4_32 : NULL;
+        return single ? &levels4_32 : &levels4_16;
+    }
+    if (sixteen) {
+        if (s->affine) return s->bits == 2 ? &affine2_16 : NULL;
+        return s->bits == 3 ? &symmetric3_16 : s->bits == 6 ? &symmetric6_16 : NULL;
+    }
+    if (!s->affine) {
+        if (!single) return NULL;
+        return s->bits == 4 ? &symmetric4_32 : s->bits == 5 ? &symmetric5_32 : s->bits == 8 ? &symmetric8_32 : NULL;
+    }
+    switch (s->bits) {
+    case 2:
+        return &affine2;
+    case 3:
+        return &affine3;
+    case 4:
+        return single ? &affine4_32 : &affine4;
+    case 5:
+        return &affine5;
+    case 6:
+        return &affine6;
+    default:
+        return &affine8;
+    }
+}
+
+bool cria_matvec_plan_avx2(const cria_matrix_spec *s, uint32_t planes, struct cria_tile_plan *plan) {
+    const uint32_t top = cria_max_level(s);
+    const tiles *found = tiles_for(s, top);
+    if (!found) return false;
+    const cria_tile_fn *tile = &(*found)[planes - 1];
+    *plan = (struct cria_tile_plan){.one = tile, .two = tile, .max_tokens = 1, .words = top > 63, .stored = true};
+    return true;
+}
