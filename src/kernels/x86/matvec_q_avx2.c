@@ -280,11 +280,11 @@ WORDS(symmetric8_32,     true,  8, false, false, true) /* Q8_0 */
 WORDS(high_levels4_32,   false, 4, true,  false, true) /* IQ4_NL, IQ4_XS */
 
 /* NULL for what no file format has. */
-static const tiles *tiles_for(const cria_matrix_spec *s, uint32_t top) {
+static const tiles *tiles_for(const cria_matrix_spec *s, bool words) {
     const bool sixteen = s->group < CRIA_CHUNK, single = s->group == CRIA_CHUNK;
     if (s->levels) {
         if (s->bits != 4 || s->affine || (!sixteen && !single)) return NULL;
-        if (top > 31) return single ? &high_levels4_32 : NULL;
+        if (words) return single ? &high_levels4_32 : NULL;
         return single ? &levels4_32 : &levels4_16;
     }
     if (sixteen) {
@@ -312,10 +312,10 @@ static const tiles *tiles_for(const cria_matrix_spec *s, uint32_t top) {
 }
 
 bool cria_matvec_plan_avx2(const cria_matrix_spec *s, uint32_t planes, struct cria_tile_plan *plan) {
-    const uint32_t top = cria_max_level(s);
-    const tiles *found = tiles_for(s, top);
+    const bool words = cria_max_level(s) > (s->levels ? 31u : 63u); /* levels4_* add up four products in 16 bits */
+    const tiles *found = tiles_for(s, words);
     if (!found) return false;
     const cria_tile_fn *tile = &(*found)[planes - 1];
-    *plan = (struct cria_tile_plan){.one = tile, .two = tile, .max_tokens = 1, .words = top > 63, .stored = true};
+    *plan = (struct cria_tile_plan){.one = tile, .two = tile, .max_tokens = 1, .words = words, .stored = true};
     return true;
 }
