@@ -24,8 +24,8 @@ enum { AHEAD = 512 };
 INLINE void ask(const struct cria_tile_f *s, enum cria_matrix_kind kind, size_t k) {
     const bool wide = kind == CRIA_MATRIX_F32; /* an input of a row block is a cache line; else half of one */
     const uint8_t *p = s->w + (wide ? 64 * k : 32 * k + k % 2 * 2 * s->block_stride) + AHEAD;
-    UNROLL for (int b = 0; b < (wide ? CRIA_TILE_F_BLOCKS : CRIA_TILE_F_BLOCKS / 2); b++)
-        __builtin_prefetch(p + (size_t)b * s->block_stride);
+    const int blocks = wide ? CRIA_TILE_F_BLOCKS : CRIA_TILE_F_BLOCKS / 2;
+    UNROLL for (int b = 0; b < blocks; b++) __builtin_prefetch(p + (size_t)b * s->block_stride);
 }
 
 /* n_w: registers of eight rows. All arguments but s are constants. */
