@@ -18,8 +18,8 @@ INLINE __m256 eight_weights(enum cria_matrix_kind kind, const uint8_t *p, size_t
     return _mm256_loadu_ps((const float *)p + i);
 }
 
-/* A product with one token is as fast as memory, and four row blocks side by side are read at up to all of its speed when
- * they are asked for AHEAD bytes before (a tenth slower with 2 KiB, or without). */
+/* A product with one token is as fast as memory: four row blocks side by side are read at up to all of its speed when
+ * they are asked for AHEAD bytes before, and up to a tenth slower with 2 KiB, or without. */
 enum { AHEAD = 512 };
 INLINE void ask(const struct cria_tile_f *s, enum cria_matrix_kind kind, size_t k) {
     const bool wide = kind == CRIA_MATRIX_F32; /* an input of a row block is a cache line; else half of one */
