@@ -170,6 +170,22 @@ static void lay_out_tile(const struct job *j, uint32_t batch, uint32_t t0, uint3
         lay_out_starts(j, t0, n, scratch->start + at * j->n_units);
 }
 
+static void ask_for(const void *p, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)p + i);
+}
+
+/* What another thread has quantized lies in its caches, in short rows far apart. */
+static void ask_for_tokens(const struct job *j, uint32_t t0, uint32_t n) {
+    const cria_act *x = j->x;
+    const size_t k = (size_t)j->chunk0 * CRIA_CHUNK;
+    for (size_t t = t0; t < t0 + n; t++) {
+        ask_for(x->d + t * x->ldd + j->chunk0, j->n_chunks * sizeof *x->d);
+        if (has_starts(j)) ask_for(x->sum + t * x->ldd + j->chunk0, j->n_chunks * sizeof *x->sum);
+        if (j->w->spec.affine) ask_for(x->u + t * x->ldu + k / j->w->spec.group, j->n_groups * sizeof *x->u);
+        for (size_t p = 0; p < x->planes; p++) ask_for(x->q + (t * x->planes + p) * x->ldq + k, 256);
+    }
+}
+
 /* The same tile, without its row blocks. */
 static void describe_tile(const struct job *j, uint32_t batch, uint32_t t0, uint32_t n, struct token_tile *out) {
     const struct scratch *scratch = j->scratch;
@@ -280,6 +296,7 @@ static void batch_product(const struct job *j, uint32_t t0, uint32_t n) {
     uint32_t n_tiles = 0;
     for (uint32_t t = 0, end; t < n; t = end) {
         end = part_end(n, j->plan.max_tokens, n_tiles);
+        if (end < n) ask_for_tokens(j, t0 + end, part_end(n, j->plan.max_tokens, n_tiles + 1) - end);
         lay_out_tile(j, t0, t0 + t, end - t);
         describe_tile(j, t0, t0 + t, end - t, &tiles[n_tiles++]);
     }
