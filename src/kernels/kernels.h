@@ -48,13 +48,18 @@ typedef struct cria_act {
     size_t ldd;         /* k/32 rounded up to 16 */
     float *u;           /* group g of row t at u + t·ldu + g */
     size_t ldu;         /* k/group rounded up to 16 */
+    void *laid_out;     /* the same once more, as matmul_q of a table reads it: CRIA_LAID_OUT(n, k) bytes, 64-byte
+                         * aligned */
 } cria_act;
+
+/* For each row two bytes an input, d, and two numbers for each 16 inputs; an array begins at 64 bytes. */
+#define CRIA_LAID_OUT(n, k) ((size_t)(n) * (((size_t)(k) + 31) / 32) * (64 + 4 + 2 * 8) + 4 * 64)
 
 #define CRIA_QUANTIZE_MIN 0x1p-112f
 
 /* Scratch that a matmul may use: bytes, 64-byte aligned, contents meaningless before and after; one per
  * worker. */
-#define CRIA_MATMUL_SCRATCH ((size_t)544 << 10)
+#define CRIA_MATMUL_SCRATCH ((size_t)256 << 10)
 
 #define CRIA_KV_BLOCK 64u /* positions per KV block */
 
@@ -114,6 +119,17 @@ typedef struct cria_attend {
     size_t ahead_bytes;
 } cria_attend;
 
+/* How activations lie beside each other (struct cria_kernels). */
+typedef struct cria_layout {
+    uint32_t tiles;
+    uint32_t id; /* equal for equal layouts of as many rows */
+} cria_layout;
+
+/* Where tile i of n rows begins: tiles are as even as can be, seven rows in two tiles are three and four. */
+static inline uint32_t cria_layout_row(cria_layout l, uint32_t n, uint32_t i) {
+    return (uint32_t)((uint64_t)n * i / l.tiles);
+}
+
 struct cria_kernels {
     const char *name; /* kernels.c has them all; users ask for them by it (cria_ctx_opts.isa) */
 
@@ -133,12 +149,21 @@ struct cria_kernels {
      * over its units j ascending (32 inputs, or the 16 of a group of 16):
      *     I_j = Σ a_i·(L_i − zero)                 exact in int32, a the whole integer (256·hi + lo)
      *     t = float(I_0)·d_0, then t = fma(float(I_j), d_j, t)
-     *     acc = fma(scale_g, t, acc); when affine, acc = fma(bias_g, u_g, acc) */
+     *     acc = fma(scale_g, t, acc); when affine, acc = fma(bias_g, u_g, acc)
+     * All of x is laid out for w, or for a matrix that is answered alike (layout). */
     void (*matmul_q)(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
                      uint32_t block1, void *scratch);
 
     /* Fills q, d, sum, u of row t of a from x[0..k). */
     void (*quantize)(const cria_act *a, uint32_t t, const float *x);
+
+    /* How matmul_q wants n rows of such activations beside each other for a matrix like w. Matrices that are answered
+     * alike share what was laid out for one of them. Rows are laid out some at a time: tile i of cria_layout.tiles is
+     * the rows cria_layout_row(layout, n, i) up to where the next one begins. */
+    cria_layout (*layout)(const cria_matrix_spec *w, uint32_t n, uint32_t planes);
+
+    /* Lays out tiles tile0 .. tile1−1 of x, whose rows are quantized, for matmul_q with w. */
+    void (*lay_out)(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1);
 
     /* y_i = (x_i·r)·w_i with r = 1 / sqrt(ss/n + eps), ss the 16-lane sum where each lane is an fma chain of
      * x_i². y may be x. */

@@ -11,9 +11,8 @@ enum {
     PIECE_MANY = 1024,
     PIECE_FEW = 4096,
     FEW_TOKENS = 4,
-    BATCH_BYTES = 192 << 10, /* activations laid out at once: a part of the second cache */
-    BATCH_TOKENS = 192,      /* at most; a multiple of tiles of 4 and 6 */
-    UNITS = 2 * BATCH_TOKENS * PIECE_MANY / CRIA_CHUNK, /* groups of 16 have two units to a chunk */
+    BATCH_BYTES = 192 << 10, /* activations that a row block meets in a row: a part of the second cache */
+    BATCH_TILES = 96,        /* and tiles, at most */
     BLOCKS = 2,
     /* How far ahead memory is asked for what will be read. */
     AHEAD_BYTES = 2048,          /* in row blocks read from end to end, */
@@ -21,7 +20,6 @@ enum {
     WHOLE_BLOCK_MOST = 12 << 10, /* of more than this, */
     AHEAD_OF_TWO = 1536          /* and of two side by side: 2048 where memory is fast, 512 where others slow it down */
 };
-_Static_assert(FEW_TOKENS * PIECE_FEW <= BATCH_TOKENS * PIECE_MANY, "few tokens need no more room than many");
 
 /* A tile as far as its tokens tell; what its row blocks tell is filled in block by block. */
 struct token_tile {
@@ -32,11 +30,7 @@ struct token_tile {
 
 /* What a worker keeps in its scratch memory. */
 struct scratch {
-    struct token_tile tiles[BATCH_TOKENS / 2]; /* of a batch: those cut from many tokens have two or more */
-    _Alignas(64) int8_t q[BATCH_BYTES];
-    _Alignas(64) float d[UNITS / 2];
-    _Alignas(64) float u[UNITS];
-    _Alignas(64) int32_t start[UNITS];
+    struct token_tile tiles[BATCH_TILES];
     /* Per row block of a tile: scales, biases, levels as bytes. Most: PIECE_FEW columns, affine, in groups of 16. */
     _Alignas(64) uint8_t blocks[BLOCKS][PIECE_FEW * (2 * sizeof(float) + CRIA_ROWS)];
 };
@@ -52,14 +46,17 @@ struct job {
     size_t ldy;
     struct scratch *scratch;
     uint32_t block0, block1;
+    cria_layout layout;
     /* the piece of the columns */
-    uint32_t chunk0, n_chunks, n_groups, n_units;
+    uint32_t chunk0, n_chunks, n_groups;
     size_t scales_at, codes_at;       /* of the piece, within a row block of the matrix */
     size_t bias_offset, codes_offset; /* within one of scratch->blocks */
     struct cria_stream streams[BLOCKS]; /* for tiles of one and of two row blocks, from the first one's beginning */
 };
 
 /* ---- Tokens ---- */
+
+static size_t round_up(size_t n) { return (n + 63) / 64 * 64; }
 
 /* src: one plane of n tokens, ld apart; dst [step][n][4 inputs]. n is a constant. */
 CRIA_INLINE void lay_out_n(const int8_t *src, size_t ld, uint32_t n, uint32_t n_steps, int8_t *dst) {
@@ -123,20 +120,51 @@ static int32_t half_sum(const int8_t *lo, const int8_t *hi) {
     return sum + 256 * high;
 }
 
-static bool has_starts(const struct job *j) { return !j->w->spec.affine || j->plan.shift != 0; }
+/* Tiles need starts for all but affine matrices without a shift. */
+static bool has_starts(const struct cria_tile_plan *plan, const cria_matrix_spec *w) {
+    return !w->affine || plan->shift != 0;
+}
+
+/* Where the activations of a tile that begins at row t0 lie in what was laid out, all columns of them: an array for all
+ * rows after the other, in each tile after tile. */
+struct laid_out {
+    int8_t *q;      /* bytes [plane][step][n][4], or words */
+    float *d;       /* [chunk][n] */
+    float *u;       /* [group][n] */
+    int32_t *start; /* [unit][n] */
+};
+
+static size_t units_of(const cria_matrix *w) { return w->spec.group < CRIA_CHUNK ? w->n_groups : w->n_chunks; }
+
+static size_t bytes_of(const struct cria_tile_plan *plan, uint32_t planes) { return plan->words ? 2 : planes; }
+
+static struct laid_out laid_out(const struct cria_tile_plan *plan, const cria_matrix *w, const cria_act *x,
+                                uint32_t t0) {
+    const size_t cols = (size_t)w->n_chunks * CRIA_CHUNK, n = x->n;
+    uint8_t *p = x->laid_out;
+    struct laid_out at;
+    at.q = (int8_t *)p + t0 * cols * bytes_of(plan, x->planes);
+    p += round_up(n * cols * bytes_of(plan, x->planes));
+    at.d = (float *)(void *)p + t0 * (size_t)w->n_chunks;
+    p += round_up(n * w->n_chunks * sizeof *at.d);
+    at.u = (float *)(void *)p + t0 * (size_t)w->n_groups;
+    p += w->spec.affine ? round_up(n * w->n_groups * sizeof *at.u) : 0;
+    at.start = (int32_t *)(void *)p + t0 * units_of(w);
+    return at;
+}
 
 /* start[unit][n] */
-static void lay_out_starts(const struct job *j, uint32_t t0, uint32_t n, int32_t *start) {
-    const cria_act *x = j->x;
-    const int32_t factor = j->plan.shift - j->w->spec.zero;
+static void lay_out_starts(const cria_matrix *w, const cria_act *x, int32_t factor, uint32_t t0, uint32_t n,
+                           int32_t *start) {
+    const size_t units = units_of(w);
     for (uint32_t t = 0; t < n; t++) {
-        const int32_t *sum = x->sum + (t0 + t) * x->ldd + j->chunk0;
-        const int8_t *lo = x->q + (size_t)(t0 + t) * x->planes * x->ldq + (size_t)j->chunk0 * CRIA_CHUNK;
+        const int32_t *sum = x->sum + (t0 + t) * x->ldd;
+        const int8_t *lo = x->q + (size_t)(t0 + t) * x->planes * x->ldq;
         const int8_t *hi = x->planes == 2 ? lo + x->ldq : NULL;
-        if (j->n_units == j->n_chunks)
-            for (uint32_t i = 0; i < j->n_units; i++) start[i * n + t] = factor * sum[i];
+        if (w->spec.group >= CRIA_CHUNK)
+            for (size_t i = 0; i < units; i++) start[i * n + t] = factor * sum[i];
         else
-            for (size_t i = 0; i < j->n_units; i++)
+            for (size_t i = 0; i < units; i++)
                 start[i * n + t] = factor * half_sum(lo + 16 * i, hi ? hi + 16 * i : NULL);
     }
 }
@@ -146,77 +174,75 @@ static void lay_out_floats(const float *src, size_t ld, uint32_t n, uint32_t cou
         for (uint32_t i = 0; i < count; i++) dst[i * n + t] = src[t * ld + i];
 }
 
-/* Tokens t0 .. t0+n−1, a tile. In a batch that begins at token `batch` every token has its share of each array
- * of the scratch memory; a single token's activations can be used where they are. */
-static void lay_out_tile(const struct job *j, uint32_t batch, uint32_t t0, uint32_t n) {
-    struct scratch *scratch = j->scratch;
-    const cria_act *x = j->x;
-    const cria_matrix_spec *spec = &j->w->spec;
-    const size_t at = t0 - batch, cols = (size_t)j->n_chunks * CRIA_CHUNK, k = (size_t)j->chunk0 * CRIA_CHUNK;
-    const uint32_t n_steps = j->n_chunks * (CRIA_CHUNK / 4);
-    const int8_t *src = x->q + (size_t)t0 * x->planes * x->ldq + k;
-    if (j->plan.words)
-        lay_out_words(src, x->ldq, x->planes, n, n_steps, (int16_t *)(void *)scratch->q + at * cols);
+/* The tile of rows t0 .. t0+n−1. Most of a single row can be used where it is. */
+static void lay_out_tile(const struct cria_tile_plan *plan, const cria_matrix *w, const cria_act *x, uint32_t t0,
+                         uint32_t n) {
+    const struct laid_out at = laid_out(plan, w, x, t0);
+    const size_t cols = (size_t)w->n_chunks * CRIA_CHUNK;
+    const uint32_t n_steps = w->n_chunks * (CRIA_CHUNK / 4);
+    const int8_t *src = x->q + (size_t)t0 * x->planes * x->ldq;
+    if (plan->words)
+        lay_out_words(src, x->ldq, x->planes, n, n_steps, (int16_t *)(void *)at.q);
     else if (n > 1)
         for (uint32_t p = 0; p < x->planes; p++)
-            lay_out_bytes(src + p * x->ldq, x->planes * x->ldq, n, n_steps,
-                          scratch->q + (at * x->planes + (size_t)p * n) * cols);
-    if (n > 1)
-        lay_out_floats(x->d + t0 * x->ldd + j->chunk0, x->ldd, n, j->n_chunks, scratch->d + at * j->n_chunks);
-    if (n > 1 && spec->affine)
-        lay_out_floats(x->u + t0 * x->ldu + k / spec->group, x->ldu, n, j->n_groups,
-                       scratch->u + at * j->n_groups);
-    if (has_starts(j))
-        lay_out_starts(j, t0, n, scratch->start + at * j->n_units);
+            lay_out_bytes(src + p * x->ldq, x->planes * x->ldq, n, n_steps, at.q + (size_t)p * n * cols);
+    if (n > 1) lay_out_floats(x->d + t0 * x->ldd, x->ldd, n, w->n_chunks, at.d);
+    if (n > 1 && w->spec.affine) lay_out_floats(x->u + t0 * x->ldu, x->ldu, n, w->n_groups, at.u);
+    if (has_starts(plan, &w->spec)) lay_out_starts(w, x, plan->shift - w->spec.zero, t0, n, at.start);
 }
 
-static void ask_for(const void *p, size_t bytes) {
-    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)p + i);
+cria_layout cria_matmul_q_layout(const struct cria_matmul_q_ops *ops, const cria_matrix_spec *w, uint32_t n,
+                                 uint32_t planes) {
+    const struct cria_tile_plan plan = ops->plan(w, n, planes);
+    const uint32_t factor = has_starts(&plan, w) ? 256u + (uint32_t)(plan.shift - w->zero) : 0; /* below 2^10 */
+    return (cria_layout){.tiles = (n + plan.max_tokens - 1) / plan.max_tokens,
+                         .id = factor | (uint32_t)plan.words << 10 | (uint32_t)w->affine << 11 | plan.max_tokens << 12 |
+                               w->group << 16};
 }
 
-/* What another thread has quantized lies in its caches, in short rows far apart. */
-static void ask_for_tokens(const struct job *j, uint32_t t0, uint32_t n) {
-    const cria_act *x = j->x;
-    const size_t k = (size_t)j->chunk0 * CRIA_CHUNK;
-    for (size_t t = t0; t < t0 + n; t++) {
-        ask_for(x->d + t * x->ldd + j->chunk0, j->n_chunks * sizeof *x->d);
-        if (has_starts(j)) ask_for(x->sum + t * x->ldd + j->chunk0, j->n_chunks * sizeof *x->sum);
-        if (j->w->spec.affine) ask_for(x->u + t * x->ldu + k / j->w->spec.group, j->n_groups * sizeof *x->u);
-        for (size_t p = 0; p < x->planes; p++) ask_for(x->q + (t * x->planes + p) * x->ldq + k, 256);
+void cria_matmul_q_lay_out(const struct cria_matmul_q_ops *ops, const cria_matrix *w, const cria_act *x,
+                           uint32_t tile0, uint32_t tile1) {
+    const struct cria_tile_plan plan = ops->plan(&w->spec, x->n, x->planes);
+    const cria_layout layout = cria_matmul_q_layout(ops, &w->spec, x->n, x->planes);
+    for (uint32_t i = tile0; i < tile1; i++) {
+        const uint32_t t0 = cria_layout_row(layout, x->n, i);
+        lay_out_tile(&plan, w, x, t0, cria_layout_row(layout, x->n, i + 1) - t0);
     }
 }
 
-/* The same tile, without its row blocks. */
-static void describe_tile(const struct job *j, uint32_t batch, uint32_t t0, uint32_t n, struct token_tile *out) {
+/* Rows t0 .. t0+n−1 of the piece, without row blocks. */
+static void describe_tile(const struct job *j, uint32_t t0, uint32_t n, struct token_tile *out) {
     const struct scratch *scratch = j->scratch;
     const cria_act *x = j->x;
-    const size_t at = t0 - batch, cols = (size_t)j->n_chunks * CRIA_CHUNK, k = (size_t)j->chunk0 * CRIA_CHUNK;
-    const uint32_t group = j->w->spec.group;
-    const bool in_place = n == 1, affine = j->w->spec.affine;
+    const cria_matrix *w = j->w;
+    const struct laid_out at = laid_out(&j->plan, w, x, t0);
+    const size_t k = (size_t)j->chunk0 * CRIA_CHUNK, group0 = k / w->spec.group;
+    const size_t unit0 = w->spec.group < CRIA_CHUNK ? group0 : j->chunk0;
+    const bool in_place = n == 1, affine = w->spec.affine;
     out->y = j->y + t0 * j->ldy;
     out->n = n;
     out->tile = (struct cria_tile){
         .n_groups = j->n_groups,
-        .units = group < CRIA_CHUNK ? 1 : group / CRIA_CHUNK,
-        .levels = j->plan.unpack ? NULL : j->w->spec.levels,
-        .q = in_place ? x->q + (size_t)t0 * x->planes * x->ldq + k : scratch->q + at * x->planes * cols,
-        .plane = in_place ? x->ldq : n * cols,
-        .pairs = (const int16_t *)(const void *)scratch->q + at * cols,
-        .d = in_place ? x->d + t0 * x->ldd + j->chunk0 : scratch->d + at * j->n_chunks,
-        .start = has_starts(j) ? scratch->start + at * j->n_units : NULL,
+        .units = w->spec.group < CRIA_CHUNK ? 1 : w->spec.group / CRIA_CHUNK,
+        .levels = j->plan.unpack ? NULL : w->spec.levels,
+        .q = in_place ? x->q + (size_t)t0 * x->planes * x->ldq + k : at.q + k * n,
+        .plane = in_place ? x->ldq : (size_t)n * w->n_chunks * CRIA_CHUNK,
+        .pairs = (const int16_t *)(const void *)at.q + k * n,
+        .d = in_place ? x->d + t0 * x->ldd + j->chunk0 : at.d + (size_t)j->chunk0 * n,
+        .start = has_starts(&j->plan, &w->spec) ? at.start + unit0 * n : NULL,
         .affine = affine,
         .u = !affine    ? NULL
-             : in_place ? x->u + t0 * x->ldu + k / group
-                        : scratch->u + at * j->n_groups,
+             : in_place ? x->u + t0 * x->ldu + group0
+                        : at.u + group0 * n,
         .ldy = j->ldy,
         .first = j->chunk0 == 0,
         .scales_stride = sizeof scratch->blocks[0] / sizeof(float),
-        .codes_stride = j->plan.unpack ? sizeof scratch->blocks[0] : j->w->block_bytes,
-        .chunk_bytes = j->plan.unpack ? CRIA_BYTES_CHUNK : j->w->chunk_bytes,
-        .scale_type = j->w->spec.scale_type,
-        .block_bytes = j->w->block_bytes,
-        .group_scale_bytes = j->w->bias_offset / j->w->n_groups,
-        .scale_factor = j->w->spec.scale_factor,
+        .codes_stride = j->plan.unpack ? sizeof scratch->blocks[0] : w->block_bytes,
+        .chunk_bytes = j->plan.unpack ? CRIA_BYTES_CHUNK : w->chunk_bytes,
+        .scale_type = w->spec.scale_type,
+        .block_bytes = w->block_bytes,
+        .group_scale_bytes = w->bias_offset / w->n_groups,
+        .scale_factor = w->spec.scale_factor,
     };
 }
 
@@ -285,20 +311,13 @@ static void ask_for_sums(const struct job *j, uint32_t b, const struct token_til
 
 /* ---- Loops ---- */
 
-/* Where part i ends when n are cut into parts of at most `most`, as even as can be: seven tokens are a tile of
- * three and one of four. */
-static uint32_t part_end(uint32_t n, uint32_t most, uint32_t i) {
-    return (uint32_t)((uint64_t)n * (i + 1) / ((n + most - 1) / most));
-}
-
-static void batch_product(const struct job *j, uint32_t t0, uint32_t n) {
+/* Tiles tile0 .. tile1−1, at most BATCH_TILES. */
+static void batch_product(const struct job *j, uint32_t tile0, uint32_t tile1) {
     struct token_tile *tiles = j->scratch->tiles;
-    uint32_t n_tiles = 0;
-    for (uint32_t t = 0, end; t < n; t = end) {
-        end = part_end(n, j->plan.max_tokens, n_tiles);
-        if (end < n) ask_for_tokens(j, t0 + end, part_end(n, j->plan.max_tokens, n_tiles + 1) - end);
-        lay_out_tile(j, t0, t0 + t, end - t);
-        describe_tile(j, t0, t0 + t, end - t, &tiles[n_tiles++]);
+    const uint32_t n_tiles = tile1 - tile0;
+    for (uint32_t i = 0; i < n_tiles; i++) {
+        const uint32_t t0 = cria_layout_row(j->layout, j->x->n, tile0 + i);
+        describe_tile(j, t0, cria_layout_row(j->layout, j->x->n, tile0 + i + 1) - t0, &tiles[i]);
     }
     for (uint32_t b = j->block0, take; b < j->block1; b += take) {
         take = j->plan.two && j->block1 - b >= 2 ? 2 : 1;
@@ -315,17 +334,18 @@ static void piece_product(struct job *j, uint32_t chunk0, uint32_t n_chunks) {
     j->chunk0 = chunk0;
     j->n_chunks = n_chunks;
     j->n_groups = n_chunks * CRIA_CHUNK / spec->group;
-    j->n_units = spec->group < CRIA_CHUNK ? j->n_groups : n_chunks;
     j->bias_offset = (size_t)j->n_groups * CRIA_ROWS * sizeof(float);
     j->codes_offset = j->bias_offset * (spec->affine ? 2 : 1);
     j->scales_at = (size_t)chunk0 * CRIA_CHUNK / spec->group * (j->w->bias_offset / j->w->n_groups);
     j->codes_at = j->w->codes_offset + chunk0 * j->w->chunk_bytes;
     for (uint32_t take = 1; take <= BLOCKS; take++) j->streams[take - 1] = stream_of(j, take);
-    const uint32_t most = BATCH_BYTES / (n_chunks * CRIA_CHUNK * (j->plan.words ? 2 : j->x->planes));
-    for (uint32_t i = 0, t = 0, end; t < j->x->n; i++, t = end) {
-        end = part_end(j->x->n, most < BATCH_TOKENS ? most : BATCH_TOKENS, i);
-        batch_product(j, t, end - t);
-    }
+    /* Batches of about the same size. */
+    const size_t tile_bytes = j->plan.max_tokens * n_chunks * CRIA_CHUNK * bytes_of(&j->plan, j->x->planes);
+    const uint32_t fit = tile_bytes < BATCH_BYTES ? (uint32_t)(BATCH_BYTES / tile_bytes) : 1;
+    const uint32_t most = fit < BATCH_TILES ? fit : BATCH_TILES, tiles = j->layout.tiles;
+    const uint32_t batches = (tiles + most - 1) / most;
+    for (uint32_t i = 0; i < batches; i++)
+        batch_product(j, (uint32_t)((uint64_t)tiles * i / batches), (uint32_t)((uint64_t)tiles * (i + 1) / batches));
 }
 
 void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w, const cria_act *x, float *y,
@@ -339,7 +359,8 @@ void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w
                     .ldy = ldy,
                     .scratch = scratch,
                     .block0 = block0,
-                    .block1 = block1};
+                    .block1 = block1,
+                    .layout = cria_matmul_q_layout(ops, &w->spec, x->n, x->planes)};
     /* Pieces of about the same size; eight chunks are whole groups of any size, and a super-block. */
     const uint32_t most = (x->n <= FEW_TOKENS ? PIECE_FEW : PIECE_MANY) / CRIA_CHUNK;
     const uint32_t n_pieces = (w->n_chunks + most - 1) / most;

@@ -10,8 +10,8 @@
  * into float32 in both cases, unless tiles do that themselves. Between pieces the running sums
  * rest in y.
  *
- * What a tile needs of its tokens is laid out for it once a batch, token beside token: a tile then reads one
- * stream with constant distances, which on AVX2 is a tenth faster than six streams.
+ * What a tile needs of its tokens is laid out for it once for all row blocks, token beside token: a tile then reads
+ * one stream with constant distances, which on AVX2 is a tenth faster than six streams.
  *
  * Everything here is the same on every instruction set; a file per instruction set has the tiles and the
  * unpacking.
@@ -101,5 +101,22 @@ struct cria_matmul_q_ops {
 
 void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w, const cria_act *x, float *y,
                        size_t ldy, uint32_t block0, uint32_t block1, void *scratch);
+cria_layout cria_matmul_q_layout(const struct cria_matmul_q_ops *ops, const cria_matrix_spec *w, uint32_t n,
+                                 uint32_t planes);
+void cria_matmul_q_lay_out(const struct cria_matmul_q_ops *ops, const cria_matrix *w, const cria_act *x,
+                           uint32_t tile0, uint32_t tile1);
+
+/* The three functions of struct cria_kernels, of a table. */
+#define CRIA_MATMUL_Q(table, ops)                                                                            \
+    void cria_matmul_q_##table(const cria_matrix *w, const cria_act *x, float *y, size_t ldy,                \
+                               uint32_t block0, uint32_t block1, void *scratch) {                            \
+        cria_matmul_q_run(&(ops), w, x, y, ldy, block0, block1, scratch);                                    \
+    }                                                                                                        \
+    cria_layout cria_layout_##table(const cria_matrix_spec *w, uint32_t n, uint32_t planes) {                \
+        return cria_matmul_q_layout(&(ops), w, n, planes);                                                   \
+    }                                                                                                        \
+    void cria_lay_out_##table(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1) {     \
+        cria_matmul_q_lay_out(&(ops), w, x, tile0, tile1);                                                   \
+    }
 
 #endif

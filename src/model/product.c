@@ -12,10 +12,11 @@
 struct form {
     uint32_t planes; /* 0: float */
     uint32_t group;  /* of the sums that biases meet; 0: none */
+    cria_layout layout;
 };
 
 static struct form form_for(const cria_matrix *w, cria_activations activations, enum cria_role role) {
-    struct form f = {0, 0};
+    struct form f = {0};
     if (w->spec.kind != CRIA_MATRIX_CODES || activations == CRIA_ACTIVATIONS_F32) return f;
     if (activations == CRIA_ACTIVATIONS_DEFAULT)
         f.planes = role == CRIA_ROLE_OTHER ? 1 : 2;
@@ -29,7 +30,16 @@ uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations,
     return form_for(w, activations, role).planes;
 }
 
-static bool same_form(struct form a, struct form b) { return a.planes == b.planes && a.group == b.group; }
+/* With how n rows of it lie for a matrix. */
+static struct form form_of_rows(const struct cria_scratch *s, enum cria_role role, const cria_matrix *w, uint32_t n) {
+    struct form f = form_for(w, s->activations, role);
+    if (f.planes != 0) f.layout = s->kernels->layout(&w->spec, n, f.planes);
+    return f;
+}
+
+static bool same_form(struct form a, struct form b) {
+    return a.planes == b.planes && a.group == b.group && a.layout.tiles == b.layout.tiles && a.layout.id == b.layout.id;
+}
 
 static size_t round_up(size_t n, size_t m) { return (n + m - 1) / m * m; }
 
@@ -45,6 +55,7 @@ struct piece {
 struct job {
     struct cria_scratch *s;
     const cria_act *act;
+    cria_layout layout; /* of act */
     struct piece pieces[MAX_ITEMS * MAX_NODES + 1]; /* [n] is the end of the list */
     uint32_t n_pieces;
 };
@@ -69,11 +80,16 @@ static void join(struct job *job, const struct cria_product *const *items, uint3
     job->n_pieces = n;
 }
 
-static void quantize_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
+/* Tiles of rows are quantized and then laid out. */
+static void prepare_tiles(void *arg, size_t begin, size_t end, uint32_t worker) {
     const struct job *job = arg;
+    const struct cria_kernels *kern = job->s->kernels;
+    const cria_act *act = job->act;
+    const uint32_t first = cria_layout_row(job->layout, act->n, (uint32_t)begin),
+                   last = cria_layout_row(job->layout, act->n, (uint32_t)end);
     (void)worker;
-    for (size_t t = begin; t < end; t++)
-        job->s->kernels->quantize(job->act, (uint32_t)t, job->act->x + t * job->act->ldx);
+    for (uint32_t t = first; t < last; t++) kern->quantize(act, t, act->x + t * act->ldx);
+    kern->lay_out(job->pieces[0].item->w, act, (uint32_t)begin, (uint32_t)end);
 }
 
 static void multiply_blocks(void *arg, size_t begin, size_t end, uint32_t worker) {
@@ -93,9 +109,8 @@ static void multiply_blocks(void *arg, size_t begin, size_t end, uint32_t worker
 }
 
 /* Row blocks of a piece of work. Eight pieces a thread even out cores of unequal speed; pieces of four blocks and
- * more keep the kernels' register tiles full. With many tokens a piece begins by laying them out, which costs
- * about as much as one row block does: there pieces have 16 blocks or so, and their number is a multiple of the
- * threads'. */
+ * more keep the kernels' register tiles full. With many tokens a piece begins by reading them into its cache: there
+ * pieces have 16 blocks or so, and their number is a multiple of the threads'. */
 static uint32_t piece_blocks(uint32_t blocks, uint32_t n, uint32_t threads) {
     if (n <= 4) return (uint32_t)round_up(blocks / (8 * threads) + 1, 4);
     uint32_t rounds = (blocks + 8 * threads) / (16 * threads);
@@ -111,7 +126,7 @@ void cria_products(struct cria_scratch *s, enum cria_role role, const float *x, 
     if (s->observe != NULL) s->observe(s->observe_user, items[0].w, x, n, k);
     for (uint32_t first = 0; first < n_items; first++) {
         if (done >> first & 1) continue;
-        const struct form form = form_for(items[first].w, s->activations, role);
+        const struct form form = form_of_rows(s, role, items[first].w, n);
         cria_act act = s->act;
         act.n = n;
         act.k = k;
@@ -123,18 +138,19 @@ void cria_products(struct cria_scratch *s, enum cria_role role, const float *x, 
         act.ldd = round_up((k + 31) / 32, 16);
         act.ldu = form.group ? round_up(k / form.group, 16) : 0;
 
-        struct job job = {.s = s, .act = &act};
+        struct job job = {.s = s, .act = &act, .layout = form.layout};
         const struct cria_product *alike[MAX_ITEMS];
         uint32_t n_alike = 0;
         for (uint32_t i = first; i < n_items; i++) {
-            if (done >> i & 1 || !same_form(form_for(items[i].w, s->activations, role), form)) continue;
+            if (done >> i & 1 || !same_form(form_of_rows(s, role, items[i].w, n), form)) continue;
             done |= 1u << i;
             alike[n_alike++] = &items[i];
         }
         join(&job, alike, n_alike);
         const uint32_t blocks = job.pieces[job.n_pieces].first;
 
-        if (form.planes != 0) cria_pool_for(s->pool, n, n / (4 * threads) + 1, quantize_rows, &job);
+        const uint32_t tiles = form.layout.tiles;
+        if (form.planes != 0) cria_pool_for(s->pool, tiles, tiles / (4 * threads) + 1, prepare_tiles, &job);
         const uint32_t grain = piece_blocks(blocks, n, threads);
         cria_pool_for(s->pool, blocks, grain, multiply_blocks, &job);
     }

@@ -64,6 +64,7 @@ static void lay_out(struct arena *a, struct cria_scratch *s, const cria_config *
     s->act.d = take(a, rows, round_up((widest + 31) / 32, 16), f4);
     s->act.sum = take(a, rows, round_up((widest + 31) / 32, 16), sizeof(int32_t));
     s->act.u = take(a, rows, round_up((widest + 15) / 16, 16), f4);
+    s->act.laid_out = take(a, CRIA_LAID_OUT(1, widest), rows, 1);
     s->tiles = take(a, rows + 1, 1, sizeof(uint32_t));
     s->product_scratch = take(a, threads, CRIA_MATMUL_SCRATCH, 1);
     s->attend_bytes = cria_attention_scratch_bytes(c);

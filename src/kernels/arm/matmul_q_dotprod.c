@@ -128,10 +128,7 @@ static void unpack_signed(const cria_matrix *m, const uint8_t *src, uint32_t n, 
 
 static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales, unpack_signed};
 
-void cria_matmul_q_dotprod(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                           uint32_t block1, void *scratch) {
-    cria_matmul_q_run(&ops, w, x, y, ldy, block0, block1, scratch);
-}
+CRIA_MATMUL_Q(dotprod, ops)
 
 /* Sixteen sums: up to four operations a clock with a latency of four clocks. */
 uint64_t cria_probe_int8_dotprod(uint32_t n) {

@@ -107,12 +107,26 @@ static void unpack_pairs(const cria_matrix *m, const uint8_t *src, uint32_t n, u
 
 static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales, unpack_pairs};
 
+/* Few tokens do not fill the 2 × 2 products of these instructions. */
+static bool few(uint32_t n, uint32_t planes) { return n * planes <= 4; }
+
 void cria_matmul_q_i8mm(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
                         uint32_t block1, void *scratch) {
-    if (x->n * x->planes <= 4)
+    if (few(x->n, x->planes))
         cria_matmul_q_dotprod(w, x, y, ldy, block0, block1, scratch);
     else
         cria_matmul_q_run(&ops, w, x, y, ldy, block0, block1, scratch);
+}
+
+cria_layout cria_layout_i8mm(const cria_matrix_spec *w, uint32_t n, uint32_t planes) {
+    return few(n, planes) ? cria_layout_dotprod(w, n, planes) : cria_matmul_q_layout(&ops, w, n, planes);
+}
+
+void cria_lay_out_i8mm(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1) {
+    if (few(x->n, x->planes))
+        cria_lay_out_dotprod(w, x, tile0, tile1);
+    else
+        cria_matmul_q_lay_out(&ops, w, x, tile0, tile1);
 }
 
 /* Sixteen sums: up to four operations a clock with a latency of four clocks. */

@@ -104,7 +104,4 @@ static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, ui
 
 static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales, unpack_chunks};
 
-void cria_matmul_q_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                        uint32_t block1, void *scratch) {
-    cria_matmul_q_run(&ops, w, x, y, ldy, block0, block1, scratch);
-}
+CRIA_MATMUL_Q(neon, ops)

@@ -157,6 +157,7 @@ static cria_act random_act(struct check *c, uint32_t n, uint32_t k, uint32_t pla
     float *d = a.d = check_buf(c, (n * a.ldd + 1) * sizeof *d, sizeof *d);
     float *u = a.u = check_buf(c, (n * a.ldu + 1) * sizeof *u, sizeof *u);
     int32_t *sum = a.sum = check_buf(c, (n * a.ldd + 1) * sizeof *sum, sizeof *sum);
+    a.laid_out = check_buf(c, CRIA_LAID_OUT(n, k), 64);
     for (uint32_t t = 0; t < n; t++) {
         fill_planes(c, &a, q + t * planes * a.ldq);
         fill_sums(&a, q + t * planes * a.ldq, sum + t * a.ldd);
@@ -200,11 +201,21 @@ static struct shape random_shape(struct check *c, cria_matrix_spec *s, bool code
     return p;
 }
 
+/* In two parts, the second first. */
+static void lay_out(struct check *c, const cria_matrix *m, const cria_act *x) {
+    if (x->n == 0) return;
+    const cria_layout l = c->k->layout(&m->spec, x->n, x->planes);
+    const uint32_t middle = check_below(c, l.tiles + 1);
+    if (middle < l.tiles) CHECK_CALL(c, c->k->lay_out(m, x, middle, l.tiles));
+    if (middle > 0) CHECK_CALL(c, c->k->lay_out(m, x, 0, middle));
+}
+
 static void compare(struct check *c, const cria_matrix *m, const cria_act *x, const struct shape *p,
                     bool floats) {
     const size_t n_y = x->n == 0 ? 1 : (x->n - 1) * p->ldy + m->spec.rows;
     const struct check_pair y = check_pair(c, n_y * sizeof(float), sizeof(float));
     void *scratch = check_buf(c, CRIA_MATMUL_SCRATCH, 64);
+    if (!floats) lay_out(c, m, x);
     if (floats) {
         c->ref->matmul_f(m, x, y.want, p->ldy, p->block0, p->block1, scratch);
         CHECK_CALL(c, c->k->matmul_f(m, x, y.got, p->ldy, p->block0, p->block1, scratch));
@@ -350,6 +361,7 @@ static void bench_product(struct check *c, const struct bench *b, uint32_t rows,
     x.ldx = cols;
     float *y = check_buf(c, (size_t)n * rows * sizeof *y, 64);
     void *scratch = check_buf(c, CRIA_MATMUL_SCRATCH, 64);
+    if (planes) lay_out(c, &m, &x);
     struct check_timer timer = {0};
     while (check_timer_next(&timer))
         for (uint64_t i = 0; i < timer.calls; i++)

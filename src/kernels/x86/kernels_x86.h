@@ -10,8 +10,12 @@ void cria_matmul_f_avx2(const cria_matrix *w, const cria_act *x, float *y, size_
                         uint32_t block1, void *scratch);
 void cria_matmul_q_avx2(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
                         uint32_t block1, void *scratch);
+cria_layout cria_layout_avx2(const cria_matrix_spec *w, uint32_t n, uint32_t planes);
+void cria_lay_out_avx2(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1);
 void cria_matmul_q_avxvnni(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
                            uint32_t block1, void *scratch);
+cria_layout cria_layout_avxvnni(const cria_matrix_spec *w, uint32_t n, uint32_t planes);
+void cria_lay_out_avxvnni(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1);
 void cria_quantize_avx2(const cria_act *a, uint32_t t, const float *x);
 void cria_rmsnorm_avx2(float *y, const float *x, const float *w, float eps, size_t n);
 void cria_add_avx2(float *y, const float *x, size_t n);
@@ -33,8 +37,12 @@ void cria_matmul_f_avx512(const cria_matrix *w, const cria_act *x, float *y, siz
                           uint32_t block1, void *scratch);
 void cria_matmul_q_avx512(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
                           uint32_t block1, void *scratch);
+cria_layout cria_layout_avx512(const cria_matrix_spec *w, uint32_t n, uint32_t planes);
+void cria_lay_out_avx512(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1);
 void cria_matmul_q_avx512vnni(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
                               uint32_t block1, void *scratch);
+cria_layout cria_layout_avx512vnni(const cria_matrix_spec *w, uint32_t n, uint32_t planes);
+void cria_lay_out_avx512vnni(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1);
 void cria_quantize_avx512(const cria_act *a, uint32_t t, const float *x);
 void cria_rmsnorm_avx512(float *y, const float *x, const float *w, float eps, size_t n);
 void cria_add_avx512(float *y, const float *x, size_t n);

@@ -17,6 +17,8 @@ static const struct cria_kernels avxvnni = {
     .name = "avxvnni-simde",
     REFERENCE,
     .matmul_q = cria_matmul_q_avxvnni,
+    .layout = cria_layout_avxvnni,
+    .lay_out = cria_lay_out_avxvnni,
     .attend = cria_attend_ref,
     .probe_int8 = cria_probe_int8_avxvnni,
 };
@@ -25,6 +27,8 @@ static const struct cria_kernels avx512 = {
     .name = "avx512-simde",
     .matmul_f = cria_matmul_f_avx512,
     .matmul_q = cria_matmul_q_avx512,
+    .layout = cria_layout_avx512,
+    .lay_out = cria_lay_out_avx512,
     .quantize = cria_quantize_avx512,
     .rmsnorm = cria_rmsnorm_avx512,
     .add = cria_add_avx512,
@@ -45,6 +49,8 @@ static const struct cria_kernels avx512vnni = {
     .name = "avx512vnni-simde",
     REFERENCE,
     .matmul_q = cria_matmul_q_avx512vnni,
+    .layout = cria_layout_avx512vnni,
+    .lay_out = cria_lay_out_avx512vnni,
     .attend = cria_attend_avx512vnni,
     .probe_int8 = cria_probe_int8_avx512vnni,
 };
