@@ -20,7 +20,7 @@ INLINE __m256 eight_weights(enum cria_matrix_kind kind, const uint8_t *p, size_t
 
 /* A product with one token is as fast as memory: four row blocks side by side are read at up to all of its speed when
  * they are asked for AHEAD bytes before, and up to a tenth slower with 2 KiB, or without. */
-enum { AHEAD = 512 };
+enum { AHEAD = 512, F8_AHEAD = 1536 };
 INLINE void ask(const struct cria_tile_f *s, enum cria_matrix_kind kind, size_t k) {
     const bool wide = kind == CRIA_MATRIX_F32; /* an input of a row block is a cache line; else half of one */
     const uint8_t *p = s->w + (wide ? 64 * k : 32 * k + k % 2 * 2 * s->block_stride) + AHEAD;
@@ -102,8 +102,42 @@ static void dequantize_step(const cria_matrix_spec *s, const uint8_t *levels, co
     }
 }
 
+/* Eight 8-bit floats, byte i (a constant) of each lane, to float32 times 2^−120 (e4m3_floats): the byte goes to the top,
+ * then four bits down with copies of its sign, of which the upper one stays. */
+INLINE __m256 small_floats(__m256i v, int i) {
+    v = _mm256_srai_epi32(_mm256_slli_epi32(v, 24 - 8 * i), 4);
+    return _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32((int)0x87f00000)));
+}
+
+/* The second row block of a tile of one is the first once more. Registers 2b and 2b + 1 are row block b's. */
+static void tile_f8(const struct cria_tile_f8 *s) {
+    const bool two = s->rows > CRIA_ROWS;
+    const uint8_t *codes[2] = {s->codes, s->codes + (two ? s->block_stride : 0)};
+    const float *scales[2] = {s->scales, s->scales + (two ? s->scales_stride : 0)};
+    const __m256 up = _mm256_set1_ps(0x1p120f);
+    __m256 acc[4];
+    UNROLL for (int i = 0; i < 4; i++) acc[i] =
+        s->first ? _mm256_setzero_ps() : _mm256_maskload_ps(s->y + 8 * i, row_mask(s->rows, i));
+    for (size_t c = 0; c < s->n_chunks; c++) {
+        for (size_t step = 0; step < 8; step++) {
+            const size_t at = 512 * c + 64 * step;
+            const float *x = s->x + 32 * c + 4 * step;
+            UNROLL for (int b = 0; b < 2; b++) __builtin_prefetch(codes[b] + at + F8_AHEAD);
+            UNROLL for (int i = 0; i < 4; i++) {
+                const __m256i v = load256(codes[i / 2] + at + 32 * (i % 2));
+                const __m256 scale = _mm256_load_ps(scales[i / 2] + 16 * c + 8 * (i % 2));
+                UNROLL for (int j = 0; j < 4; j++) {
+                    const __m256 w = _mm256_mul_ps(_mm256_mul_ps(small_floats(v, j), up), scale);
+                    acc[i] = _mm256_fmadd_ps(_mm256_broadcast_ss(x + j), w, acc[i]);
+                }
+            }
+        }
+    }
+    UNROLL for (int i = 0; i < 4; i++) _mm256_maskstore_ps(s->y + 8 * i, row_mask(s->rows, i), acc[i]);
+}
+
 static const struct cria_matmul_f_ops ops = {&tiles_f32,    &tiles_f16,    &tiles_bf16,
-                                             unpack_scales, unpack_chunks, dequantize_step};
+                                             unpack_scales, unpack_chunks, dequantize_step, tile_f8};
 
 void cria_matmul_f_avx2(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
                         uint32_t block1, void *scratch) {
