@@ -27,8 +27,8 @@ struct cria_tile_f {
 };
 typedef void (*cria_tile_f_fn)(const struct cria_tile_f *s);
 
-/* One token against one or two row blocks of 8-bit floats (E4M3) as they are stored: turning them into float32 in a pass
- * of its own takes several times as long as reading them. */
+/* One token against one or two row blocks of 8-bit floats (E4M3) as they are stored: turning them into float32 in a
+ * pass of its own takes several times as long as reading them. */
 struct cria_tile_f8 {
     const uint8_t *codes; /* [n_chunks] */
     size_t block_stride;  /* bytes from one row block to the next */

@@ -102,8 +102,8 @@ static void dequantize_step(const cria_matrix_spec *s, const uint8_t *levels, co
     }
 }
 
-/* Eight 8-bit floats, byte i (a constant) of each lane, to float32 times 2^−120 (e4m3_floats): the byte goes to the top,
- * then four bits down with copies of its sign, of which the upper one stays. */
+/* Eight 8-bit floats, byte i (a constant) of each lane, to float32 times 2^−120 (e4m3_floats): the byte goes to the
+ * top, then four bits down with copies of its sign, of which the upper one stays. */
 INLINE __m256 small_floats(__m256i v, int i) {
     v = _mm256_srai_epi32(_mm256_slli_epi32(v, 24 - 8 * i), 4);
     return _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32((int)0x87f00000)));
