@@ -118,8 +118,8 @@ static inline uint32_t cria_level_of(const cria_matrix_spec *s, uint32_t code) {
 
 /* The largest level that a code can stand for. */
 static inline uint32_t cria_max_level(const cria_matrix_spec *s) {
-    uint32_t max = 0;
     if (s->levels == NULL) return (1u << s->bits) - 1;
+    uint32_t max = 0;
     for (uint32_t c = 0; c < 1u << s->bits; c++) max = cria_level_of(s, c) > max ? cria_level_of(s, c) : max;
     return max;
 }

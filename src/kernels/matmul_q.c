@@ -191,19 +191,23 @@ static void lay_out_tile(const struct cria_tile_plan *plan, const cria_matrix *w
     if (has_starts(plan, &w->spec)) lay_out_starts(w, x, plan->shift - w->spec.zero, t0, n, at.start);
 }
 
+static cria_layout layout_of(const struct cria_tile_plan *plan, const cria_matrix_spec *w, uint32_t n) {
+    const uint32_t factor = has_starts(plan, w) ? 256u + (uint32_t)(plan->shift - w->zero) : 0; /* below 2^10 */
+    return (cria_layout){.tiles = (n + plan->max_tokens - 1) / plan->max_tokens,
+                         .id = factor | (uint32_t)plan->words << 10 | (uint32_t)w->affine << 11 |
+                               plan->max_tokens << 12 | w->group << 16};
+}
+
 cria_layout cria_matmul_q_layout(const struct cria_matmul_q_ops *ops, const cria_matrix_spec *w, uint32_t n,
                                  uint32_t planes) {
     const struct cria_tile_plan plan = ops->plan(w, n, planes);
-    const uint32_t factor = has_starts(&plan, w) ? 256u + (uint32_t)(plan.shift - w->zero) : 0; /* below 2^10 */
-    return (cria_layout){.tiles = (n + plan.max_tokens - 1) / plan.max_tokens,
-                         .id = factor | (uint32_t)plan.words << 10 | (uint32_t)w->affine << 11 | plan.max_tokens << 12 |
-                               w->group << 16};
+    return layout_of(&plan, w, n);
 }
 
 void cria_matmul_q_lay_out(const struct cria_matmul_q_ops *ops, const cria_matrix *w, const cria_act *x,
                            uint32_t tile0, uint32_t tile1) {
     const struct cria_tile_plan plan = ops->plan(&w->spec, x->n, x->planes);
-    const cria_layout layout = cria_matmul_q_layout(ops, &w->spec, x->n, x->planes);
+    const cria_layout layout = layout_of(&plan, &w->spec, x->n);
     for (uint32_t i = tile0; i < tile1; i++) {
         const uint32_t t0 = cria_layout_row(layout, x->n, i);
         lay_out_tile(&plan, w, x, t0, cria_layout_row(layout, x->n, i + 1) - t0);
@@ -359,8 +363,8 @@ void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w
                     .ldy = ldy,
                     .scratch = scratch,
                     .block0 = block0,
-                    .block1 = block1,
-                    .layout = cria_matmul_q_layout(ops, &w->spec, x->n, x->planes)};
+                    .block1 = block1};
+    j.layout = layout_of(&j.plan, &w->spec, x->n);
     /* Pieces of about the same size; eight chunks are whole groups of any size, and a super-block. */
     const uint32_t most = (x->n <= FEW_TOKENS ? PIECE_FEW : PIECE_MANY) / CRIA_CHUNK;
     const uint32_t n_pieces = (w->n_chunks + most - 1) / most;

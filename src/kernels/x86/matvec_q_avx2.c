@@ -48,7 +48,7 @@ struct unit {
     int from, steps;     /* constants */
 };
 
-/* Compilers, left alone, add up integers in an order that takes more registers and time. */
+/* As hold, and what is held stays in the order of the code: faster with one plane of activations, slower with two. */
 INLINE void keep_order(__m256i *v) { __asm__ volatile("" : "+x"(*v)); }
 
 /* Steps i0 .. i1−1 of a unit ask for their share of what will be read (struct cria_stream). All of it at the unit's
