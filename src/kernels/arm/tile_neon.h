@@ -42,7 +42,7 @@ INLINE void tile(const struct cria_tile *s, dots_fn *dots, int bits, bool levels
             int32_t start[MAX_VECTORS] = {0};
             int32x4_t dot[MAX_VECTORS][4];
             if (bits != 8 || n * planes <= 2)
-                cria_prefetch(&s->stream, chunk, bits, 4 * (int)half, steps, 0);
+                cria_ask(&s->stream, chunk, bits, 4 * (int)half, 0, steps, 0);
             UNROLL for (int t = 0; t < n; t++) {
                 start[planes * t] = s->start ? s->start[unit * (size_t)n + (size_t)t] : 0;
             }

@@ -84,7 +84,7 @@ INLINE void unit_bytes(const struct cria_tile *s, struct unit u, int bits, bool 
     const __m256i ones = _mm256_set1_epi16(1);
     const __m256i table = levels ? load_levels(s->levels) : ones;
     __m256i sum[MAX_TOKENS][2], dot[MAX_TOKENS][2]; /* of tokens' planes */
-    if (bits != 8) cria_prefetch(&s->stream, u.chunk, bits, u.from, u.steps, 0);
+    if (bits != 8) cria_ask(&s->stream, u.chunk, bits, u.from, 0, u.steps, 0);
     UNROLL for (int i = 0; i < u.steps; i++) {
         const int step = nth_step(i, u.from, u.steps);
         __m256i w[2];
@@ -120,7 +120,7 @@ INLINE void unit_words(const struct cria_tile *s, struct unit u, enum form form,
     const uint8_t *codes = s->codes + u.chunk * s->chunk_bytes;
     const int16_t *pairs = s->pairs + CRIA_CHUNK * u.chunk * (size_t)n;
     __m256i dot[WORD_TOKENS][2];
-    if (n == 1) cria_prefetch(&s->stream, u.chunk, 8, u.from, u.steps, 0);
+    if (n == 1) cria_ask(&s->stream, u.chunk, 8, u.from, 0, u.steps, 0);
     UNROLL for (int i = 0; i < u.steps; i++) {
         const int step = u.from + i;
         __m256i even[2], odd[2];

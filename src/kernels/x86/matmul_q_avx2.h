@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the quantized products for AVX2 share: those with one token (matvec_q_avx2.c) and with more
- * (matmul_q_avx2.c). Included by these two only. */
+ * (matmul_q_avx2.c), and those for AVX-VNNI. Included by these only. */
 #ifndef CRIA_KERNELS_X86_MATMUL_Q_AVX2_H
 #define CRIA_KERNELS_X86_MATMUL_Q_AVX2_H
 
@@ -22,5 +22,6 @@ INLINE int nth_step(int i, int from, int steps) { return steps == 8 ? i % 2 * 4 
 
 /* The plan for one token; false when there are no such tiles for a matrix. */
 bool cria_matvec_plan_avx2(const cria_matrix_spec *s, uint32_t planes, struct cria_tile_plan *plan);
+bool cria_matvec_plan_avxvnni(const cria_matrix_spec *s, uint32_t planes, struct cria_tile_plan *plan);
 
 #endif

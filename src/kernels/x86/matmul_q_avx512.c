@@ -8,13 +8,9 @@
  * 2·128·31·4 and 2·128·63·2 are below 2^15. Above: vpmaddwd (depth 0), with levels and activations (both
  * planes at once) as 16-bit numbers, the even inputs of a lane and then the odd ones.
  */
-#include <immintrin.h>
-#include <string.h>
+#include "kernels/x86/matmul_q_avx512.h"
 
-#include "kernels/codes.h"
-#include "kernels/matmul_q.h"
 #include "kernels/x86/kernels_x86.h"
-#include "kernels/x86/unpack_avx512.h"
 
 enum { MAX_TOKENS = CRIA_TILE_TOKENS, MAX_BLOCKS = 2, WORD_TOKENS = 4 };
 
@@ -34,15 +30,6 @@ INLINE const uint8_t *codes_of(const struct cria_tile *s, size_t chunk, size_t h
            half * 256; /* only bytes come in halves: 4 steps of 64 bytes */
 }
 
-/* Steps are taken in an order that uses a loaded vector of nibbles up before the next one. */
-INLINE int nth_step(int i, int steps) { return steps == 8 ? i % 2 * 4 + i / 2 : i; }
-
-INLINE __m512i broadcast4(const void *p) {
-    int32_t v;
-    memcpy(&v, p, 4);
-    return _mm512_set1_epi32(v);
-}
-
 /* dot[v][b] += the products of vector v of activations, plane v % planes of token v / planes, with row block
  * b in inputs 32·chunk + 16·half and up. All arguments but s, chunk and half are constants. */
 INLINE void dot_bytes(const struct cria_tile *s, size_t chunk, size_t half, struct dots_kind kind, int planes,
@@ -54,7 +41,7 @@ INLINE void dot_bytes(const struct cria_tile *s, size_t chunk, size_t half, stru
     UNROLL for (int from = 0; from < kind.steps; from += kind.depth) {
         __m512i sum[MAX_TOKENS][MAX_BLOCKS];
         UNROLL for (int i = from; i < from + kind.depth; i++) {
-            const int step = nth_step(i, kind.steps);
+            const int step = nth_step(i, 0, kind.steps);
             __m512i w[MAX_BLOCKS];
             UNROLL for (int b = 0; b < n_blocks; b++) {
                 w[b] = step_codes(codes + (size_t)b * s->codes_stride, kind.bits, step);
@@ -128,7 +115,7 @@ INLINE void tile(const struct cria_tile *s, struct dots_kind kind, int planes, i
             __m512i dot[MAX_TOKENS][MAX_BLOCKS];
             if (kind.bits != 8 || n * planes <= 2) {
                 UNROLL for (int b = 0; b < n_blocks; b++)
-                    cria_prefetch(&s->stream, chunk, kind.bits, 4 * (int)half, kind.steps, (size_t)b * s->codes_stride);
+                    cria_ask(&s->stream, chunk, kind.bits, 4 * (int)half, 0, kind.steps, (size_t)b * s->codes_stride);
             }
             start_dot(s, unit, planes, n_blocks, n, dot);
             if (kind.depth)
@@ -247,6 +234,7 @@ static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, ui
     const uint32_t top = cria_max_level(s), p = planes - 1;
     const bool halves = s->group < CRIA_CHUNK;
     struct cria_tile_plan plan = {.max_tokens = MAX_TOKENS / planes, .unpack = true};
+    if (n == 1 && cria_matvec_plan_avx512(s, planes, &plan)) return plan;
     if (top > 63) {
         plan.one = halves ? halves_words_one : words_one;
         plan.two = halves ? halves_words_two : words_two;

@@ -9,12 +9,9 @@
  * of activations are two products, 256·hi + lo. The zero of a symmetric matrix enters as the sum's start,
  * −zero·Σa.
  */
-#include <immintrin.h>
-#include <string.h>
+#include "kernels/x86/matmul_q_avx2.h"
 
-#include "kernels/matmul_q.h"
 #include "kernels/x86/kernels_x86.h"
-#include "kernels/x86/unpack_avx2.h"
 
 enum { MAX_TOKENS = CRIA_TILE_TOKENS };
 
@@ -25,16 +22,14 @@ INLINE void dot_bytes(const struct cria_tile *s, const uint8_t *codes, const int
                       int steps, int planes, int n, __m256i dot[][2]) {
     const __m256i table = levels ? load_levels(s->levels) : _mm256_setzero_si256();
     UNROLL for (int i = 0; i < steps; i++) {
-        const int step = bits == 8 ? i : i % 2 * 4 + i / 2;
+        const int step = bits == 8 ? i : nth_step(i, 0, steps);
         __m256i w[2];
         UNROLL for (int h = 0; h < 2; h++) {
             w[h] = step_codes(codes, bits, h, step);
             if (levels) w[h] = _mm256_shuffle_epi8(table, w[h]);
         }
         UNROLL for (int v = 0; v < n * planes; v++) {
-            int32_t four;
-            memcpy(&four, q + (size_t)(v % planes) * s->plane + 4 * (step * n + v / planes), 4);
-            const __m256i a = _mm256_set1_epi32(four);
+            const __m256i a = broadcast4(q + (size_t)(v % planes) * s->plane + 4 * (step * n + v / planes));
             UNROLL for (int h = 0; h < 2; h++) dot[v][h] = _mm256_dpbusd_avx_epi32(dot[v][h], w[h], a);
         }
     }
@@ -86,7 +81,7 @@ INLINE void tile(const struct cria_tile *s, int bits, bool levels, int steps, in
             const uint8_t *codes = s->codes + chunk * s->chunk_bytes + half * 256;
             __m256i dot[MAX_TOKENS][2];
             if (bits != 8 || n * planes <= 2)
-                cria_prefetch(&s->stream, chunk, bits, 4 * (int)half, steps, 0);
+                cria_ask(&s->stream, chunk, bits, 4 * (int)half, 0, steps, 0);
             start_dot(s, unit, planes, n, dot);
             dot_bytes(s, codes, s->q + (32 * chunk + 16 * half) * (size_t)n, bits, levels, steps, planes, n,
                       dot);
@@ -175,6 +170,8 @@ static const cria_tile_fn *direct_tiles(const cria_matrix_spec *s, uint32_t plan
 static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, uint32_t planes) {
     const bool halves_only = s->group < CRIA_CHUNK;
     const cria_tile_fn *direct = direct_tiles(s, planes);
+    struct cria_tile_plan plan;
+    if (n == 1 && cria_matvec_plan_avxvnni(s, planes, &plan)) return plan;
     if (!halves_only && n * planes <= 4 && direct)
         return (struct cria_tile_plan){.one = direct, .max_tokens = 4 / planes};
     return (struct cria_tile_plan){.one = (halves_only ? halves : bytes)[planes - 1],

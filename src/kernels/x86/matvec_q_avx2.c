@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Quantized matrix product for AVX2 with a single token (matmul_q of kernels.h): what generating is made of, bound by
- * how fast memory is read.
+ * how fast memory is read. Compiled once more for processors with AVX-VNNI (matvec_q_avxvnni.c includes this file with
+ * MATVEC_* defined), where vpdpbusd does the work of three instructions and takes every level.
  *
  * A tile is one or two row blocks. Two are read side by side: memory gives a core more from two places than from one,
  * and an activation that is loaded serves both. A processor overlaps reading with arithmetic only as far as its window
@@ -11,6 +12,11 @@
  * How I_j is had exactly: matmul_q_avx2.c.
  */
 #include "kernels/x86/matmul_q_avx2.h"
+
+#ifndef MATVEC_PLAN
+#define MATVEC_PLAN cria_matvec_plan_avx2
+#define MATVEC_VNNI 0
+#endif
 
 enum {
     BLOCKS = 2,
@@ -51,15 +57,9 @@ struct unit {
 /* As hold, and what is held stays in the order of the code: faster with one plane of activations, slower with two. */
 INLINE void keep_order(__m256i *v) { __asm__ volatile("" : "+x"(*v)); }
 
-/* Steps i0 .. i1−1 of a unit ask for their share of what will be read (struct cria_stream). All of it at the unit's
- * beginning would be in the way of what is read now: 5 to 10 %. */
+/* Steps i0 .. i1−1 of a unit ask for their share of row block b. */
 INLINE void ask(const struct rows *r, struct unit u, int bits, int i0, int i1, int b) {
-    const struct cria_stream *s = &r->s->stream;
-    const uintptr_t block = (uintptr_t)b * r->s->block_bytes;
-    const uintptr_t codes = s->codes + u.chunk * s->codes_step + (u.chunk >= s->turn ? s->jump : 0) + block;
-    if (i0 == 0 && u.from == 0) __builtin_prefetch((const char *)(s->line + u.chunk * s->line_step + block));
-    UNROLL for (int line = (i0 * bits + 7) / 8; line < (i1 * bits + 7) / 8; line++)
-        __builtin_prefetch((const char *)(codes + (uintptr_t)(8 * bits * u.from + 64 * line)));
+    cria_ask(&r->s->stream, u.chunk, bits, u.from, i0, i1, (size_t)b * r->s->block_bytes);
 }
 
 /* The levels of two steps, half h. Nibbles are loaded once: compilers would do it twice. */
@@ -79,6 +79,37 @@ INLINE void two_steps(const struct rows *r, struct unit u, struct kind k, int b,
         UNROLL for (int j = 0; j < 2; j++) w[j] = _mm256_shuffle_epi8(table, w[j]);
 }
 
+#if MATVEC_VNNI
+/* The sums of a unit for row blocks b0 .. b1−1. */
+INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, int b0, int b1, __m256i dot[BLOCKS][2]) {
+    const int8_t *q = r->s->q + CRIA_CHUNK * u.chunk;
+    const __m256i table = k.levels ? load_levels(r->s->levels) : _mm256_setzero_si256();
+    __m256i sum[2][BLOCKS][2]; /* [plane] */
+    UNROLL for (int bh = 2 * b0; bh < 2 * b1; bh++) {
+        sum[0][bh / 2][bh % 2] = k.affine ? _mm256_setzero_si256() : broadcast4(r->s->start + u.index);
+        sum[1][bh / 2][bh % 2] = _mm256_setzero_si256();
+    }
+    UNROLL for (int i = 0; i < u.steps; i += 2) {
+        const int step[2] = {nth_step(i, u.from, u.steps), nth_step(i + 1, u.from, u.steps)};
+        UNROLL for (int b = b0; b < b1; b++) ask(r, u, k.bits, i, i + 2, b);
+        UNROLL for (int bh = 2 * b0; bh < 2 * b1; bh++) {
+            const int b = bh / 2, h = bh % 2;
+            __m256i w[2];
+            two_steps(r, u, k, b, h, step, table, w);
+            UNROLL for (int jp = 0; jp < 2 * k.planes; jp++) {
+                const int j = jp / k.planes, p = jp % k.planes;
+                const __m256i a = broadcast4(q + (size_t)p * r->s->plane + 4 * (size_t)step[j]);
+                sum[p][b][h] = _mm256_dpbusd_avx_epi32(sum[p][b][h], w[j], a);
+            }
+        }
+    }
+    UNROLL for (int bh = 2 * b0; bh < 2 * b1; bh++) {
+        const int b = bh / 2, h = bh % 2;
+        dot[b][h] = sum[0][b][h];
+        if (k.planes == 2) dot[b][h] = _mm256_add_epi32(dot[b][h], _mm256_slli_epi32(sum[1][b][h], 8));
+    }
+}
+#else
 /* Levels of up to 63: the sums of a unit for row blocks b0 .. b1−1. */
 INLINE void dot_bytes(const struct rows *r, struct unit u, struct kind k, int b0, int b1, __m256i dot[BLOCKS][2]) {
     const int8_t *q = r->s->q + CRIA_CHUNK * u.chunk;
@@ -137,14 +168,25 @@ INLINE void dot_words(const struct rows *r, struct unit u, struct kind k, __m256
     }
 }
 
+/* The sums of a unit for row blocks b0 .. b1−1. */
+INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, int b0, int b1, __m256i dot[BLOCKS][2]) {
+    if (k.depth == 0)
+        dot_words(r, u, k, dot);
+    else
+        dot_bytes(r, u, k, b0, b1, dot);
+    if (k.affine) return;
+    const __m256i start = broadcast4(r->s->start + u.index);
+    UNROLL for (int bh = 2 * b0; bh < 2 * b1; bh++) dot[bh / 2][bh % 2] =
+        _mm256_add_epi32(dot[bh / 2][bh % 2], start);
+}
+#endif
+
 /* t of the group at hand goes on with a unit. */
 INLINE void add_unit(const struct rows *r, struct unit u, struct kind k, int b, const __m256i dot[2],
                      struct sums *sums) {
     const __m256 d = _mm256_broadcast_ss(r->s->d + u.chunk);
     UNROLL for (int h = 0; h < 2; h++) {
-        __m256i whole = dot[h];
-        if (!k.affine) whole = _mm256_add_epi32(whole, broadcast4(r->s->start + u.index));
-        const __m256 f = _mm256_cvtepi32_ps(whole);
+        const __m256 f = _mm256_cvtepi32_ps(dot[h]);
         sums->group[b][h] = k.single ? _mm256_mul_ps(f, d) : _mm256_fmadd_ps(f, d, sums->group[b][h]);
     }
 }
@@ -178,10 +220,7 @@ INLINE void group(const struct rows *r, size_t g, size_t first, size_t end, stru
     for (size_t i = first; i < end; i++) {
         const struct unit u = {k.halves ? i / 2 : i, i, from, k.halves ? 4 : 8};
         UNROLL for (int b0 = 0; b0 < BLOCKS; b0 += at_once) {
-            if (k.depth == 0)
-                dot_words(r, u, k, dot);
-            else
-                dot_bytes(r, u, k, b0, b0 + at_once, dot);
+            dot_unit(r, u, k, b0, b0 + at_once, dot);
             UNROLL for (int b = b0; b < b0 + at_once; b++) {
                 add_unit(r, u, k, b, dot[b], sums);
                 if (k.single) add_group(r, g, k, b, sums);
@@ -271,9 +310,12 @@ BYTES(symmetric5_32, false, 5, false, 4, false, false, true)  /* Q5_0 */
 BYTES(affine6,       false, 6, false, 2, false, true,  false)
 BYTES(symmetric6_16, false, 6, false, 2, true,  false, true)  /* Q6_K */
 
+enum { WORD_PLANES = MATVEC_VNNI ? 2 : 1 }; /* without VNNI a word is both */
+
 #define WORDS(name, fast, bits, levels, affine, single)                                                              \
     TILE(name##_1, fast, bits, levels, 0, false, affine, single, 1, false)                                           \
-    static const tiles name = {name##_1, name##_1};
+    TILE(name##_2, fast, bits, levels, 0, false, affine, single, WORD_PLANES, false)                                 \
+    static const tiles name = {name##_1, name##_2};
 
 WORDS(affine8,           false, 8, false, true,  false)
 WORDS(symmetric8_32,     true,  8, false, false, true) /* Q8_0 */
@@ -311,8 +353,9 @@ static const tiles *tiles_for(const cria_matrix_spec *s, bool words) {
     }
 }
 
-bool cria_matvec_plan_avx2(const cria_matrix_spec *s, uint32_t planes, struct cria_tile_plan *plan) {
-    const bool words = cria_max_level(s) > (s->levels ? 31u : 63u); /* levels4_* add up four products in 16 bits */
+bool MATVEC_PLAN(const cria_matrix_spec *s, uint32_t planes, struct cria_tile_plan *plan) {
+    /* levels4_* add up four products in 16 bits */
+    const bool words = !MATVEC_VNNI && cria_max_level(s) > (s->levels ? 31u : 63u);
     const tiles *found = tiles_for(s, words);
     if (!found) return false;
     const cria_tile_fn *tile = &(*found)[planes - 1];
