@@ -18,12 +18,15 @@
 
 #include "kernels/matrix.h"
 
+#include <math.h>
+#include <string.h>
+
 /* Activations of n rows of k inputs, as a product's right-hand side. Float: x only. Integer: x is unused;
  * planes = 1 (int8) or 2 (int16 as 256·hi + lo).
  *
  * Row t is cut into units of 32 inputs (the last filled up with zeros). Per unit, with M = 127 (int8) or
  * 32639 (int16):
- *     top = max |x_i|;   d = top / M;   inv = M / top      (both float32 divisions)
+ *     top = max |x_i|;   d = top / M;   inv = M / top      (both float32 divisions; d then goes through cria_act_scale)
  *     a_i = x_i·inv rounded to the nearest integer, ties to even
  *                                      (|a_i| ≤ M: the product is off by far less than 1/2)
  *     int16: hi = floor((a + 128) / 256), lo = a − 256·hi  (so hi in ±127, lo in −128..127)
@@ -52,8 +55,20 @@ typedef struct cria_act {
                          * aligned */
 } cria_act;
 
-/* For each row two bytes an input, d, and two numbers for each 16 inputs; an array begins at 64 bytes. */
-#define CRIA_LAID_OUT(n, k) ((size_t)(n) * (((size_t)(k) + 31) / 32) * (64 + 4 + 2 * 8) + 4 * 64)
+/* The d of a unit: cut to 22 bits of significand, so that its product with 1.5·2^23 is exact, which saves tiles a
+ * conversion (matmul_q.h); from 2^96 on, where that product might overflow, it counts as not finite. */
+static inline float cria_act_scale(float d) {
+    uint32_t bits;
+    if (!(d < 0x1p96f)) return NAN;
+    memcpy(&bits, &d, 4);
+    bits &= ~(uint32_t)3;
+    memcpy(&d, &bits, 4);
+    return d;
+}
+
+/* For each row two bytes an input, d and another float for each 32, and two numbers for each 16 inputs; an array begins at 64
+ * bytes. */
+#define CRIA_LAID_OUT(n, k) ((size_t)(n) * (((size_t)(k) + 31) / 32) * (64 + 2 * 4 + 2 * 8) + 5 * 64)
 
 #define CRIA_QUANTIZE_MIN 0x1p-112f
 

@@ -130,6 +130,7 @@ static bool has_starts(const struct cria_tile_plan *plan, const cria_matrix_spec
 struct laid_out {
     int8_t *q;      /* bytes [plane][step][n][4], or words */
     float *d;       /* [chunk][n] */
+    float *minus;   /* [chunk][n] */
     float *u;       /* [group][n] */
     int32_t *start; /* [unit][n] */
 };
@@ -147,6 +148,8 @@ static struct laid_out laid_out(const struct cria_tile_plan *plan, const cria_ma
     p += round_up(n * cols * bytes_of(plan, x->planes));
     at.d = (float *)(void *)p + t0 * (size_t)w->n_chunks;
     p += round_up(n * w->n_chunks * sizeof *at.d);
+    at.minus = (float *)(void *)p + t0 * (size_t)w->n_chunks;
+    p += plan->biased ? round_up(n * w->n_chunks * sizeof *at.minus) : 0;
     at.u = (float *)(void *)p + t0 * (size_t)w->n_groups;
     p += w->spec.affine ? round_up(n * w->n_groups * sizeof *at.u) : 0;
     at.start = (int32_t *)(void *)p + t0 * units_of(w);
@@ -154,18 +157,19 @@ static struct laid_out laid_out(const struct cria_tile_plan *plan, const cria_ma
 }
 
 /* start[unit][n] */
-static void lay_out_starts(const cria_matrix *w, const cria_act *x, int32_t factor, uint32_t t0, uint32_t n,
-                           int32_t *start) {
+static void lay_out_starts(const struct cria_tile_plan *plan, const cria_matrix *w, const cria_act *x, uint32_t t0,
+                           uint32_t n, int32_t *start) {
     const size_t units = units_of(w);
+    const int32_t factor = plan->shift - w->spec.zero, from = plan->biased ? CRIA_BIAS_BITS : 0;
     for (uint32_t t = 0; t < n; t++) {
         const int32_t *sum = x->sum + (t0 + t) * x->ldd;
         const int8_t *lo = x->q + (size_t)(t0 + t) * x->planes * x->ldq;
         const int8_t *hi = x->planes == 2 ? lo + x->ldq : NULL;
         if (w->spec.group >= CRIA_CHUNK)
-            for (size_t i = 0; i < units; i++) start[i * n + t] = factor * sum[i];
+            for (size_t i = 0; i < units; i++) start[i * n + t] = from + factor * sum[i];
         else
             for (size_t i = 0; i < units; i++)
-                start[i * n + t] = factor * half_sum(lo + 16 * i, hi ? hi + 16 * i : NULL);
+                start[i * n + t] = from + factor * half_sum(lo + 16 * i, hi ? hi + 16 * i : NULL);
     }
 }
 
@@ -188,14 +192,16 @@ static void lay_out_tile(const struct cria_tile_plan *plan, const cria_matrix *w
             lay_out_bytes(src + p * x->ldq, x->planes * x->ldq, n, n_steps, at.q + (size_t)p * n * cols);
     if (n > 1) lay_out_floats(x->d + t0 * x->ldd, x->ldd, n, w->n_chunks, at.d);
     if (n > 1 && w->spec.affine) lay_out_floats(x->u + t0 * x->ldu, x->ldu, n, w->n_groups, at.u);
-    if (has_starts(plan, &w->spec)) lay_out_starts(w, x, plan->shift - w->spec.zero, t0, n, at.start);
+    if (n > 1 && plan->biased)
+        for (size_t i = 0; i < (size_t)n * w->n_chunks; i++) at.minus[i] = -CRIA_BIAS * at.d[i];
+    if (has_starts(plan, &w->spec)) lay_out_starts(plan, w, x, t0, n, at.start);
 }
 
 static cria_layout layout_of(const struct cria_tile_plan *plan, const cria_matrix_spec *w, uint32_t n) {
     const uint32_t factor = has_starts(plan, w) ? 256u + (uint32_t)(plan->shift - w->zero) : 0; /* below 2^10 */
     return (cria_layout){.tiles = (n + plan->max_tokens - 1) / plan->max_tokens,
                          .id = factor | (uint32_t)plan->words << 10 | (uint32_t)w->affine << 11 |
-                               plan->max_tokens << 12 | w->group << 16};
+                               plan->max_tokens << 12 | w->group << 16 | (uint32_t)plan->biased << 24};
 }
 
 cria_layout cria_matmul_q_layout(const struct cria_matmul_q_ops *ops, const cria_matrix_spec *w, uint32_t n,
@@ -233,6 +239,7 @@ static void describe_tile(const struct job *j, uint32_t t0, uint32_t n, struct t
         .plane = in_place ? x->ldq : (size_t)n * w->n_chunks * CRIA_CHUNK,
         .pairs = (const int16_t *)(const void *)at.q + k * n,
         .d = in_place ? x->d + t0 * x->ldd + j->chunk0 : at.d + (size_t)j->chunk0 * n,
+        .minus = at.minus + (size_t)j->chunk0 * n,
         .start = has_starts(&j->plan, &w->spec) ? at.start + unit0 * n : NULL,
         .affine = affine,
         .u = !affine    ? NULL

@@ -56,8 +56,9 @@ struct cria_tile {
     const int16_t *pairs; /* where the plan asks for words: [step][2][n][2], inputs 0 and 2, then 1 and 3, whole
                            * integers (256·hi + lo) */
     const float *d;       /* [chunk][n] */
-    const int32_t *start; /* [unit][n]: (shift − zero)·Σa, what the sums start at; NULL where it is all zeros: for
-                           * affine matrices without a shift */
+    const float *minus;   /* [chunk][n]: −CRIA_BIAS·d, where the plan asks for it */
+    const int32_t *start; /* [unit][n]: (shift − zero)·Σa, what the sums start at; NULL where there is no such number:
+                           * for affine matrices without a shift */
     const float *u;       /* [group][n]; affine only */
     float *y; /* token t, row r at y + t·ldy + r */
     size_t ldy;
@@ -67,6 +68,12 @@ struct cria_tile {
 };
 typedef void (*cria_tile_fn)(const struct cria_tile *s);
 
+/* A sum that starts at CRIA_BIAS's bits, read as a float, is CRIA_BIAS + I, if |I| < 2^22, which all sums of one plane
+ * are. float(I)·d is then fma(CRIA_BIAS + I, d, −CRIA_BIAS·d), bit for bit, since CRIA_BIAS·d is exact (cria_act_scale):
+ * one operation in place of two, where a unit is the first of its group. */
+#define CRIA_BIAS 0x1.8p23f
+#define CRIA_BIAS_BITS 0x4b400000
+
 /* How a product is done. */
 struct cria_tile_plan {
     const cria_tile_fn *one, *two; /* tiles of one and of two row blocks, [tokens − 1]; two may be NULL */
@@ -75,6 +82,7 @@ struct cria_tile_plan {
     bool unpack;                   /* codes to levels as bytes first */
     bool stored;                   /* tiles take scales as they are stored: with one token a pass of its own over them
                                     * costs 3 % of the time */
+    bool biased;                   /* tiles take cria_tile.minus, and starts that count from CRIA_BIAS_BITS */
     int32_t shift;                 /* what the tiles leave out of every level they multiply by */
 };
 

@@ -28,7 +28,7 @@ static inline struct unit quantize_unit(const float *x, float max) {
     const float32x4_t inv = vdupq_n_f32(none ? 0.0f : max / t);
     for (int i = 0; i < REGISTERS; i++)
         u.a[i] = none ? vdupq_n_s32(0) : vcvtnq_s32_f32(vmulq_f32(v[i], inv)); /* nearest, ties to even */
-    u.d = bits >= 0x7f800000u ? NAN : none ? 0.0f : t / max;
+    u.d = bits >= 0x7f800000u ? NAN : none ? 0.0f : cria_act_scale(t / max);
     return u;
 }
 

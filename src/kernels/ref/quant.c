@@ -53,7 +53,7 @@ void cria_quantize_ref(const cria_act *act, uint32_t t, const float *x) {
     for (uint32_t j = 0; j < units; j++) {
         int32_t a[32] = {0};
         const uint32_t left = act->k - j * 32;
-        d[j] = cria_quantize_unit_ref(x + (size_t)j * 32, left < 32 ? left : 32, max, a);
+        d[j] = cria_act_scale(cria_quantize_unit_ref(x + (size_t)j * 32, left < 32 ? left : 32, max, a));
         sum[j] = sum_of(a, 32);
         store_unit(act, t, j, a);
         if (group == 16) {

@@ -21,6 +21,9 @@ struct sums {
     __m512 group[MAX_TOKENS][BLOCKS];
 };
 
+/* As plans are (struct cria_tile_plan). */
+INLINE bool biased(struct kind k, int n) { return k.planes == 1 && n > 1 && (k.affine || k.single); }
+
 /* The sums of token t go on with a group. n is the tile's number of tokens; t and n are constants, as are all ints and
  * bools below that are no part of s. */
 INLINE void add_group(const struct cria_tile *s, size_t g, struct kind k, int n, int t, struct sums *sums) {
@@ -35,24 +38,31 @@ INLINE void add_group(const struct cria_tile *s, size_t g, struct kind k, int n,
 }
 
 /* What a unit's integer sums of token t do to the group's. */
-INLINE void add_unit(const struct cria_tile *s, struct unit u, struct kind k, int n, int t,
+INLINE void add_unit(const struct cria_tile *s, struct unit u, struct kind k, bool first, int n, int t,
                      const __m512i dot[BLOCKS], struct sums *sums) {
-    const __m512 d = _mm512_set1_ps(s->d[u.chunk * (size_t)n + (size_t)t]);
+    const size_t at = u.chunk * (size_t)n + (size_t)t;
+    const __m512 d = _mm512_set1_ps(s->d[at]);
     UNROLL for (int b = 0; b < BLOCKS; b++) {
-        const __m512 f = _mm512_cvtepi32_ps(dot[b]);
-        sums->group[t][b] = k.single ? _mm512_mul_ps(f, d) : _mm512_fmadd_ps(f, d, sums->group[t][b]);
+        __m512 *sum = &sums->group[t][b];
+        if (first && biased(k, n))
+            *sum = _mm512_fmadd_ps(_mm512_castsi512_ps(dot[b]), d, _mm512_set1_ps(s->minus[at]));
+        else if (first)
+            *sum = _mm512_mul_ps(_mm512_cvtepi32_ps(dot[b]), d);
+        else
+            *sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[b]), d, *sum);
     }
 }
 
 /* One unit, of group g. A token is finished with the last step's products: that leaves the processor enough to do on
  * both sides of a unit's end. */
-INLINE void unit(const struct cria_tile *s, struct unit u, size_t g, struct kind k, int n, struct sums *sums) {
+INLINE void unit(const struct cria_tile *s, struct unit u, size_t g, struct kind k, bool first, int n,
+                 struct sums *sums) {
     const uint8_t *codes = s->codes + u.chunk * 64 * (size_t)k.bits;
     const int8_t *q = s->q + CRIA_CHUNK * u.chunk * (size_t)n;
     const __m512i table = k.levels ? load_levels(s->levels) : _mm512_setzero_si512();
     __m512i dot[MAX_TOKENS][BLOCKS]; /* of tokens' planes */
     UNROLL for (int t = 0; t < n; t++) {
-        const int32_t start = k.affine ? 0 : s->start[u.index * (size_t)n + (size_t)t];
+        const int32_t start = k.affine ? (first && biased(k, n) ? CRIA_BIAS_BITS : 0) : s->start[u.index * (size_t)n + (size_t)t];
         UNROLL for (int b = 0; b < BLOCKS; b++) {
             dot[k.planes * t][b] = _mm512_set1_epi32(start);
             if (k.planes == 2) dot[2 * t + 1][b] = _mm512_setzero_si512();
@@ -78,7 +88,7 @@ INLINE void unit(const struct cria_tile *s, struct unit u, size_t g, struct kind
                 UNROLL for (int b = 0; b < BLOCKS; b++) dot[2 * t][b] =
                     _mm512_add_epi32(dot[2 * t][b], _mm512_slli_epi32(dot[2 * t + 1][b], 8));
             }
-            add_unit(s, u, k, n, t, dot[k.planes * t], sums);
+            add_unit(s, u, k, first, n, t, dot[k.planes * t], sums);
             if (k.single) add_group(s, g, k, n, t, sums);
         }
     }
@@ -99,21 +109,18 @@ INLINE void tile(const struct cria_tile *given, struct kind k, int n) {
     }
     for (size_t g = 0, i = 0; g < s->n_groups; g++) {
         if (k.halves) { /* two groups are a chunk */
-            unit(s, (struct unit){g / 2, g, 0, 4}, g, k, n, &sums);
+            unit(s, (struct unit){g / 2, g, 0, 4}, g, k, true, n, &sums);
             g++;
-            unit(s, (struct unit){g / 2, g, 4, 4}, g, k, n, &sums);
+            unit(s, (struct unit){g / 2, g, 4, 4}, g, k, true, n, &sums);
             continue;
         }
         if (k.single) {
-            unit(s, (struct unit){g, g, 0, 8}, g, k, n, &sums);
+            unit(s, (struct unit){g, g, 0, 8}, g, k, true, n, &sums);
             continue;
         }
-        UNROLL for (int t = 0; t < n; t++) {
-            UNROLL for (int b = 0; b < BLOCKS; b++) /* −0 + a·b is a·b rounded, whatever its sign */
-                sums.group[t][b] = _mm512_set1_ps(-0.0f);
-        }
-        for (const size_t end = i + s->units; i < end; i++)
-            unit(s, (struct unit){i, i, 0, 8}, g, k, n, &sums);
+        unit(s, (struct unit){i, i, 0, 8}, g, k, true, n, &sums);
+        for (const size_t end = i++ + s->units; i < end; i++)
+            unit(s, (struct unit){i, i, 0, 8}, g, k, false, n, &sums);
         __asm__("" : "+r"(sums.acc) : : "memory"); /* no compiler keeps acc elsewhere */
         UNROLL for (int t = 0; t < n; t++) add_group(s, g, k, n, t, &sums);
     }
@@ -181,7 +188,8 @@ static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, ui
     return (struct cria_tile_plan){.one = tiles,
                                    .two = tiles,
                                    .max_tokens = (direct ? 4 : MAX_TOKENS) / planes,
-                                   .unpack = !direct && s->bits != 8};
+                                   .unpack = !direct && s->bits != 8,
+                                   .biased = planes == 1 && n > 1 && (s->affine || s->group <= CRIA_CHUNK)};
 }
 
 static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales, unpack_chunks};

@@ -47,7 +47,7 @@ static inline struct unit quantize_unit(const float *x, float max) {
     }
     const __m256 inv = _mm256_set1_ps(max / t);
     for (int i = 0; i < 4; i++) u.a[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], inv));
-    u.d = t / max;
+    u.d = cria_act_scale(t / max);
     return u;
 }
 

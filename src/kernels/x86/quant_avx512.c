@@ -50,7 +50,7 @@ static inline struct unit quantize_unit(const float *x, uint32_t n, float max) {
     const __m512 inv = _mm512_set1_ps(max / t);
     u.a[0] = _mm512_cvtps_epi32(_mm512_mul_ps(v0, inv));
     u.a[1] = _mm512_cvtps_epi32(_mm512_mul_ps(v1, inv));
-    u.d = t / max;
+    u.d = cria_act_scale(t / max);
     return u;
 }
 
