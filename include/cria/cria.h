@@ -160,7 +160,8 @@ typedef struct cria_limits {
                         * made of, widening included, in registers */
 } cria_limits;
 /* Measures them, the best of several tries, in about a second; anything else that the machine does meanwhile
- * makes them too low. Needs 256 MiB of memory, more with more than 4 threads, and gives it back. */
+ * makes them too low. Needs 256 MiB of memory, more with more than 4 threads or where caches are larger than 64 MiB
+ * (four times as much as they are, or a quarter of the memory that is available), and gives it back. */
 CRIA_API cria_status cria_ctx_measure(cria_ctx *ctx, cria_limits *out, cria_error *err);
 
 /* Two events a kernel: before its test (done false), so that it is known should the processor stop the program at an

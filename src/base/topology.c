@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sources: the kernel's documents on cputopology (thread_siblings_list), sysfs-devices-node (online, cpulist),
- * cpu_capacity (Arm) and sysfs-bus-event_source (cpu_core, cpu_atom: hybrid x86). All lists look like "0-3,8".
+ * sysfs-devices-system-cpu (cache), cpu_capacity (Arm) and sysfs-bus-event_source (cpu_core, cpu_atom: hybrid x86). All lists look like "0-3,8".
  */
 #include "base/topology.h"
 #include <fcntl.h>
@@ -150,6 +150,20 @@ uint32_t cria_topology_online(const char *root) {
     if (!read_list(root, "system/cpu/online", &online)) return 0;
     for (uint32_t i = 0; i < CRIA_MAX_CPUS; i++) n += has(&online, i);
     return n;
+}
+
+uint64_t cria_topology_cache(const char *root) {
+    uint64_t most = 0;
+    for (int i = 0; i < 8; i++) {
+        char path[400], text[64], *unit;
+        snprintf(path, sizeof path, "%s/sys/devices/system/cpu/cpu0/cache/index%d/size", root, i);
+        if (!cria_read_text(path, text, sizeof text)) break;
+        uint64_t bytes = strtoul(text, &unit, 10); /* "32768K" */
+        if (bytes > 1u << 30) continue;
+        bytes <<= *unit == 'K' ? 10 : *unit == 'M' ? 20 : 0;
+        if (bytes > most) most = bytes;
+    }
+    return most;
 }
 
 void cria_topology_detect(struct cria_topology *out) {

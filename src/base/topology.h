@@ -29,6 +29,8 @@ struct cria_topology {
 void cria_topology_read(const char *root, const uint64_t *mask, size_t n_words, struct cria_topology *out);
 /* How many processors are online, whoever may use them; 0 where the system does not say. */
 uint32_t cria_topology_online(const char *root);
+/* Bytes of the first processor's largest cache; 0 where the system does not say. */
+uint64_t cria_topology_cache(const char *root);
 /* Of this process. */
 void cria_topology_detect(struct cria_topology *out);
 

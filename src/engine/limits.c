@@ -8,7 +8,9 @@
 #include "base/ctx.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/machine.h"
 #include "base/status.h"
+#include "base/topology.h"
 #include "kernels/kernels.h"
 
 #include <stdatomic.h>
@@ -115,8 +117,14 @@ cria_status cria_measure(cria_ctx *ctx, const struct cria_measure_effort *effort
 
 cria_status cria_ctx_measure(cria_ctx *ctx, cria_limits *out, cria_error *err) {
     if (ctx == NULL || out == NULL) return cria_fail_null(err, "cria_ctx_measure");
-    /* The bytes are several times what processors have as cache. */
-    static const struct cria_measure_effort effort = {
+    struct cria_measure_effort effort = {
         .compute_tries = 100, .read_tries = 20, .least_bytes = (size_t)256 << 20, .thread_bytes = (size_t)64 << 20};
+    /* Several times what is kept in a cache, as far as there is memory; read as often as fits in about the same time. */
+    const uint64_t cached = cria_topology_cache("") * 4, spare = cria_memory_available("") / 4;
+    const uint64_t bytes = cached < spare ? cached : spare;
+    if (bytes > effort.least_bytes) {
+        effort.read_tries = bytes > effort.least_bytes * 4 ? 4 : (uint32_t)(20 * effort.least_bytes / bytes);
+        effort.least_bytes = (size_t)bytes;
+    }
     return cria_measure(ctx, &effort, out, err);
 }

@@ -119,6 +119,26 @@ static void offline_processors_do_not_count(void **state) {
     scratch_free(&s);
 }
 
+static void largest_cache(void **state) {
+    (void)state;
+    static const struct {
+        const char *size;
+        uint64_t bytes;
+    } cases[] = {{"266240K\n", UINT64_C(266240) << 10}, {"32M\n", UINT64_C(32) << 20}, {"48K\n", UINT64_C(2048) << 10},
+                 {"", UINT64_C(2048) << 10},           {"many\n", UINT64_C(2048) << 10},
+                 {"99999999999999999999K\n", UINT64_C(2048) << 10}};
+    struct scratch s;
+    scratch_new(&s);
+    assert_int_equal(cria_topology_cache(s.root), 0);
+    scratch_text(&s, "sys/devices/system/cpu/cpu0/cache/index0/size", "48K\n");
+    scratch_text(&s, "sys/devices/system/cpu/cpu0/cache/index1/size", "2048K\n");
+    for (size_t i = 0; i < N_ITEMS(cases); i++) {
+        scratch_text(&s, "sys/devices/system/cpu/cpu0/cache/index2/size", cases[i].size);
+        assert_int_equal(cria_topology_cache(s.root), cases[i].bytes);
+    }
+    scratch_free(&s);
+}
+
 static void two_nodes_are_told_apart(void **state) {
     (void)state;
     struct scratch s;
@@ -235,6 +255,7 @@ int main(void) {
         cmocka_unit_test(without_files_every_processor_is_a_core),
         cmocka_unit_test(hardware_threads_of_a_core_count_once),
         cmocka_unit_test(offline_processors_do_not_count),
+        cmocka_unit_test(largest_cache),
         cmocka_unit_test(two_nodes_are_told_apart),
         cmocka_unit_test(nodes_may_be_empty_sparse_or_many),
         cmocka_unit_test(nonsense_about_nodes_is_one_node),
