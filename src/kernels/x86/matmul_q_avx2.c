@@ -86,7 +86,7 @@ INLINE void unit_bytes(const struct cria_tile *s, struct unit u, int bits, bool 
     __m256i sum[MAX_TOKENS][2], dot[MAX_TOKENS][2]; /* of tokens' planes */
     if (bits != 8) cria_ask(&s->stream, u.chunk, bits, u.from, 0, u.steps, 0);
     UNROLL for (int i = 0; i < u.steps; i++) {
-        const int step = nth_step(i, u.from, u.steps);
+        const int step = cria_nth_step(i, u.from, u.steps);
         __m256i w[2];
         UNROLL for (int h = 0; h < 2; h++) {
             w[h] = step_codes(codes, bits, h, step);

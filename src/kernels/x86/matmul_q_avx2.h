@@ -17,9 +17,6 @@ INLINE __m256i broadcast4(const void *p) {
     return _mm256_set1_epi32(v);
 }
 
-/* Steps are taken in an order that uses a loaded vector of nibbles up before the next one. */
-INLINE int nth_step(int i, int from, int steps) { return steps == 8 ? i % 2 * 4 + i / 2 : from + i; }
-
 /* The plan for one token; false when there are no such tiles for a matrix. */
 bool cria_matvec_plan_avx2(const cria_matrix_spec *s, uint32_t planes, struct cria_tile_plan *plan);
 bool cria_matvec_plan_avxvnni(const cria_matrix_spec *s, uint32_t planes, struct cria_tile_plan *plan);

@@ -41,7 +41,7 @@ INLINE void dot_bytes(const struct cria_tile *s, size_t chunk, size_t half, stru
     UNROLL for (int from = 0; from < kind.steps; from += kind.depth) {
         __m512i sum[MAX_TOKENS][MAX_BLOCKS];
         UNROLL for (int i = from; i < from + kind.depth; i++) {
-            const int step = nth_step(i, 0, kind.steps);
+            const int step = cria_nth_step(i, 0, kind.steps);
             __m512i w[MAX_BLOCKS];
             UNROLL for (int b = 0; b < n_blocks; b++) {
                 w[b] = step_codes(codes + (size_t)b * s->codes_stride, kind.bits, step);

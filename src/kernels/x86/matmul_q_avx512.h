@@ -11,55 +11,11 @@
 #include "kernels/matmul_q.h"
 #include "kernels/x86/unpack_avx512.h"
 
-/* What a tile is made for: constants all. */
-struct kind {
-    int bits;    /* of packed codes, unpacked in registers; 8: levels as bytes */
-    bool levels; /* codes stand for s->levels */
-    bool halves; /* groups of 16, two to a chunk */
-    bool affine;
-    bool single; /* a group is a unit; else s->units tells */
-    int planes;
-};
-
-/* What file formats have, each with tiles of its own.
- *       name           bits levels halves affine single */
-#define KINDS(KIND)                                                                                                  \
-    KIND(affine2,       2,   false, false, true,  false)                                                             \
-    KIND(affine2_16,    2,   false, true,  true,  true)  /* Q2_K */                                                  \
-    KIND(affine3,       3,   false, false, true,  false)                                                             \
-    KIND(symmetric3_16, 3,   false, true,  false, true)  /* Q3_K */                                                  \
-    KIND(affine4,       4,   false, false, true,  false)                                                             \
-    KIND(affine4_32,    4,   false, false, true,  true)  /* Q4_1, Q4_K */                                            \
-    KIND(symmetric4_32, 4,   false, false, false, true)  /* Q4_0 */                                                  \
-    KIND(levels4_32,    4,   true,  false, false, true)  /* mxfp4, IQ4_NL, IQ4_XS */                                 \
-    KIND(levels4_16,    4,   true,  true,  false, true)  /* nvfp4 */                                                 \
-    KIND(affine5,       5,   false, false, true,  false) /* Q5_1, Q5_K, too */                                       \
-    KIND(symmetric5_32, 5,   false, false, false, true)  /* Q5_0 */                                                  \
-    KIND(affine6,       6,   false, false, true,  false)                                                             \
-    KIND(symmetric6_16, 6,   false, true,  false, true)  /* Q6_K */                                                  \
-    KIND(affine8,       8,   false, false, true,  false)                                                             \
-    KIND(symmetric8_32, 8,   false, false, false, true)  /* Q8_0 */
-
-/* Whether a matrix is of that kind. A group of 32 is any number of units, too. */
-INLINE bool is_kind(const cria_matrix_spec *s, struct kind k) {
-    return (int)s->bits == k.bits && (s->levels != NULL) == k.levels && (s->group < CRIA_CHUNK) == k.halves &&
-           s->affine == k.affine && (!k.single || s->group <= CRIA_CHUNK);
-}
-
-/* One unit: steps from .. from+steps−1 of a chunk. */
-struct unit {
-    size_t chunk, index; /* index counts units */
-    int from, steps;     /* constants */
-};
-
 INLINE __m512i broadcast4(const void *p) {
     int32_t v;
     memcpy(&v, p, 4);
     return _mm512_set1_epi32(v);
 }
-
-/* Steps are taken in an order that uses a loaded vector of nibbles up before the next one. */
-INLINE int nth_step(int i, int from, int steps) { return steps == 8 ? i % 2 * 4 + i / 2 : from + i; }
 
 /* The plan for one token; false when there are no such tiles for a matrix. */
 bool cria_matvec_plan_avx512(const cria_matrix_spec *s, uint32_t planes, struct cria_tile_plan *plan);

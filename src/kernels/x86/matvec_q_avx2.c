@@ -13,6 +13,8 @@
  */
 #include "kernels/x86/matmul_q_avx2.h"
 
+#include "kernels/x86/kinds.h"
+
 #ifndef MATVEC_PLAN
 #define MATVEC_PLAN cria_matvec_plan_avx2
 #define MATVEC_VNNI 0
@@ -21,18 +23,6 @@
 enum {
     BLOCKS = 2,
     GROUPS = 16 /* whose scales are turned into float32 at once; as many as the largest super-block has */
-};
-
-/* What a tile is made for: constants all. */
-struct kind {
-    int bits;
-    bool levels; /* codes stand for s->levels */
-    int depth;   /* products summed up in 16 bits; 0: levels above 63, 16-bit activations */
-    bool halves; /* groups of 16, two to a chunk */
-    bool affine;
-    bool single; /* a group is a unit; else s->units tells */
-    int planes;
-    bool f16; /* scales are; others are turned into float32 some groups at a time */
 };
 
 /* The row blocks of a tile, and the scales of groups first .. first+GROUPS−1. */
@@ -46,12 +36,6 @@ struct rows {
 /* Half h is eight rows. */
 struct sums {
     __m256 acc[BLOCKS][2], group[BLOCKS][2]; /* y; t */
-};
-
-/* One unit: steps from .. from+steps−1 of a chunk. */
-struct unit {
-    size_t chunk, index; /* index counts units */
-    int from, steps;     /* constants */
 };
 
 /* As hold, and what is held stays in the order of the code: faster with one plane of activations, slower with two. */
@@ -79,9 +63,18 @@ INLINE void two_steps(const struct rows *r, struct unit u, struct kind k, int b,
         UNROLL for (int j = 0; j < 2; j++) w[j] = _mm256_shuffle_epi8(table, w[j]);
 }
 
+/* Without VNNI, how many products are summed up in 16 bits; 0: levels above 63, 16-bit activations. `high`: so are those
+ * of a table. */
+INLINE int depth_of(struct kind k, bool high) {
+    if (k.levels) return high ? 0 : 4;
+    return k.bits == 8 ? 0 : k.bits == 6 ? 2 : k.bits == 5 || k.halves ? 4 : 8;
+}
+
 #if MATVEC_VNNI
 /* The sums of a unit for row blocks b0 .. b1−1. */
-INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, int b0, int b1, __m256i dot[BLOCKS][2]) {
+INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, bool high, int b0, int b1,
+                     __m256i dot[BLOCKS][2]) {
+    (void)high;
     const int8_t *q = r->s->q + CRIA_CHUNK * u.chunk;
     const __m256i table = k.levels ? load_levels(r->s->levels) : _mm256_setzero_si256();
     __m256i sum[2][BLOCKS][2]; /* [plane] */
@@ -90,7 +83,7 @@ INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, int b0,
         sum[1][bh / 2][bh % 2] = _mm256_setzero_si256();
     }
     UNROLL for (int i = 0; i < u.steps; i += 2) {
-        const int step[2] = {nth_step(i, u.from, u.steps), nth_step(i + 1, u.from, u.steps)};
+        const int step[2] = {cria_nth_step(i, u.from, u.steps), cria_nth_step(i + 1, u.from, u.steps)};
         UNROLL for (int b = b0; b < b1; b++) ask(r, u, k.bits, i, i + 2, b);
         UNROLL for (int bh = 2 * b0; bh < 2 * b1; bh++) {
             const int b = bh / 2, h = bh % 2;
@@ -111,12 +104,13 @@ INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, int b0,
 }
 #else
 /* Levels of up to 63: the sums of a unit for row blocks b0 .. b1−1. */
-INLINE void dot_bytes(const struct rows *r, struct unit u, struct kind k, int b0, int b1, __m256i dot[BLOCKS][2]) {
+INLINE void dot_bytes(const struct rows *r, struct unit u, struct kind k, int depth, int b0, int b1,
+                      __m256i dot[BLOCKS][2]) {
     const int8_t *q = r->s->q + CRIA_CHUNK * u.chunk;
     const __m256i ones = _mm256_set1_epi16(1), table = k.levels ? load_levels(r->s->levels) : ones;
     __m256i sum[BLOCKS][2][2], all[BLOCKS][2][2]; /* [plane] */
     UNROLL for (int i = 0; i < u.steps; i += 2) {
-        const int step[2] = {nth_step(i, u.from, u.steps), nth_step(i + 1, u.from, u.steps)};
+        const int step[2] = {cria_nth_step(i, u.from, u.steps), cria_nth_step(i + 1, u.from, u.steps)};
         UNROLL for (int b = b0; b < b1; b++) ask(r, u, k.bits, i, i + 2, b);
         UNROLL for (int bh = 2 * b0; bh < 2 * b1; bh++) {
             const int b = bh / 2, h = bh % 2;
@@ -126,14 +120,14 @@ INLINE void dot_bytes(const struct rows *r, struct unit u, struct kind k, int b0
                 const int j = jp / k.planes, p = jp % k.planes;
                 const __m256i a = broadcast4(q + (size_t)p * r->s->plane + 4 * (size_t)step[j]);
                 __m256i *run = &sum[b][h][p], product = _mm256_maddubs_epi16(w[j], a);
-                *run = (i + j) % k.depth == 0 ? product : _mm256_add_epi16(*run, product);
+                *run = (i + j) % depth == 0 ? product : _mm256_add_epi16(*run, product);
                 if (k.planes == 1)
                     keep_order(run);
                 else
                     hold(run);
-                if ((i + j) % k.depth != k.depth - 1) continue;
+                if ((i + j) % depth != depth - 1) continue;
                 product = _mm256_madd_epi16(*run, ones);
-                all[b][h][p] = i < k.depth ? product : _mm256_add_epi32(all[b][h][p], product);
+                all[b][h][p] = i < depth ? product : _mm256_add_epi32(all[b][h][p], product);
             }
         }
     }
@@ -169,11 +163,12 @@ INLINE void dot_words(const struct rows *r, struct unit u, struct kind k, __m256
 }
 
 /* The sums of a unit for row blocks b0 .. b1−1. */
-INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, int b0, int b1, __m256i dot[BLOCKS][2]) {
-    if (k.depth == 0)
+INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, bool high, int b0, int b1,
+                     __m256i dot[BLOCKS][2]) {
+    if (depth_of(k, high) == 0)
         dot_words(r, u, k, dot);
     else
-        dot_bytes(r, u, k, b0, b1, dot);
+        dot_bytes(r, u, k, depth_of(k, high), b0, b1, dot);
     if (k.affine) return;
     const __m256i start = broadcast4(r->s->start + u.index);
     UNROLL for (int bh = 2 * b0; bh < 2 * b1; bh++) dot[bh / 2][bh % 2] =
@@ -191,44 +186,44 @@ INLINE void add_unit(const struct rows *r, struct unit u, struct kind k, int b, 
     }
 }
 
-/* Eight scales (or biases) of group g, half h: as they are stored, or as float32 by now. */
-INLINE __m256 group_floats(const struct rows *r, struct kind k, size_t g, int h, const uint8_t *stored,
+/* Eight scales (or biases) of group g, half h: as they are stored where that is in 16 bits, else as float32 by now. */
+INLINE __m256 group_floats(const struct rows *r, bool f16, size_t g, int h, const uint8_t *stored,
                            const float *floats) {
-    if (k.f16) return f16_floats((const uint16_t *)(const void *)stored + CRIA_ROWS * g + 8 * h);
+    if (f16) return f16_floats((const uint16_t *)(const void *)stored + CRIA_ROWS * g + 8 * h);
     return _mm256_load_ps(floats + CRIA_ROWS * (g - r->first) + 8 * h);
 }
 
 /* y goes on with a group. */
-INLINE void add_group(const struct rows *r, size_t g, struct kind k, int b, struct sums *sums) {
+INLINE void add_group(const struct rows *r, size_t g, struct kind k, bool f16, int b, struct sums *sums) {
     UNROLL for (int h = 0; h < 2; h++) {
         __m256 *acc = &sums->acc[b][h];
-        *acc = _mm256_fmadd_ps(group_floats(r, k, g, h, r->scales[b], r->scale_floats[b]), sums->group[b][h], *acc);
+        *acc = _mm256_fmadd_ps(group_floats(r, f16, g, h, r->scales[b], r->scale_floats[b]), sums->group[b][h], *acc);
         if (k.affine)
-            *acc = _mm256_fmadd_ps(group_floats(r, k, g, h, r->biases[b], r->bias_floats[b]),
+            *acc = _mm256_fmadd_ps(group_floats(r, f16, g, h, r->biases[b], r->bias_floats[b]),
                                    _mm256_broadcast_ss(r->s->u + g), *acc);
     }
 }
 
 /* Group g: its units with indexes first .. end−1. */
-INLINE void group(const struct rows *r, size_t g, size_t first, size_t end, struct kind k, int from,
-                  struct sums *sums) {
+INLINE void group(const struct rows *r, size_t g, size_t first, size_t end, struct kind k, bool high, bool f16,
+                  int from, struct sums *sums) {
     /* Of two planes there are more sums than registers for both row blocks. */
-    const int at_once = k.planes == 1 ? BLOCKS : 1;
+    const int at_once = k.planes == 1 || (!MATVEC_VNNI && depth_of(k, high) == 0) ? BLOCKS : 1;
     __m256i dot[BLOCKS][2];
     if (!k.single) /* −0 + a·b is a·b rounded, whatever its sign */
         UNROLL for (int bh = 0; bh < 2 * BLOCKS; bh++) sums->group[bh / 2][bh % 2] = _mm256_set1_ps(-0.0f);
     for (size_t i = first; i < end; i++) {
         const struct unit u = {k.halves ? i / 2 : i, i, from, k.halves ? 4 : 8};
         UNROLL for (int b0 = 0; b0 < BLOCKS; b0 += at_once) {
-            dot_unit(r, u, k, b0, b0 + at_once, dot);
+            dot_unit(r, u, k, high, b0, b0 + at_once, dot);
             UNROLL for (int b = b0; b < b0 + at_once; b++) {
                 add_unit(r, u, k, b, dot[b], sums);
-                if (k.single) add_group(r, g, k, b, sums);
+                if (k.single) add_group(r, g, k, f16, b, sums);
             }
         }
         if (k.single) return;
     }
-    UNROLL for (int b = 0; b < BLOCKS; b++) add_group(r, g, k, b, sums);
+    UNROLL for (int b = 0; b < BLOCKS; b++) add_group(r, g, k, f16, b, sums);
 }
 
 static void unpack_group_scales(struct rows *r, size_t n) {
@@ -240,20 +235,20 @@ static void unpack_group_scales(struct rows *r, size_t n) {
     }
 }
 
-INLINE void multiply(struct rows *r, struct kind k) {
+INLINE void multiply(struct rows *r, struct kind k, bool high, bool f16) {
     const struct cria_tile *s = r->s;
     struct sums sums;
     UNROLL for (int i = 0; i < 2 * BLOCKS; i++) sums.acc[i / 2][i % 2] =
         s->first ? _mm256_setzero_ps() : _mm256_maskload_ps(s->y + 8 * i, row_mask(s->rows, i));
     for (size_t end; r->first < s->n_groups; r->first = end) {
-        end = k.f16 || s->n_groups - r->first < GROUPS ? s->n_groups : r->first + GROUPS;
-        if (!k.f16) unpack_group_scales(r, end - r->first);
+        end = f16 || s->n_groups - r->first < GROUPS ? s->n_groups : r->first + GROUPS;
+        if (!f16) unpack_group_scales(r, end - r->first);
         for (size_t g = r->first; g < end; g++) {
             const size_t first = k.single ? g : g * s->units;
-            group(r, g, first, k.single ? g + 1 : first + s->units, k, 0, &sums);
+            group(r, g, first, k.single ? g + 1 : first + s->units, k, high, f16, 0, &sums);
             if (!k.halves) continue;
             g++;
-            group(r, g, g, g + 1, k, 4, &sums);
+            group(r, g, g, g + 1, k, high, f16, 4, &sums);
         }
     }
     UNROLL for (int i = 0; i < 2 * BLOCKS; i++) {
@@ -265,8 +260,8 @@ INLINE void multiply(struct rows *r, struct kind k) {
     }
 }
 
-/* `fast`: worth code of its own where scales are f16. */
-INLINE void tile(const struct cria_tile *s, struct kind k, bool fast) {
+INLINE void tile(const struct cria_tile *s, struct kind k, bool high) {
+    const bool common = !k.levels && !k.halves && (k.bits == 4 || k.bits == 8); /* scales in f16: worth code of its own */
     struct rows r; /* no initializer: that would write all of it */
     r.s = s;
     r.first = 0;
@@ -276,89 +271,41 @@ INLINE void tile(const struct cria_tile *s, struct kind k, bool fast) {
         r.scales[b] = s->stored_scales + at;
         r.biases[b] = s->stored_biases + at;
     }
-    k.f16 = true;
-    if (fast && s->scale_type == CRIA_SCALE_F16 && s->scale_factor == 1.0f) {
-        multiply(&r, k);
-        return;
-    }
-    k.f16 = false;
-    multiply(&r, k);
+    if (common && s->scale_type == CRIA_SCALE_F16 && s->scale_factor == 1.0f)
+        multiply(&r, k, high, true);
+    else
+        multiply(&r, k, high, false);
 }
 
-#define TILE(name, fast, ...)                                                                                        \
-    static void name(const struct cria_tile *s) { tile(s, (struct kind){__VA_ARGS__}, fast); }
+#define TILES(name, ...)                                                                                             \
+    static void name##_1(const struct cria_tile *s) { tile(s, (struct kind){__VA_ARGS__, 1}, false); }               \
+    static void name##_2(const struct cria_tile *s) { tile(s, (struct kind){__VA_ARGS__, 2}, false); }               \
+    static const cria_tile_fn name[2] = {name##_1, name##_2}; /* [planes − 1] */
 
-typedef cria_tile_fn tiles[2]; /* [planes − 1] */
-
-#define BYTES(name, fast, bits, levels, depth, halves, affine, single)                                               \
-    TILE(name##_1, fast, bits, levels, depth, halves, affine, single, 1, false)                                      \
-    TILE(name##_2, fast, bits, levels, depth, halves, affine, single, 2, false)                                      \
-    static const tiles name = {name##_1, name##_2};
-
-/*                   fast  bits levels depth halves affine single */
-BYTES(affine2,       false, 2, false, 8, false, true,  false)
-BYTES(affine2_16,    false, 2, false, 4, true,  true,  true)  /* Q2_K */
-BYTES(affine3,       false, 3, false, 8, false, true,  false)
-BYTES(symmetric3_16, false, 3, false, 4, true,  false, true)  /* Q3_K */
-BYTES(affine4,       true,  4, false, 8, false, true,  false)
-BYTES(affine4_32,    true,  4, false, 8, false, true,  true)  /* Q4_1, Q4_K */
-BYTES(symmetric4_32, true,  4, false, 8, false, false, true)  /* Q4_0 */
-BYTES(levels4_32,    false, 4, true,  4, false, false, true)  /* mxfp4 */
-BYTES(levels4_16,    false, 4, true,  4, true,  false, true)  /* nvfp4 */
-BYTES(affine5,       false, 5, false, 4, false, true,  false) /* Q5_1, Q5_K, too */
-BYTES(symmetric5_32, false, 5, false, 4, false, false, true)  /* Q5_0 */
-BYTES(affine6,       false, 6, false, 2, false, true,  false)
-BYTES(symmetric6_16, false, 6, false, 2, true,  false, true)  /* Q6_K */
-
-enum { WORD_PLANES = MATVEC_VNNI ? 2 : 1 }; /* without VNNI a word is both */
-
-#define WORDS(name, fast, bits, levels, affine, single)                                                              \
-    TILE(name##_1, fast, bits, levels, 0, false, affine, single, 1, false)                                           \
-    TILE(name##_2, fast, bits, levels, 0, false, affine, single, WORD_PLANES, false)                                 \
-    static const tiles name = {name##_1, name##_2};
-
-WORDS(affine8,           false, 8, false, true,  false)
-WORDS(symmetric8_32,     true,  8, false, false, true) /* Q8_0 */
-WORDS(high_levels4_32,   false, 4, true,  false, true) /* IQ4_NL, IQ4_XS */
+KINDS(TILES)
 
 /* NULL for what no file format has. */
-static const tiles *tiles_for(const cria_matrix_spec *s, bool words) {
-    const bool sixteen = s->group < CRIA_CHUNK, single = s->group == CRIA_CHUNK;
-    if (s->levels) {
-        if (s->bits != 4 || s->affine || (!sixteen && !single)) return NULL;
-        if (words) return single ? &high_levels4_32 : NULL;
-        return single ? &levels4_32 : &levels4_16;
-    }
-    if (sixteen) {
-        if (s->affine) return s->bits == 2 ? &affine2_16 : NULL;
-        return s->bits == 3 ? &symmetric3_16 : s->bits == 6 ? &symmetric6_16 : NULL;
-    }
-    if (!s->affine) {
-        if (!single) return NULL;
-        return s->bits == 4 ? &symmetric4_32 : s->bits == 5 ? &symmetric5_32 : s->bits == 8 ? &symmetric8_32 : NULL;
-    }
-    switch (s->bits) {
-    case 2:
-        return &affine2;
-    case 3:
-        return &affine3;
-    case 4:
-        return single ? &affine4_32 : &affine4;
-    case 5:
-        return &affine5;
-    case 6:
-        return &affine6;
-    default:
-        return &affine8;
-    }
+static const cria_tile_fn *tiles_for(const cria_matrix_spec *s) {
+#define FIND(name, ...)                                                                                              \
+    if (is_kind(s, (struct kind){__VA_ARGS__, 1})) return name;
+    KINDS(FIND)
+    return NULL;
 }
 
+/* IQ4_NL and IQ4_XS, whose levels go up to 240, without VNNI. */
+static void high_levels(const struct cria_tile *s) {
+    tile(s, (struct kind){4, true, false, false, true, 1}, true);
+}
+static const cria_tile_fn high_levels_tile = high_levels;
+
 bool MATVEC_PLAN(const cria_matrix_spec *s, uint32_t planes, struct cria_tile_plan *plan) {
-    /* levels4_* add up four products in 16 bits */
+    const cria_tile_fn *found = tiles_for(s), *tile = found ? &found[planes - 1] : NULL;
     const bool words = !MATVEC_VNNI && cria_max_level(s) > (s->levels ? 31u : 63u);
-    const tiles *found = tiles_for(s, words);
-    if (!found) return false;
-    const cria_tile_fn *tile = &(*found)[planes - 1];
+    if (!tile) return false;
+    if (words && s->levels) {
+        if (s->group < CRIA_CHUNK) return false;
+        tile = &high_levels_tile;
+    }
     *plan = (struct cria_tile_plan){.one = tile, .two = tile, .max_tokens = 1, .words = words, .stored = true};
     return true;
 }

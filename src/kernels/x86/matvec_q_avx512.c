@@ -9,6 +9,8 @@
  */
 #include "kernels/x86/matmul_q_avx512.h"
 
+#include "kernels/x86/kinds.h"
+
 #ifndef MATVEC_PLAN
 #define MATVEC_PLAN cria_matvec_plan_avx512
 #define MATVEC_VNNI 0
@@ -51,7 +53,7 @@ INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, __m512i
         high[b] = _mm512_setzero_si512();
     }
     UNROLL for (int i = 0; i < u.steps; i++) {
-        const int step = nth_step(i, u.from, u.steps);
+        const int step = cria_nth_step(i, u.from, u.steps);
         const __m512i a = broadcast4(q + 4 * step);
         UNROLL for (int b = 0; b < BLOCKS; b++) {
             cria_ask(&r->s->stream, u.chunk, k.bits, u.from, i, i + 1, (size_t)b * r->s->block_bytes);

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tiles of the quantized product (matmul_q.h) for processors with VNNI, and which of them a product takes. Included
+ * by the files for AVX-512 and for AVX-VNNI, which define
+ *     V(op)                the intrinsic of that name: _mm512_op or _mm256_op
+ *     ints, floats         a register of LANES of them; as_floats(v), add_four(sum, levels, a): vpdpbusd
+ *     BLOCKS               row blocks of a tile: 2, a register each, or 1 in two registers
+ *     SUMS_FIT             whether there are registers for the integer and the float sums of six tokens
+ *     chunk_codes(…)       the levels or codes of a step that register r of a tile meets
+ *     load_rows, store_rows of a register of y
+ *     MATVEC_PLAN          the plan for one token
+ *
+ * A tile is two registers of rows against up to six tokens: twelve integer sums, two weights and an activation, with
+ * twelve float sums if they fit. vpdpbusd adds four products of an unsigned level and a signed activation to 32 bits,
+ * exactly for every level. Two planes of activations are two products, 256·hi + lo. The zero of a symmetric matrix
+ * enters as the sum's start, −zero·Σa.
+ */
+#ifndef CRIA_KERNELS_X86_TILE_VNNI_H
+#define CRIA_KERNELS_X86_TILE_VNNI_H
+
+#include "kernels/matmul_q.h"
+#include "kernels/x86/kinds.h"
+
+enum { MAX_TOKENS = CRIA_TILE_TOKENS, REGISTERS = 2 };
+
+/* The sums of a tile: y, which rests in memory unless a compiler sees that it need not, and t. */
+struct sums {
+    float (*acc)[REGISTERS][LANES];
+    floats group[MAX_TOKENS][REGISTERS];
+};
+
+/* Where a register's row block begins, blocks being `stride` apart, and its rows within the block. */
+INLINE size_t block_at(int r, size_t stride) { return BLOCKS == 2 ? (size_t)r * stride : 0; }
+INLINE size_t row_at(int r) { return BLOCKS == 2 ? 0 : (size_t)(r * LANES); }
+
+/* As plans are (struct cria_tile_plan). */
+INLINE bool biased(struct kind k, int n) { return k.planes == 1 && n > 1 && (k.affine || k.single); }
+
+/* Whatever is in memory stays there, and is not kept in registers that others need more. */
+INLINE void keep_in_memory(struct sums *sums) { __asm__("" : "+r"(sums->acc) : : "memory"); }
+
+/* The sums of token t go on with a group. n is the tile's number of tokens; t and n are constants, as are all ints and
+ * bools below that are no part of s. */
+INLINE void add_group(const struct cria_tile *s, size_t g, struct kind k, int n, int t, struct sums *sums) {
+    UNROLL for (int r = 0; r < REGISTERS; r++) {
+        const size_t at = block_at(r, s->scales_stride) + CRIA_ROWS * g + row_at(r);
+        floats acc = V(load_ps)(sums->acc[t][r]);
+        acc = V(fmadd_ps)(V(loadu_ps)(s->scales + at), sums->group[t][r], acc);
+        if (k.affine)
+            acc = V(fmadd_ps)(V(loadu_ps)(s->biases + at), V(set1_ps)(s->u[g * (size_t)n + (size_t)t]), acc);
+        V(store_ps)(sums->acc[t][r], acc);
+    }
+}
+
+/* What a unit's integer sums of token t do to the group's. */
+INLINE void add_unit(const struct cria_tile *s, struct unit u, struct kind k, bool first, int n, int t,
+                     const ints dot[REGISTERS], struct sums *sums) {
+    const size_t at = u.chunk * (size_t)n + (size_t)t;
+    const floats d = V(set1_ps)(s->d[at]);
+    UNROLL for (int r = 0; r < REGISTERS; r++) {
+        floats *sum = &sums->group[t][r];
+        if (first && biased(k, n))
+            *sum = V(fmadd_ps)(as_floats(dot[r]), d, V(set1_ps)(s->minus[at]));
+        else if (first)
+            *sum = V(mul_ps)(V(cvtepi32_ps)(dot[r]), d);
+        else
+            *sum = V(fmadd_ps)(V(cvtepi32_ps)(dot[r]), d, *sum);
+    }
+}
+
+/* What the integer sums of a unit start at. */
+INLINE void start_unit(const struct cria_tile *s, struct unit u, struct kind k, bool first, int n,
+                       ints dot[][REGISTERS]) {
+    UNROLL for (int t = 0; t < n; t++) {
+        const int32_t start = !k.affine                ? s->start[u.index * (size_t)n + (size_t)t]
+                              : first && biased(k, n) ? CRIA_BIAS_BITS
+                                                      : 0;
+        UNROLL for (int r = 0; r < REGISTERS; r++) {
+            dot[k.planes * t][r] = V(set1_epi32)(start);
+            if (k.planes == 2) dot[2 * t + 1][r] = V(set1_epi32)(0);
+        }
+    }
+}
+
+/* One unit, of group g. A token is finished with the last step's products: that leaves the processor enough to do on
+ * both sides of a unit's end. */
+INLINE void unit(const struct cria_tile *s, struct unit u, size_t g, struct kind k, bool first, int n,
+                 struct sums *sums) {
+    const uint8_t *codes = s->codes + u.chunk * 64 * (size_t)k.bits;
+    const int8_t *q = s->q + CRIA_CHUNK * u.chunk * (size_t)n;
+    const ints table = k.levels ? load_levels(s->levels) : V(set1_epi32)(0);
+    ints dot[MAX_TOKENS][REGISTERS]; /* of tokens' planes */
+    start_unit(s, u, k, first, n, dot);
+    UNROLL for (int i = 0; i < u.steps; i++) {
+        const int step = k.bits == 8 ? u.from + i : cria_nth_step(i, u.from, u.steps);
+        ints w[REGISTERS];
+        if (k.bits != 8 || n * k.planes <= 4)
+            UNROLL for (int b = 0; b < BLOCKS; b++)
+                cria_ask(&s->stream, u.chunk, k.bits, u.from, i, i + 1, (size_t)b * s->codes_stride);
+        UNROLL for (int r = 0; r < REGISTERS; r++) {
+            w[r] = chunk_codes(codes + block_at(r, s->codes_stride), k.bits, r, step);
+            if (k.levels) w[r] = V(shuffle_epi8)(table, w[r]);
+        }
+        UNROLL for (int t = 0; t < n; t++) {
+            UNROLL for (int p = 0; p < k.planes; p++) {
+                const ints a = broadcast4(q + (size_t)p * s->plane + 4 * ((size_t)step * (size_t)n + (size_t)t));
+                ints *d = dot[k.planes * t + p];
+                UNROLL for (int r = 0; r < REGISTERS; r++) d[r] = add_four(d[r], w[r], a);
+            }
+            if (i != u.steps - 1) continue;
+            if (k.planes == 2) {
+                UNROLL for (int r = 0; r < REGISTERS; r++) dot[2 * t][r] =
+                    V(add_epi32)(dot[2 * t][r], V(slli_epi32)(dot[2 * t + 1][r], 8));
+            }
+            add_unit(s, u, k, first, n, t, dot[k.planes * t], sums);
+            if (k.single) add_group(s, g, k, n, t, sums);
+        }
+    }
+    if (k.single && !SUMS_FIT) keep_in_memory(sums);
+}
+
+INLINE void tile(const struct cria_tile *given, struct kind k, int n) {
+    struct cria_tile own = *given; /* which no store can change */
+    const struct cria_tile *const s = &own;
+    _Alignas(64) float acc[MAX_TOKENS][REGISTERS][LANES];
+    struct sums sums = {.acc = acc};
+    if (s->rows <= CRIA_ROWS) own.codes_stride = own.scales_stride = 0; /* the second of one block is the first */
+    UNROLL for (int t = 0; t < n; t++) {
+        UNROLL for (int r = 0; r < REGISTERS; r++)
+            V(store_ps)(acc[t][r], s->first ? V(setzero_ps)() : load_rows(s->y + (size_t)t * s->ldy, s->rows, r));
+    }
+    for (size_t g = 0, i = 0; g < s->n_groups; g++) {
+        if (k.halves) { /* two groups are a chunk */
+            unit(s, (struct unit){g / 2, g, 0, 4}, g, k, true, n, &sums);
+            g++;
+            unit(s, (struct unit){g / 2, g, 4, 4}, g, k, true, n, &sums);
+            continue;
+        }
+        if (k.single) {
+            unit(s, (struct unit){g, g, 0, 8}, g, k, true, n, &sums);
+            continue;
+        }
+        unit(s, (struct unit){i, i, 0, 8}, g, k, true, n, &sums);
+        for (const size_t end = i++ + s->units; i < end; i++)
+            unit(s, (struct unit){i, i, 0, 8}, g, k, false, n, &sums);
+        keep_in_memory(&sums);
+        UNROLL for (int t = 0; t < n; t++) add_group(s, g, k, n, t, &sums);
+    }
+    UNROLL for (int t = 0; t < n; t++) {
+        UNROLL for (int r = 0; r < REGISTERS; r++)
+            store_rows(s->y + (size_t)t * s->ldy, s->rows, r, V(load_ps)(sums.acc[t][r]));
+    }
+}
+
+/* ---- Choosing ---- */
+
+#define TILE(name, n, ...)                                                                                           \
+    static void name(const struct cria_tile *s) { tile(s, (struct kind){__VA_ARGS__}, n); }
+
+/* Codes unpacked in registers, up to four vectors of activations but more than one: [planes − 1][tokens − 1]. */
+#define DIRECT(name, ...)                                                                                            \
+    TILE(name##_12, 2, __VA_ARGS__, 1)                                                                               \
+    TILE(name##_13, 3, __VA_ARGS__, 1)                                                                               \
+    TILE(name##_14, 4, __VA_ARGS__, 1)                                                                               \
+    TILE(name##_22, 2, __VA_ARGS__, 2)                                                                               \
+    static const cria_tile_fn name[2][4] = {{NULL, name##_12, name##_13, name##_14}, {NULL, name##_22}};
+
+KINDS(DIRECT)
+
+/* NULL for what no file format has. */
+static const cria_tile_fn *direct_tiles(const cria_matrix_spec *s, uint32_t planes) {
+#define FIND(name, ...)                                                                                              \
+    if (is_kind(s, (struct kind){__VA_ARGS__, 1})) return name[planes - 1];
+    KINDS(FIND)
+    return NULL;
+}
+
+/* Levels as bytes: [planes − 1][tokens − 1] up to six vectors. */
+#define BYTES(name, ...)                                                                                             \
+    TILE(name##_11, 1, 8, false, __VA_ARGS__, 1)                                                                     \
+    TILE(name##_12, 2, 8, false, __VA_ARGS__, 1)                                                                     \
+    TILE(name##_13, 3, 8, false, __VA_ARGS__, 1)                                                                     \
+    TILE(name##_14, 4, 8, false, __VA_ARGS__, 1)                                                                     \
+    TILE(name##_15, 5, 8, false, __VA_ARGS__, 1)                                                                     \
+    TILE(name##_16, 6, 8, false, __VA_ARGS__, 1)                                                                     \
+    TILE(name##_21, 1, 8, false, __VA_ARGS__, 2)                                                                     \
+    TILE(name##_22, 2, 8, false, __VA_ARGS__, 2)                                                                     \
+    TILE(name##_23, 3, 8, false, __VA_ARGS__, 2)                                                                     \
+    static const cria_tile_fn name[2][6] = {{name##_11, name##_12, name##_13, name##_14, name##_15, name##_16},      \
+                                            {name##_21, name##_22, name##_23}};
+
+/*                      halves affine single */
+BYTES(affine,           false, true,  false)
+BYTES(affine_single,    false, true,  true)
+BYTES(affine_halves,    true,  true,  true)
+BYTES(symmetric,        false, false, false)
+BYTES(symmetric_single, false, false, true)
+BYTES(symmetric_halves, true,  false, true)
+
+static const cria_tile_fn *byte_tiles(const cria_matrix_spec *s, uint32_t planes) {
+    if (s->group < CRIA_CHUNK) return (s->affine ? affine_halves : symmetric_halves)[planes - 1];
+    if (s->group == CRIA_CHUNK) return (s->affine ? affine_single : symmetric_single)[planes - 1];
+    return (s->affine ? affine : symmetric)[planes - 1];
+}
+
+static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, uint32_t planes) {
+    struct cria_tile_plan plan;
+    if (n == 1 && MATVEC_PLAN(s, planes, &plan)) return plan;
+    const cria_tile_fn *direct = n > 1 && n * planes <= 4 ? direct_tiles(s, planes) : NULL;
+    const cria_tile_fn *tiles = direct ? direct : byte_tiles(s, planes);
+    return (struct cria_tile_plan){.one = tiles,
+                                   .two = BLOCKS == 2 ? tiles : NULL,
+                                   .max_tokens = (direct ? 4 : MAX_TOKENS) / planes,
+                                   .unpack = !direct && s->bits != 8,
+                                   .biased = planes == 1 && n > 1 && (s->affine || s->group <= CRIA_CHUNK)};
+}
+
+static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales, unpack_chunks};
+
+#endif
