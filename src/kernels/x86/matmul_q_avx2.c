@@ -16,7 +16,11 @@
 #include "kernels/x86/kernels_x86.h"
 #include "kernels/x86/matmul_q_avx2.h"
 
-enum { MAX_TOKENS = CRIA_TILE_TOKENS, WORD_TOKENS = 4 };
+enum {
+    MAX_TOKENS = CRIA_TILE_TOKENS,
+    WORD_TOKENS = 4,
+    FEW_VECTORS = 16 /* of activations, for which it does not pay to unpack codes to bytes in a pass of its own */
+};
 
 /* The sums of a tile rest in memory, those of a unit in registers. */
 typedef float tile_sums[MAX_TOKENS][CRIA_ROWS];
@@ -317,7 +321,7 @@ static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, ui
         const cria_tile_fn *one = halves ? halves_words : words[form_of(s)];
         return (struct cria_tile_plan){.one = one, .max_tokens = WORD_TOKENS, .words = true, .unpack = s->bits != 8};
     }
-    if (n * planes <= 4)
+    if (direct && n * planes <= (planes == 1 ? FEW_VECTORS : 4)) /* of two planes there is no tile for the odd token */
         return (struct cria_tile_plan){.one = (*direct)[planes - 1], .max_tokens = 4 / planes};
     const tiles *bytes = halves      ? (top <= 31 ? &halves_depth4 : &halves_depth2)
                          : top <= 15 ? bytes_depth8[form_of(s)]

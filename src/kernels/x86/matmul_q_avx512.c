@@ -12,7 +12,12 @@
 
 #include "kernels/x86/kernels_x86.h"
 
-enum { MAX_TOKENS = CRIA_TILE_TOKENS, MAX_BLOCKS = 2, WORD_TOKENS = 4 };
+enum {
+    MAX_TOKENS = CRIA_TILE_TOKENS,
+    MAX_BLOCKS = 2,
+    WORD_TOKENS = 4,
+    FEW_VECTORS = 16 /* of activations, for which it does not pay to unpack codes to bytes in a pass of its own */
+};
 
 /* As in unpack_avx2.h. */
 INLINE void hold(__m512i *sum) { __asm__("" : "+" IN_REGISTER(*sum)); }
@@ -244,7 +249,7 @@ static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, ui
     } else if (halves) {
         plan.one = top <= 31 ? halves4_one[p] : halves2_one[p];
         plan.two = top <= 31 ? halves4_two[p] : halves2_two[p];
-    } else if (n * planes <= 4 && direct_tiles(s, top, planes)) {
+    } else if (n * planes <= FEW_VECTORS && direct_tiles(s, top, planes)) {
         plan.one = direct_tiles(s, top, planes);
         plan.max_tokens = 4 / planes;
         plan.unpack = false;

@@ -21,7 +21,11 @@
 #include "kernels/matmul_q.h"
 #include "kernels/x86/kinds.h"
 
-enum { MAX_TOKENS = CRIA_TILE_TOKENS, REGISTERS = 2 };
+enum {
+    MAX_TOKENS = CRIA_TILE_TOKENS,
+    REGISTERS = 2,
+    FEW_VECTORS = 24 /* of activations, for which it does not pay to unpack codes to bytes in a pass of its own */
+};
 
 /* The sums of a tile: y, which rests in memory unless a compiler sees that it need not, and t. */
 struct sums {
@@ -157,13 +161,17 @@ INLINE void tile(const struct cria_tile *given, struct kind k, int n) {
 #define TILE(name, n, ...)                                                                                           \
     static void name(const struct cria_tile *s) { tile(s, (struct kind){__VA_ARGS__}, n); }
 
-/* Codes unpacked in registers, up to four vectors of activations but more than one: [planes − 1][tokens − 1]. */
+/* Codes unpacked in registers: [planes − 1][tokens − 1] of two tokens or more, up to six vectors of activations. */
 #define DIRECT(name, ...)                                                                                            \
-    TILE(name##_12, 2, __VA_ARGS__, 1)                                                                               \
-    TILE(name##_13, 3, __VA_ARGS__, 1)                                                                               \
-    TILE(name##_14, 4, __VA_ARGS__, 1)                                                                               \
-    TILE(name##_22, 2, __VA_ARGS__, 2)                                                                               \
-    static const cria_tile_fn name[2][4] = {{NULL, name##_12, name##_13, name##_14}, {NULL, name##_22}};
+    TILE(name##_p1t2, 2, __VA_ARGS__, 1)                                                                             \
+    TILE(name##_p1t3, 3, __VA_ARGS__, 1)                                                                             \
+    TILE(name##_p1t4, 4, __VA_ARGS__, 1)                                                                             \
+    TILE(name##_p1t5, 5, __VA_ARGS__, 1)                                                                             \
+    TILE(name##_p1t6, 6, __VA_ARGS__, 1)                                                                             \
+    TILE(name##_p2t2, 2, __VA_ARGS__, 2)                                                                             \
+    TILE(name##_p2t3, 3, __VA_ARGS__, 2)                                                                             \
+    static const cria_tile_fn name[2][6] = {{NULL, name##_p1t2, name##_p1t3, name##_p1t4, name##_p1t5, name##_p1t6}, \
+                                            {NULL, name##_p2t2, name##_p2t3}};
 
 KINDS(DIRECT)
 
@@ -177,17 +185,18 @@ static const cria_tile_fn *direct_tiles(const cria_matrix_spec *s, uint32_t plan
 
 /* Levels as bytes: [planes − 1][tokens − 1] up to six vectors. */
 #define BYTES(name, ...)                                                                                             \
-    TILE(name##_11, 1, 8, false, __VA_ARGS__, 1)                                                                     \
-    TILE(name##_12, 2, 8, false, __VA_ARGS__, 1)                                                                     \
-    TILE(name##_13, 3, 8, false, __VA_ARGS__, 1)                                                                     \
-    TILE(name##_14, 4, 8, false, __VA_ARGS__, 1)                                                                     \
-    TILE(name##_15, 5, 8, false, __VA_ARGS__, 1)                                                                     \
-    TILE(name##_16, 6, 8, false, __VA_ARGS__, 1)                                                                     \
-    TILE(name##_21, 1, 8, false, __VA_ARGS__, 2)                                                                     \
-    TILE(name##_22, 2, 8, false, __VA_ARGS__, 2)                                                                     \
-    TILE(name##_23, 3, 8, false, __VA_ARGS__, 2)                                                                     \
-    static const cria_tile_fn name[2][6] = {{name##_11, name##_12, name##_13, name##_14, name##_15, name##_16},      \
-                                            {name##_21, name##_22, name##_23}};
+    TILE(name##_p1t1, 1, 8, false, __VA_ARGS__, 1)                                                                   \
+    TILE(name##_p1t2, 2, 8, false, __VA_ARGS__, 1)                                                                   \
+    TILE(name##_p1t3, 3, 8, false, __VA_ARGS__, 1)                                                                   \
+    TILE(name##_p1t4, 4, 8, false, __VA_ARGS__, 1)                                                                   \
+    TILE(name##_p1t5, 5, 8, false, __VA_ARGS__, 1)                                                                   \
+    TILE(name##_p1t6, 6, 8, false, __VA_ARGS__, 1)                                                                   \
+    TILE(name##_p2t1, 1, 8, false, __VA_ARGS__, 2)                                                                   \
+    TILE(name##_p2t2, 2, 8, false, __VA_ARGS__, 2)                                                                   \
+    TILE(name##_p2t3, 3, 8, false, __VA_ARGS__, 2)                                                                   \
+    static const cria_tile_fn name[2][6] = {                                                                         \
+        {name##_p1t1, name##_p1t2, name##_p1t3, name##_p1t4, name##_p1t5, name##_p1t6},                              \
+        {name##_p2t1, name##_p2t2, name##_p2t3}};
 
 /*                      halves affine single */
 BYTES(affine,           false, true,  false)
@@ -206,11 +215,11 @@ static const cria_tile_fn *byte_tiles(const cria_matrix_spec *s, uint32_t planes
 static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, uint32_t planes) {
     struct cria_tile_plan plan;
     if (n == 1 && MATVEC_PLAN(s, planes, &plan)) return plan;
-    const cria_tile_fn *direct = n > 1 && n * planes <= 4 ? direct_tiles(s, planes) : NULL;
+    const cria_tile_fn *direct = n > 1 && n * planes <= FEW_VECTORS ? direct_tiles(s, planes) : NULL;
     const cria_tile_fn *tiles = direct ? direct : byte_tiles(s, planes);
     return (struct cria_tile_plan){.one = tiles,
                                    .two = BLOCKS == 2 ? tiles : NULL,
-                                   .max_tokens = (direct ? 4 : MAX_TOKENS) / planes,
+                                   .max_tokens = MAX_TOKENS / planes,
                                    .unpack = !direct && s->bits != 8,
                                    .biased = planes == 1 && n > 1 && (s->affine || s->group <= CRIA_CHUNK)};
 }
