@@ -119,7 +119,7 @@ cria_status cria_ctx_measure(cria_ctx *ctx, cria_limits *out, cria_error *err) {
     if (ctx == NULL || out == NULL) return cria_fail_null(err, "cria_ctx_measure");
     struct cria_measure_effort effort = {
         .compute_tries = 100, .read_tries = 20, .least_bytes = (size_t)256 << 20, .thread_bytes = (size_t)64 << 20};
-    /* Several times what is kept in a cache, as far as there is memory; read as often as fits in about the same time. */
+    /* Several times what a cache keeps, as far as there is memory; read as often as fits in about the same time. */
     const uint64_t cached = cria_topology_cache("") * 4, spare = cria_memory_available("") / 4;
     const uint64_t bytes = cached < spare ? cached : spare;
     if (bytes > effort.least_bytes) {

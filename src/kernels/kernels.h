@@ -66,8 +66,8 @@ static inline float cria_act_scale(float d) {
     return d;
 }
 
-/* For each row two bytes an input, d and another float for each 32, and two numbers for each 16 inputs; an array begins at 64
- * bytes. */
+/* For each row two bytes an input, d and another float for each 32, and two numbers for each 16 inputs; an array
+ * begins at 64 bytes. */
 #define CRIA_LAID_OUT(n, k) ((size_t)(n) * (((size_t)(k) + 31) / 32) * (64 + 2 * 4 + 2 * 8) + 5 * 64)
 
 #define CRIA_QUANTIZE_MIN 0x1p-112f

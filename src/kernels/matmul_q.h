@@ -69,8 +69,8 @@ struct cria_tile {
 typedef void (*cria_tile_fn)(const struct cria_tile *s);
 
 /* A sum that starts at CRIA_BIAS's bits, read as a float, is CRIA_BIAS + I, if |I| < 2^22, which all sums of one plane
- * are. float(I)·d is then fma(CRIA_BIAS + I, d, −CRIA_BIAS·d), bit for bit, since CRIA_BIAS·d is exact (cria_act_scale):
- * one operation in place of two, where a unit is the first of its group. */
+ * are. float(I)·d is then fma(CRIA_BIAS + I, d, −CRIA_BIAS·d), bit for bit, since CRIA_BIAS·d is exact
+ * (cria_act_scale): one operation in place of two, where a unit is the first of its group. */
 #define CRIA_BIAS 0x1.8p23f
 #define CRIA_BIAS_BITS 0x4b400000
 
@@ -90,9 +90,9 @@ struct cria_tile_plan {
  * next one. Constants all. */
 CRIA_INLINE int cria_nth_step(int i, int from, int steps) { return steps == 8 ? i % 2 * 4 + i / 2 : from + i; }
 
-/* Steps i0 .. i1−1 of a unit, which is the chunk's steps from `from` on, ask for their share of what will be read, of the
- * row block that lies `offset` bytes beyond the tile's first. Spread over the steps this is 5 to 10 % faster with one
- * token than at once. All ints are constants. */
+/* Steps i0 .. i1−1 of a unit, which is the chunk's steps from `from` on, ask for their share of what will be read, of
+ * the row block that lies `offset` bytes beyond the tile's first. Spread over the steps this is 5 to 10 % faster with
+ * one token than at once. All ints are constants. */
 CRIA_INLINE void cria_ask(const struct cria_stream *s, size_t chunk, int bits, int from, int i0, int i1,
                           size_t offset) {
     const uintptr_t codes = s->codes + chunk * s->codes_step + (chunk >= s->turn ? s->jump : 0) + offset;

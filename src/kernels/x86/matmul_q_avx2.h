@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the quantized products for AVX2 share: those with one token (matvec_q_avx2.c) and with more
- * (matmul_q_avx2.c), and those for AVX-VNNI. Included by these only. */
+/* What the quantized products with AVX2 share, those of AVX-VNNI included. Included by their files only. */
 #ifndef CRIA_KERNELS_X86_MATMUL_Q_AVX2_H
 #define CRIA_KERNELS_X86_MATMUL_Q_AVX2_H
 
@@ -11,10 +10,31 @@
 #include "kernels/matmul_q.h"
 #include "kernels/x86/unpack_avx2.h"
 
-INLINE __m256i broadcast4(const void *p) {
+/* For tiles that are alike in both widths (tile_vnni.h, matvec.h): the intrinsic of that name, a register, its lanes,
+ * and the registers of a row block. */
+#define V(op) _mm256_##op
+typedef __m256i ints;
+typedef __m256 floats;
+enum { LANES = 8, PER_BLOCK = 2 };
+
+INLINE ints broadcast4(const void *p) {
     int32_t v;
     memcpy(&v, p, 4);
     return _mm256_set1_epi32(v);
+}
+
+INLINE floats as_floats(ints v) { return _mm256_castsi256_ps(v); }
+
+/* Register r of a row of y, of which `rows` are to be touched. */
+INLINE floats load_rows(const float *y, uint32_t rows, int r) {
+    return _mm256_maskload_ps(y + LANES * r, row_mask(rows, r));
+}
+
+INLINE void store_rows(float *y, uint32_t rows, int r, floats v) {
+    if (rows >= (uint32_t)(LANES * (r + 1))) /* masked, a store takes some processors a long time */
+        _mm256_storeu_ps(y + LANES * r, v);
+    else if (rows > (uint32_t)(LANES * r))
+        _mm256_maskstore_ps(y + LANES * r, row_mask(rows, r), v);
 }
 
 /* The plan for one token; false when there are no such tiles for a matrix. */

@@ -49,7 +49,7 @@ INLINE void dot_bytes(const struct cria_tile *s, size_t chunk, size_t half, stru
             const int step = cria_nth_step(i, 0, kind.steps);
             __m512i w[MAX_BLOCKS];
             UNROLL for (int b = 0; b < n_blocks; b++) {
-                w[b] = step_codes(codes + (size_t)b * s->codes_stride, kind.bits, step);
+                w[b] = step_codes(codes + (size_t)b * s->codes_stride, kind.bits, 0, step);
                 if (kind.levels) w[b] = _mm512_shuffle_epi8(table, w[b]);
             }
             UNROLL for (int v = 0; v < n * planes; v++) {

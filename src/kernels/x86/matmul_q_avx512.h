@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the quantized products for AVX-512 share, with VNNI and without: those with one token (matvec_q_avx512.c) and
- * with more (matmul_q_avx512.c, matmul_q_avx512vnni.c). Included by these only. */
+/* What the quantized products with AVX-512 share, with VNNI and without. Included by their files only. */
 #ifndef CRIA_KERNELS_X86_MATMUL_Q_AVX512_H
 #define CRIA_KERNELS_X86_MATMUL_Q_AVX512_H
 
@@ -11,10 +10,26 @@
 #include "kernels/matmul_q.h"
 #include "kernels/x86/unpack_avx512.h"
 
-INLINE __m512i broadcast4(const void *p) {
+/* As in matmul_q_avx2.h. */
+#define V(op) _mm512_##op
+typedef __m512i ints;
+typedef __m512 floats;
+enum { LANES = 16, PER_BLOCK = 1 };
+
+INLINE ints broadcast4(const void *p) {
     int32_t v;
     memcpy(&v, p, 4);
     return _mm512_set1_epi32(v);
+}
+
+INLINE floats as_floats(ints v) { return _mm512_castsi512_ps(v); }
+
+INLINE floats load_rows(const float *y, uint32_t rows, int r) {
+    return _mm512_maskz_loadu_ps(row_mask(rows, r), y + LANES * r);
+}
+
+INLINE void store_rows(float *y, uint32_t rows, int r, floats v) {
+    _mm512_mask_storeu_ps(y + LANES * r, row_mask(rows, r), v);
 }
 
 /* The plan for one token; false when there are no such tiles for a matrix. */

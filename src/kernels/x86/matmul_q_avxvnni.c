@@ -1,32 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Quantized matrix product for AVX2 with AVX-VNNI, the processors that have the dot products of AVX-512 VNNI in 256 bits
- * only (matmul_q of kernels.h): the tiles of tile_vnni.h with a row block in two registers. */
+/* Quantized matrix product (matmul_q of kernels.h) for AVX2 with AVX-VNNI, the processors that have the dot products of
+ * AVX-512 VNNI in 256 bits only: the tiles of tile_vnni.h. */
 #include "kernels/x86/matmul_q_avx2.h"
 
 #include "kernels/x86/kernels_x86.h"
 
-#define V(op) _mm256_##op
 #define MATVEC_PLAN cria_matvec_plan_avxvnni
-typedef __m256i ints;
-typedef __m256 floats;
-enum { LANES = 8, BLOCKS = 1, SUMS_FIT = 0 };
-
-INLINE floats as_floats(ints v) { return _mm256_castsi256_ps(v); }
 
 INLINE ints add_four(ints sum, ints levels, ints a) { return _mm256_dpbusd_avx_epi32(sum, levels, a); }
-
-INLINE ints chunk_codes(const uint8_t *chunk, int bits, int r, int step) { return step_codes(chunk, bits, r, step); }
-
-INLINE floats load_rows(const float *y, uint32_t rows, int r) {
-    return _mm256_maskload_ps(y + LANES * r, row_mask(rows, r));
-}
-
-INLINE void store_rows(float *y, uint32_t rows, int r, floats v) {
-    if (rows >= CRIA_ROWS) /* masked, a store takes some processors a long time */
-        _mm256_storeu_ps(y + LANES * r, v);
-    else
-        _mm256_maskstore_ps(y + LANES * r, row_mask(rows, r), v);
-}
 
 #include "kernels/x86/tile_vnni.h"
 

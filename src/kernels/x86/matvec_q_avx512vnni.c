@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The product with one token for AVX-512 with VNNI: matvec_q_avx512.c once more, with vpdpbusd. */
+/* The quantized product with one token (matvec.h) for AVX-512 VNNI: vpdpbusd. */
+#include "kernels/x86/matmul_q_avx512.h"
+
+enum { MOST_LEVEL = 255 };
 #define MATVEC_PLAN cria_matvec_plan_avx512vnni
-#define MATVEC_VNNI 1
-#include "kernels/x86/matvec_q_avx512.c"
+
+INLINE ints add_four(ints sum, ints levels, ints a) { return _mm512_dpbusd_epi32(sum, levels, a); }
+
+#include "kernels/x86/matvec_four.h"

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The product with one token for AVX-VNNI: matvec_q_avx2.c once more, with vpdpbusd. */
+/* The quantized product with one token (matvec.h) for AVX-VNNI: vpdpbusd. */
+#include "kernels/x86/matmul_q_avx2.h"
+
+enum { MOST_LEVEL = 255 };
 #define MATVEC_PLAN cria_matvec_plan_avxvnni
-#define MATVEC_VNNI 1
-#include "kernels/x86/matvec_q_avx2.c"
+
+INLINE ints add_four(ints sum, ints levels, ints a) { return _mm256_dpbusd_avx_epi32(sum, levels, a); }
+
+#include "kernels/x86/matvec_four.h"

@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tiles of the quantized product (matmul_q.h) for processors with VNNI, and which of them a product takes. Included
- * by the files for AVX-512 and for AVX-VNNI, which define
- *     V(op)                the intrinsic of that name: _mm512_op or _mm256_op
- *     ints, floats         a register of LANES of them; as_floats(v), add_four(sum, levels, a): vpdpbusd
- *     BLOCKS               row blocks of a tile: 2, a register each, or 1 in two registers
- *     SUMS_FIT             whether there are registers for the integer and the float sums of six tokens
- *     chunk_codes(…)       the levels or codes of a step that register r of a tile meets
- *     load_rows, store_rows of a register of y
- *     MATVEC_PLAN          the plan for one token
+ * The tiles of the quantized product (matmul_q.h) for processors with VNNI, and which of them a product takes.
+ * Included, after matmul_q_avx512.h or matmul_q_avx2.h, by the files that define
+ *     add_four(sum, levels, a)    vpdpbusd
+ *     MATVEC_PLAN                 the plan for one token
  *
- * A tile is two registers of rows against up to six tokens: twelve integer sums, two weights and an activation, with
- * twelve float sums if they fit. vpdpbusd adds four products of an unsigned level and a signed activation to 32 bits,
- * exactly for every level. Two planes of activations are two products, 256·hi + lo. The zero of a symmetric matrix
- * enters as the sum's start, −zero·Σa.
+ * A tile is two registers of rows, two row blocks or one, against up to six tokens: twelve integer sums, two weights
+ * and an activation, with twelve float sums if they fit. vpdpbusd adds four products of an unsigned level and a signed
+ * activation to 32 bits, exactly for every level. Two planes of activations are two products, 256·hi + lo. The zero of
+ * a symmetric matrix enters as the sum's start, −zero·Σa.
  */
 #ifndef CRIA_KERNELS_X86_TILE_VNNI_H
 #define CRIA_KERNELS_X86_TILE_VNNI_H
@@ -24,6 +19,8 @@
 enum {
     MAX_TOKENS = CRIA_TILE_TOKENS,
     REGISTERS = 2,
+    BLOCKS = REGISTERS / PER_BLOCK,
+    SUMS_FIT = LANES == 16, /* thirty-two registers: those of integers and of floats of six tokens */
     FEW_VECTORS = 24 /* of activations, for which it does not pay to unpack codes to bytes in a pass of its own */
 };
 
@@ -35,7 +32,7 @@ struct sums {
 
 /* Where a register's row block begins, blocks being `stride` apart, and its rows within the block. */
 INLINE size_t block_at(int r, size_t stride) { return BLOCKS == 2 ? (size_t)r * stride : 0; }
-INLINE size_t row_at(int r) { return BLOCKS == 2 ? 0 : (size_t)(r * LANES); }
+INLINE size_t row_at(int r) { return (size_t)(r % PER_BLOCK * LANES); }
 
 /* As plans are (struct cria_tile_plan). */
 INLINE bool biased(struct kind k, int n) { return k.planes == 1 && n > 1 && (k.affine || k.single); }
@@ -102,7 +99,7 @@ INLINE void unit(const struct cria_tile *s, struct unit u, size_t g, struct kind
             UNROLL for (int b = 0; b < BLOCKS; b++)
                 cria_ask(&s->stream, u.chunk, k.bits, u.from, i, i + 1, (size_t)b * s->codes_stride);
         UNROLL for (int r = 0; r < REGISTERS; r++) {
-            w[r] = chunk_codes(codes + block_at(r, s->codes_stride), k.bits, r, step);
+            w[r] = step_codes(codes + block_at(r, s->codes_stride), k.bits, r % PER_BLOCK, step);
             if (k.levels) w[r] = V(shuffle_epi8)(table, w[r]);
         }
         UNROLL for (int t = 0; t < n; t++) {

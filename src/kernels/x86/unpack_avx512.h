@@ -33,9 +33,11 @@ INLINE __m512i byte_bits(__m512i v, int from, int w, int to) {
     return _mm512_and_si512(v, mask);
 }
 
-/* The codes of step s of a chunk, a byte each. bits and s are constants where it is called. */
-INLINE __m512i step_codes(const uint8_t *p, int bits, int s) {
+/* The codes of step s of a chunk, a byte each. bits and s are constants where it is called; h is 0, as a register is
+ * all rows (in AVX2 it is half of them). */
+INLINE __m512i step_codes(const uint8_t *p, int bits, int h, int s) {
     __m512i low, high;
+    (void)h;
     switch (bits) {
     case 8:
         return _mm512_loadu_si512(p + 64 * s);
@@ -72,7 +74,7 @@ INLINE void unpack_chunks_bits(const cria_matrix *m, const uint8_t *src, uint32_
     const __m512i levels = m->spec.levels ? load_levels(m->spec.levels) : _mm512_setzero_si512();
     for (uint32_t c = 0; c < n; c++, src += m->chunk_bytes, dst += 512) {
         UNROLL for (int s = 0; s < 8; s++) {
-            __m512i v = step_codes(src, bits, s);
+            __m512i v = step_codes(src, bits, 0, s);
             if (m->spec.levels) v = _mm512_shuffle_epi8(levels, v);
             _mm512_storeu_si512(dst + 64 * s, v);
         }

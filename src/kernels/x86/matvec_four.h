@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The product with one token (matvec.h) where four products of levels and activations are added to 32 bits at once.
+ * Included by files that define
+ *     add_four(sum, levels, a)    exact for levels up to MOST_LEVEL
+ *     MATVEC_PLAN                 the name of the plan
+ * after matmul_q_avx2.h or matmul_q_avx512.h. */
+#ifndef CRIA_KERNELS_X86_MATVEC_FOUR_H
+#define CRIA_KERNELS_X86_MATVEC_FOUR_H
+
+#include "kernels/x86/matvec.h"
+
+INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, int b0, int b1, ints dot[REGISTERS]) {
+    const int8_t *q = r->s->q + CRIA_CHUNK * u.chunk;
+    const ints table = k.levels ? load_levels(r->s->levels) : V(set1_epi32)(0);
+    const ints start = k.affine ? V(set1_epi32)(0) : broadcast4(r->s->start + u.index);
+    ints high[REGISTERS];
+    UNROLL for (int i = b0 * PER_BLOCK; i < b1 * PER_BLOCK; i++) {
+        dot[i] = start;
+        high[i] = V(set1_epi32)(0);
+    }
+    UNROLL for (int i = 0; i < u.steps; i++) {
+        const int step = cria_nth_step(i, u.from, u.steps);
+        const ints a = broadcast4(q + 4 * step);
+        UNROLL for (int b = b0; b < b1; b++) ask(r, u, k.bits, i, i + 1, b);
+        UNROLL for (int j = b0 * PER_BLOCK; j < b1 * PER_BLOCK; j++) {
+            ints w = step_codes(chunk_of(r, u, k.bits, j / PER_BLOCK), k.bits, j % PER_BLOCK, step);
+            if (k.levels) w = V(shuffle_epi8)(table, w);
+            dot[j] = add_four(dot[j], w, a);
+            if (k.planes == 2) high[j] = add_four(high[j], w, broadcast4(q + r->s->plane + 4 * step));
+        }
+    }
+    if (k.planes == 2)
+        UNROLL for (int i = b0 * PER_BLOCK; i < b1 * PER_BLOCK; i++) dot[i] =
+            V(add_epi32)(dot[i], V(slli_epi32)(high[i], 8));
+}
+
+#define TILES(name, ...)                                                                                             \
+    static void name##_1(const struct cria_tile *s) { one_token(s, (struct kind){__VA_ARGS__, 1}, dot_unit); }       \
+    static void name##_2(const struct cria_tile *s) { one_token(s, (struct kind){__VA_ARGS__, 2}, dot_unit); }       \
+    static const cria_tile_fn name[2] = {name##_1, name##_2}; /* [planes − 1] */
+
+KINDS(TILES)
+
+/* NULL for what no file format has. */
+static const cria_tile_fn *tiles_for(const cria_matrix_spec *s) {
+#define FIND(name, ...)                                                                                              \
+    if (is_kind(s, (struct kind){__VA_ARGS__, 1})) return name;
+    KINDS(FIND)
+    return NULL;
+}
+
+bool MATVEC_PLAN(const cria_matrix_spec *s, uint32_t planes, struct cria_tile_plan *plan) {
+    const cria_tile_fn *tiles = cria_max_level(s) <= MOST_LEVEL ? tiles_for(s) : NULL;
+    if (!tiles) return false;
+    const cria_tile_fn *tile = &tiles[planes - 1];
+    *plan = (struct cria_tile_plan){.one = tile, .two = tile, .max_tokens = 1, .stored = true};
+    return true;
+}
+
+#endif
