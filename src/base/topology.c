@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sources: the kernel's documents on cputopology (thread_siblings_list), sysfs-devices-node (online, cpulist),
- * sysfs-devices-system-cpu (cache), cpu_capacity (Arm) and sysfs-bus-event_source (cpu_core, cpu_atom: hybrid x86). Lists look like "0-3,8".
+ * sysfs-devices-system-cpu (cache), cpu_capacity (Arm) and sysfs-bus-event_source (cpu_core, cpu_atom: hybrid x86).
+ * All lists look like "0-3,8".
  */
 #include "base/topology.h"
 #include <fcntl.h>

@@ -7,7 +7,11 @@
 #include "base/status.h"
 
 #include <inttypes.h>
+#include <stdint.h>
 #include <string.h>
+
+#define HUGE_PAGE ((size_t)2 << 20)
+#define SLAB_BYTES ((size_t)16 << 20)
 
 /* Keys (or values) of one head and layer: at most 64 · 2^10 · 4 bytes. */
 static size_t half_bytes(const cria_config *config, enum cria_kv_elem elem) {
@@ -37,8 +41,13 @@ void cria_kv_pool_fini(cria_kv_pool *pool) {
     while (pool->free != NULL) {
         struct cria_kv_block *b = pool->free;
         pool->free = b->next;
-        cria_free(pool->ctx, b->data);
         cria_free(pool->ctx, b);
+    }
+    while (pool->slabs != NULL) {
+        struct cria_kv_slab *slab = pool->slabs;
+        pool->slabs = slab->next;
+        cria_free(pool->ctx, slab->memory);
+        cria_free(pool->ctx, slab);
     }
 }
 
@@ -63,6 +72,34 @@ static void forget_block(cria_kv_pool *pool, struct cria_kv_block *b) {
     cria_free(pool->ctx, b);
 }
 
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+/* For a block that is counted already. As many blocks as there were before, up to SLAB_BYTES: who needs few is not made
+ * to ask for much. */
+static cria_status new_slab(cria_kv_pool *pool, cria_error *err) {
+    struct cria_kv_slab *slab = cria_calloc(pool->ctx, 1, sizeof *slab);
+    if (slab == NULL) return cria_fail_nomem(err, "KV blocks", sizeof *slab);
+    size_t n = least(SLAB_BYTES / pool->block_bytes, least(pool->n_blocks - 1, pool->max_blocks - pool->n_blocks + 1));
+    if (n == 0) n = 1;
+    /* Whole huge pages where it is as large as one. */
+    size_t align = n * pool->block_bytes < HUGE_PAGE ? 1 : HUGE_PAGE;
+    slab->memory = cria_malloc(pool->ctx, n * pool->block_bytes + align - 1);
+    if (slab->memory == NULL) {
+        n = align = 1;
+        slab->memory = cria_malloc(pool->ctx, pool->block_bytes);
+    }
+    if (slab->memory == NULL) {
+        cria_free(pool->ctx, slab);
+        return cria_fail_nomem(err, "a KV block", pool->block_bytes);
+    }
+    pool->unused = (uint8_t *)slab->memory + (align - (uintptr_t)slab->memory % align) % align;
+    pool->n_unused = n;
+    if (align == HUGE_PAGE) cria_mem_prefer_huge(pool->unused, n * pool->block_bytes);
+    slab->next = pool->slabs;
+    pool->slabs = slab;
+    return CRIA_OK;
+}
+
 static cria_status take_block(cria_kv_pool *pool, struct cria_kv_block **out, cria_error *err) {
     struct cria_kv_block *b = pool->free;
     if (b != NULL) {
@@ -73,11 +110,13 @@ static cria_status take_block(cria_kv_pool *pool, struct cria_kv_block **out, cr
     }
     cria_status st = new_block(pool, &b, err);
     if (st) return st;
-    b->data = cria_malloc(pool->ctx, pool->block_bytes);
-    if (b->data == NULL) {
+    if (pool->n_unused == 0 && (st = new_slab(pool, err)) != CRIA_OK) {
         forget_block(pool, b);
-        return cria_fail_nomem(err, "a KV block", pool->block_bytes);
+        return st;
     }
+    b->data = pool->unused;
+    pool->unused += pool->block_bytes;
+    pool->n_unused--;
     *out = b;
     return CRIA_OK;
 }

@@ -27,6 +27,12 @@ struct cria_kv_block {
     uint8_t *data;
 };
 
+/* Memory of some blocks: attention reads it a sixth faster in huge pages, and a block alone is no multiple of one. */
+struct cria_kv_slab {
+    struct cria_kv_slab *next;
+    void *memory;
+};
+
 typedef struct cria_kv_pool {
     cria_ctx *ctx;
     enum cria_kv_elem elem;
@@ -35,6 +41,9 @@ typedef struct cria_kv_pool {
     size_t block_bytes;
     size_t n_blocks, max_blocks; /* allocated so far; the budget */
     struct cria_kv_block *free;
+    struct cria_kv_slab *slabs;
+    uint8_t *unused; /* blocks of the newest slab that nobody has had yet: memory that was not touched */
+    size_t n_unused;
 } cria_kv_pool;
 
 /* The blocks of one sequence: position p lies in blocks[p / CRIA_KV_BLOCK]. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What tiles of the quantized product are made for, for the files that have them. Included after unpack_*.h. */
+/* What tiles of the quantized product are made for, for the files that have them. */
 #ifndef CRIA_KERNELS_X86_KINDS_H
 #define CRIA_KERNELS_X86_KINDS_H
 
+#include "kernels/inline.h"
 #include "kernels/matrix.h"
 
 /* What a tile is made for: constants all. */
@@ -35,7 +36,7 @@ struct kind {
     KIND(symmetric8_32, 8,   false, false, false, true)  /* Q8_0 */
 
 /* Whether a matrix is of that kind. A group of 32 is any number of units, too. */
-INLINE bool is_kind(const cria_matrix_spec *s, struct kind k) {
+CRIA_INLINE bool is_kind(const cria_matrix_spec *s, struct kind k) {
     return (int)s->bits == k.bits && (s->levels != NULL) == k.levels && (s->group < CRIA_CHUNK) == k.halves &&
            s->affine == k.affine && (!k.single || s->group <= CRIA_CHUNK);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Quantized matrix product (matmul_q of kernels.h) for AVX-512 with VNNI: the tiles of tile_vnni.h. */
+/* Quantized matrix product (matmul_q of kernels.h) for AVX-512 with VNNI: the tiles of tile_vnni_tmpl.c. */
 #include "kernels/x86/matmul_q_avx512.h"
 
 #include "kernels/x86/kernels_x86.h"
@@ -8,7 +8,7 @@
 
 INLINE ints add_four(ints sum, ints levels, ints a) { return _mm512_dpbusd_epi32(sum, levels, a); }
 
-#include "kernels/x86/tile_vnni.h"
+#include "kernels/x86/tile_vnni_tmpl.c"
 
 CRIA_MATMUL_Q(avx512vnni, ops)
 

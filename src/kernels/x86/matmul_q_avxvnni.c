@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Quantized matrix product (matmul_q of kernels.h) for AVX2 with AVX-VNNI, the processors that have the dot products of
- * AVX-512 VNNI in 256 bits only: the tiles of tile_vnni.h. */
+ * AVX-512 VNNI in 256 bits only: the tiles of tile_vnni_tmpl.c. */
 #include "kernels/x86/matmul_q_avx2.h"
 
 #include "kernels/x86/kernels_x86.h"
@@ -9,7 +9,7 @@
 
 INLINE ints add_four(ints sum, ints levels, ints a) { return _mm256_dpbusd_avx_epi32(sum, levels, a); }
 
-#include "kernels/x86/tile_vnni.h"
+#include "kernels/x86/tile_vnni_tmpl.c"
 
 CRIA_MATMUL_Q(avxvnni, ops)
 

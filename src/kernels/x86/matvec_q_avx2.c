@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The quantized product with one token (matvec.h) for AVX2. How I_j is had exactly: matmul_q_avx2.c. A register is half
- * h of a row block.
+ * The quantized product with one token (matvec_tmpl.c) for AVX2. How I_j is had exactly: matmul_q_avx2.c. A register is
+ * half h of a row block.
  */
 #include "kernels/x86/matmul_q_avx2.h"
 
-#include "kernels/x86/matvec.h"
+#include "kernels/x86/matvec_tmpl.c"
 
 /* How many products are summed up in 16 bits; 0: levels above 63, 16-bit activations. */
 INLINE int depth_of(struct kind k) {

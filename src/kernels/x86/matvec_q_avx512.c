@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The quantized product with one token (matvec.h) for AVX-512 without VNNI: vpmaddubsw, whose 16-bit sums of two
+/* The quantized product with one token (matvec_tmpl.c) for AVX-512 without VNNI: vpmaddubsw, whose 16-bit sums of two
  * products hold levels of up to 127, and vpmaddwd. */
 #include "kernels/x86/matmul_q_avx512.h"
 
@@ -10,4 +10,4 @@ INLINE ints add_four(ints sum, ints levels, ints a) {
     return _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_maddubs_epi16(levels, a), _mm512_set1_epi16(1)));
 }
 
-#include "kernels/x86/matvec_four.h"
+#include "kernels/x86/matvec_four_tmpl.c"

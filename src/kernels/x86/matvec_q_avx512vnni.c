@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The quantized product with one token (matvec.h) for AVX-512 VNNI: vpdpbusd. */
+/* The quantized product with one token (matvec_tmpl.c) for AVX-512 VNNI: vpdpbusd. */
 #include "kernels/x86/matmul_q_avx512.h"
 
 enum { MOST_LEVEL = 255 };
@@ -7,4 +7,4 @@ enum { MOST_LEVEL = 255 };
 
 INLINE ints add_four(ints sum, ints levels, ints a) { return _mm512_dpbusd_epi32(sum, levels, a); }
 
-#include "kernels/x86/matvec_four.h"
+#include "kernels/x86/matvec_four_tmpl.c"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The quantized product with one token (matvec.h) for AVX-VNNI: vpdpbusd. */
+/* The quantized product with one token (matvec_tmpl.c) for AVX-VNNI: vpdpbusd. */
 #include "kernels/x86/matmul_q_avx2.h"
 
 enum { MOST_LEVEL = 255 };
@@ -7,4 +7,4 @@ enum { MOST_LEVEL = 255 };
 
 INLINE ints add_four(ints sum, ints levels, ints a) { return _mm256_dpbusd_avx_epi32(sum, levels, a); }
 
-#include "kernels/x86/matvec_four.h"
+#include "kernels/x86/matvec_four_tmpl.c"

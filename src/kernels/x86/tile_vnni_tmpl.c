@@ -10,9 +10,6 @@
  * activation to 32 bits, exactly for every level. Two planes of activations are two products, 256·hi + lo. The zero of
  * a symmetric matrix enters as the sum's start, −zero·Σa.
  */
-#ifndef CRIA_KERNELS_X86_TILE_VNNI_H
-#define CRIA_KERNELS_X86_TILE_VNNI_H
-
 #include "kernels/matmul_q.h"
 #include "kernels/x86/kinds.h"
 
@@ -222,5 +219,3 @@ static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, ui
 }
 
 static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales, unpack_chunks};
-
-#endif

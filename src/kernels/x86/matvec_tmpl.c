@@ -2,16 +2,13 @@
 /*
  * The quantized product with a single token (matmul_q of kernels.h): what generating is made of, bound by how fast
  * memory is read. Here is what is alike for all instruction sets of x86-64, after matmul_q_avx2.h or matmul_q_avx512.h;
- * how the integer products of a unit are had, matvec_four.h and matvec_q_avx2.c have.
+ * how the integer products of a unit are had, matvec_four_tmpl.c and matvec_q_avx2.c have.
  *
  * A tile is one or two row blocks. Two are read side by side: memory gives a core more from two places than from one,
  * and an activation that is loaded serves both. A processor overlaps reading with arithmetic only as far as its window
  * of some hundred instructions goes, so most of what the arithmetic takes is added to what the memory takes: all sums
  * stay in registers, nothing is unpacked in a pass of its own, and what is constant is a constant.
  */
-#ifndef CRIA_KERNELS_X86_MATVEC_H
-#define CRIA_KERNELS_X86_MATVEC_H
-
 #include "kernels/x86/kinds.h"
 
 enum {
@@ -142,5 +139,3 @@ INLINE void one_token(const struct cria_tile *s, struct kind k, dots_fn *dots) {
     else
         multiply(&r, k, dots, false);
 }
-
-#endif

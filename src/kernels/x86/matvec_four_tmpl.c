@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The product with one token (matvec.h) where four products of levels and activations are added to 32 bits at once.
- * Included by files that define
+/* The product with one token (matvec_tmpl.c) where four products of levels and activations are added to 32 bits at
+ * once. Included by files that define
  *     add_four(sum, levels, a)    exact for levels up to MOST_LEVEL
  *     MATVEC_PLAN                 the name of the plan
  * after matmul_q_avx2.h or matmul_q_avx512.h. */
-#ifndef CRIA_KERNELS_X86_MATVEC_FOUR_H
-#define CRIA_KERNELS_X86_MATVEC_FOUR_H
-
-#include "kernels/x86/matvec.h"
+#include "kernels/x86/matvec_tmpl.c"
 
 INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, int b0, int b1, ints dot[REGISTERS]) {
     const int8_t *q = r->s->q + CRIA_CHUNK * u.chunk;
@@ -56,5 +53,3 @@ bool MATVEC_PLAN(const cria_matrix_spec *s, uint32_t planes, struct cria_tile_pl
     *plan = (struct cria_tile_plan){.one = tile, .two = tile, .max_tokens = 1, .stored = true};
     return true;
 }
-
-#endif
