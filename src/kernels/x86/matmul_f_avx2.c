@@ -18,15 +18,7 @@ INLINE __m256 eight_weights(enum cria_matrix_kind kind, const uint8_t *p, size_t
     return _mm256_loadu_ps((const float *)p + i);
 }
 
-/* A product with one token is as fast as memory: four row blocks side by side are read at up to all of its speed when
- * they are asked for AHEAD bytes before, and up to a tenth slower with 2 KiB, or without. */
-enum { AHEAD = 512, F8_AHEAD = 1536 };
-INLINE void ask(const struct cria_tile_f *s, enum cria_matrix_kind kind, size_t k) {
-    const bool wide = kind == CRIA_MATRIX_F32; /* an input of a row block is a cache line; else half of one */
-    const uint8_t *p = s->w + (wide ? 64 * k : 32 * k + k % 2 * 2 * s->block_stride) + AHEAD;
-    const int blocks = wide ? CRIA_TILE_F_BLOCKS : CRIA_TILE_F_BLOCKS / 2;
-    UNROLL for (int b = 0; b < blocks; b++) __builtin_prefetch(p + (size_t)b * s->block_stride);
-}
+enum { F8_AHEAD = 1536 };
 
 /* n_w: registers of eight rows. All arguments but s are constants. */
 INLINE void tile(const struct cria_tile_f *s, enum cria_matrix_kind kind, int n_w, int n) {
@@ -39,7 +31,7 @@ INLINE void tile(const struct cria_tile_f *s, enum cria_matrix_kind kind, int n_
     }
     for (size_t k = 0; k < s->n_k; k++) {
         __m256 w[2 * CRIA_TILE_F_BLOCKS];
-        if (n == 1 && n_w == 2 * CRIA_TILE_F_BLOCKS) ask(s, kind, k);
+        if (n == 1 && n_w == 2 * CRIA_TILE_F_BLOCKS) cria_ask_f(s, kind, k);
         UNROLL for (int i = 0; i < n_w; i++) {
             w[i] =
                 eight_weights(kind, s->w + (size_t)(i / 2) * s->block_stride, 16 * k + 8 * (size_t)(i % 2));

@@ -29,6 +29,7 @@ INLINE void tile(const struct cria_tile_f *s, enum cria_matrix_kind kind, int n_
     }
     for (size_t k = 0; k < s->n_k; k++) {
         __m512 w[CRIA_TILE_F_BLOCKS];
+        if (n == 1 && n_blocks == CRIA_TILE_F_BLOCKS) cria_ask_f(s, kind, k);
         UNROLL for (int b = 0; b < n_blocks; b++) {
             w[b] = sixteen_weights(kind, s->w + (size_t)b * s->block_stride, k);
         }

@@ -10,8 +10,8 @@
 #include "kernels/matmul_q.h"
 #include "kernels/x86/unpack_avx2.h"
 
-/* For tiles that are alike in both widths (tile_vnni_tmpl.c, matvec_tmpl.c): the intrinsic of that name, a register, its
- * lanes, and the registers of a row block. */
+/* For tiles that are alike in both widths (tile_vnni_tmpl.c, matvec_tmpl.c): the intrinsic of that name, a register,
+ * its lanes, and the registers of a row block. */
 #define V(op) _mm256_##op
 typedef __m256i ints;
 typedef __m256 floats;
