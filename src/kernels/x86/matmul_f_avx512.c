@@ -88,19 +88,11 @@ static void dequantize_step(const cria_matrix_spec *s, const uint8_t *levels, co
     _mm512_storeu_ps(out + 48, weights_of(s, _mm512_srli_epi32(four, 24), scale, bias));
 }
 
-/* 8-bit floats, byte i (a constant) of each lane, to float32 times 2^−120 (e4m3_floats): the byte goes to the top, then
- * four bits down with copies of its sign, of which the upper one stays. */
-INLINE __m512 small_floats(__m512i v, int i) {
-    v = _mm512_srai_epi32(_mm512_slli_epi32(v, (unsigned)(24 - 8 * i)), 4);
-    return _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32((int)0x87f00000)));
-}
-
 /* The second row block of a tile of one is the first once more. */
 static void tile_f8(const struct cria_tile_f8 *s) {
     const bool two = s->rows > CRIA_ROWS;
     const uint8_t *codes[2] = {s->codes, s->codes + (two ? s->block_stride : 0)};
     const float *scales[2] = {s->scales, s->scales + (two ? s->scales_stride : 0)};
-    const __m512 up = _mm512_set1_ps(0x1p120f);
     __m512 acc[2];
     UNROLL for (int b = 0; b < 2; b++) acc[b] =
         s->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(row_mask(s->rows, b), s->y + 16 * b);
@@ -111,7 +103,7 @@ static void tile_f8(const struct cria_tile_f8 *s) {
                 const __m512i v = _mm512_loadu_si512(codes[b] + 512 * c + 64 * step);
                 const __m512 scale = _mm512_loadu_ps(scales[b] + 16 * c);
                 UNROLL for (int j = 0; j < 4; j++) {
-                    const __m512 w = _mm512_mul_ps(_mm512_mul_ps(small_floats(v, j), up), scale);
+                    const __m512 w = _mm512_mul_ps(top_floats(_mm512_slli_epi32(v, (unsigned)(24 - 8 * j))), scale);
                     acc[b] = _mm512_fmadd_ps(_mm512_set1_ps(x[j]), w, acc[b]);
                 }
             }
