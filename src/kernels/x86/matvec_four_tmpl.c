@@ -31,20 +31,7 @@ INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, int b0,
             V(add_epi32)(dot[i], V(slli_epi32)(high[i], 8));
 }
 
-#define TILES(name, ...)                                                                                             \
-    static void name##_1(const struct cria_tile *s) { one_token(s, (struct kind){__VA_ARGS__, 1}, dot_unit); }       \
-    static void name##_2(const struct cria_tile *s) { one_token(s, (struct kind){__VA_ARGS__, 2}, dot_unit); }       \
-    static const cria_tile_fn name[2] = {name##_1, name##_2}; /* [planes − 1] */
-
-KINDS(TILES)
-
-/* NULL for what no file format has. */
-static const cria_tile_fn *tiles_for(const cria_matrix_spec *s) {
-#define FIND(name, ...)                                                                                              \
-    if (is_kind(s, (struct kind){__VA_ARGS__, 1})) return name;
-    KINDS(FIND)
-    return NULL;
-}
+INLINE void run(const struct cria_tile *s, struct kind k) { one_token(s, k, dot_unit); }
 
 bool MATVEC_PLAN(const cria_matrix_spec *s, uint32_t planes, struct cria_tile_plan *plan) {
     const cria_tile_fn *tiles = cria_max_level(s) <= MOST_LEVEL ? tiles_for(s) : NULL;

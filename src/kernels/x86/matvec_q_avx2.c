@@ -111,26 +111,11 @@ INLINE void run(const struct cria_tile *s, struct kind k) {
     }
 }
 
-#define TILES(name, ...)                                                                                             \
-    static void name##_1(const struct cria_tile *s) { run(s, (struct kind){__VA_ARGS__, 1}); }                       \
-    static void name##_2(const struct cria_tile *s) { run(s, (struct kind){__VA_ARGS__, 2}); }                       \
-    static const cria_tile_fn name[2] = {name##_1, name##_2}; /* [planes − 1] */
-
-KINDS(TILES)
-
 /* IQ4_NL and IQ4_XS, whose levels go up to 240. */
 static void high_levels(const struct cria_tile *s) {
     one_token(s, (struct kind){4, true, false, false, true, 1}, dot_words);
 }
 static const cria_tile_fn high_levels_tile = high_levels;
-
-/* NULL for what no file format has. */
-static const cria_tile_fn *tiles_for(const cria_matrix_spec *s) {
-#define FIND(name, ...)                                                                                              \
-    if (is_kind(s, (struct kind){__VA_ARGS__, 1})) return name;
-    KINDS(FIND)
-    return NULL;
-}
 
 bool cria_matvec_plan_avx2(const cria_matrix_spec *s, uint32_t planes, struct cria_tile_plan *plan) {
     const cria_tile_fn *tiles = tiles_for(s), *tile = tiles ? &tiles[planes - 1] : NULL;

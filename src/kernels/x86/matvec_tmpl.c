@@ -139,3 +139,21 @@ INLINE void one_token(const struct cria_tile *s, struct kind k, dots_fn *dots) {
     else
         multiply(&r, k, dots, false);
 }
+
+/* The tile of a kind (a constant): one_token with the integer products that it takes. For includers to define. */
+INLINE void run(const struct cria_tile *s, struct kind k);
+
+#define TILES(name, ...)                                                                                             \
+    static void name##_1(const struct cria_tile *s) { run(s, (struct kind){__VA_ARGS__, 1}); }                       \
+    static void name##_2(const struct cria_tile *s) { run(s, (struct kind){__VA_ARGS__, 2}); }                       \
+    static const cria_tile_fn name[2] = {name##_1, name##_2}; /* [planes − 1] */
+
+KINDS(TILES)
+
+/* NULL for what no file format has. */
+static const cria_tile_fn *tiles_for(const cria_matrix_spec *s) {
+#define FIND(name, ...)                                                                                              \
+    if (is_kind(s, (struct kind){__VA_ARGS__, 1})) return name;
+    KINDS(FIND)
+    return NULL;
+}

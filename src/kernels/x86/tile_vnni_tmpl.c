@@ -31,7 +31,8 @@ struct sums {
 INLINE size_t block_at(int r, size_t stride) { return BLOCKS == 2 ? (size_t)r * stride : 0; }
 INLINE size_t row_at(int r) { return (size_t)(r % PER_BLOCK * LANES); }
 
-/* As plans are (struct cria_tile_plan). */
+/* Whether a tile's sums are (CRIA_BIAS): of all plans and of their tiles, which have more than one token if the product
+ * does. */
 INLINE bool biased(struct kind k, int n) { return k.planes == 1 && n > 1 && (k.affine || k.single); }
 
 /* Whatever is in memory stays there, and is not kept in registers that others need more. */
@@ -211,11 +212,12 @@ static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, ui
     if (n == 1 && MATVEC_PLAN(s, planes, &plan)) return plan;
     const cria_tile_fn *direct = n > 1 && n * planes <= FEW_VECTORS ? direct_tiles(s, planes) : NULL;
     const cria_tile_fn *tiles = direct ? direct : byte_tiles(s, planes);
+    const struct kind k = {.affine = s->affine, .single = s->group <= CRIA_CHUNK, .planes = (int)planes};
     return (struct cria_tile_plan){.one = tiles,
                                    .two = BLOCKS == 2 ? tiles : NULL,
                                    .max_tokens = MAX_TOKENS / planes,
                                    .unpack = !direct && s->bits != 8,
-                                   .biased = planes == 1 && n > 1 && (s->affine || s->group <= CRIA_CHUNK)};
+                                   .biased = biased(k, (int)n)};
 }
 
 static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales, unpack_chunks};
