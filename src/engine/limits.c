@@ -117,14 +117,17 @@ cria_status cria_measure(cria_ctx *ctx, const struct cria_measure_effort *effort
 
 cria_status cria_ctx_measure(cria_ctx *ctx, cria_limits *out, cria_error *err) {
     if (ctx == NULL || out == NULL) return cria_fail_null(err, "cria_ctx_measure");
-    struct cria_measure_effort effort = {
+    const struct cria_measure_effort effort = {
         .compute_tries = 100, .read_tries = 20, .least_bytes = (size_t)256 << 20, .thread_bytes = (size_t)64 << 20};
     /* Several times what a cache keeps, as far as there is memory; read as often as fits in about the same time. */
     const uint64_t cached = cria_topology_cache("") * 4, spare = cria_memory_available("") / 4;
     const uint64_t bytes = cached < spare ? cached : spare;
     if (bytes > effort.least_bytes) {
-        effort.read_tries = bytes > effort.least_bytes * 4 ? 4 : (uint32_t)(20 * effort.least_bytes / bytes);
-        effort.least_bytes = (size_t)bytes;
+        struct cria_measure_effort more = effort;
+        more.read_tries = bytes > effort.least_bytes * 4 ? 4 : (uint32_t)(20 * effort.least_bytes / bytes);
+        more.least_bytes = (size_t)bytes;
+        const cria_status st = cria_measure(ctx, &more, out, err);
+        if (st != CRIA_ENOMEM) return st; /* there may be limits that the system does not tell of */
     }
     return cria_measure(ctx, &effort, out, err);
 }
