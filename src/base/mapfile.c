@@ -62,8 +62,9 @@ static cria_status open_and_map(const char *path, bool own, cria_mapfile *out, c
     cria_status status = own ? check_owner(fd, path, err) : CRIA_OK;
     if (status == CRIA_OK) status = map_fd(fd, path, &map, err);
     close(fd); /* the mapping stays */
-    /* What is read over and over, token by token: in large pages, where the file system can (ext4 since Linux 6.16) and
-     * the file is not in memory in small ones yet. A tenth of a token's time on a virtual machine. */
+    /* What is read over and over, token by token: in huge pages, where the file system can (ext4 since Linux 6.16) and
+     * the file is not in memory in small ones yet (map_part in outfile.c writes huge ones). A tenth of a token's time
+     * on a virtual machine. */
     if (status == CRIA_OK && own) cria_mem_prefer_huge((void *)(uintptr_t)map.data, map.len);
     if (status == CRIA_OK) *out = map;
     return status;

@@ -89,6 +89,8 @@ static cria_status map_part(cria_outfile *o, enum cria_file_access access, cria_
     if (p == MAP_FAILED)
         return cria_fail_errno(err, "map %s (%zu bytes) into memory", o->part, o->len);
     o->data = p;
+    /* Who maps the finished file gets the pages that it was written in (see open_and_map in mapfile.c). */
+    cria_mem_prefer_huge(p, o->len);
     return CRIA_OK;
 }
 
