@@ -9,7 +9,7 @@
  * and what the switches of cria_config put between: biases, norms of queries, keys and outputs, factors, caps, experts.
  * Knows nothing of families, weight formats or processors: products are in product.c, attention over the KV blocks in
  * attention.c, mixtures of experts in experts.c, arithmetic in the kernel table. Every step is one parallel loop over
- * rows or row blocks.
+ * rows or row blocks; norms and gates are taken in the loop that quantizes rows for the product behind them.
  */
 #include "model/forward.h"
 
@@ -132,14 +132,6 @@ static void gate_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
 
 /* ---- steps ---- */
 
-static void rmsnorm(const struct rows *r, uint32_t n, const float *x, const float *norm, float *y) {
-    struct rows step = *r;
-    step.x = x;
-    step.norm = norm;
-    step.y = y;
-    for_rows(&step, n, norm_rows);
-}
-
 static void add_to_residual(const struct rows *r, uint32_t n, float *y, const float *bias, const float *norm) {
     struct rows step = *r;
     step.y = y;
@@ -148,23 +140,27 @@ static void add_to_residual(const struct rows *r, uint32_t n, float *y, const fl
     for_rows(&step, n, add_rows);
 }
 
-/* What a block takes in: x, normed in most models. */
-static const float *block_input(const struct rows *r, uint32_t n, const float *norm) {
-    if (norm == NULL) return r->s->x;
-    rmsnorm(r, n, r->s->x, norm, r->s->normed);
-    return r->s->normed;
+/* What a block takes in: x, normed in most models. *step is what makes it, as long as it is wanted. */
+static struct cria_input block_input(const struct rows *r, const float *norm, struct rows *step) {
+    *step = *r;
+    step->x = r->s->x;
+    step->norm = norm;
+    step->y = r->s->normed;
+    if (norm == NULL) return (struct cria_input){step->x, r->c->d, NULL, NULL};
+    return (struct cria_input){step->y, r->c->d, norm_rows, step};
 }
 
 static void attention_block(const struct rows *r, uint32_t n) {
     struct cria_scratch *s = r->s;
     const cria_config *c = r->c;
     const struct cria_layer *l = &r->w->layers[r->layer];
-    const float *x = block_input(r, n, l->attention_norm);
-    cria_products(s, CRIA_ROLE_QKV, x, n, c->d,
+    struct rows step;
+    cria_products(s, CRIA_ROLE_QKV, block_input(r, l->attention_norm, &step), n,
                   (struct cria_product[]){{&l->wq, s->q}, {&l->wk, s->k}, {&l->wv, s->v}}, 3);
     for_rows(r, n, rope_and_store_rows);
     cria_attention(s, c, r->b, r->layer);
-    cria_products(s, CRIA_ROLE_OTHER, s->mixed, n, c->h * c->e, &(struct cria_product){&l->wo, s->normed}, 1);
+    const struct cria_input mixed = {s->mixed, c->h * c->e, NULL, NULL};
+    cria_products(s, CRIA_ROLE_OTHER, mixed, n, &(struct cria_product){&l->wo, s->normed}, 1);
     add_to_residual(r, n, s->normed, l->bo, l->post_attention_norm);
 }
 
@@ -172,16 +168,15 @@ static void feed_forward_block(const struct rows *r, uint32_t n) {
     struct cria_scratch *s = r->s;
     const cria_config *c = r->c;
     const struct cria_layer *l = &r->w->layers[r->layer];
-    const float *x = block_input(r, n, l->ffn_norm);
+    struct rows step;
+    const struct cria_input in = block_input(r, l->ffn_norm, &step), gated = {s->gate, c->f, gate_rows, r};
     if (l->experts) {
-        cria_experts(s, c, l, x, n, s->mixed_experts);
+        cria_experts(s, c, l, in, n, s->mixed_experts);
         add_to_residual(r, n, s->mixed_experts, NULL, l->post_ffn_norm);
         return;
     }
-    cria_products(s, CRIA_ROLE_OTHER, x, n, c->d,
-                  (struct cria_product[]){{&l->ffn.w1, s->gate}, {&l->ffn.w3, s->up}}, 2);
-    for_rows(r, n, gate_rows);
-    cria_products(s, CRIA_ROLE_OTHER, s->gate, n, c->f, &(struct cria_product){&l->ffn.w2, s->normed}, 1);
+    cria_products(s, CRIA_ROLE_OTHER, in, n, (struct cria_product[]){{&l->ffn.w1, s->gate}, {&l->ffn.w3, s->up}}, 2);
+    cria_products(s, CRIA_ROLE_OTHER, gated, n, &(struct cria_product){&l->ffn.w2, s->normed}, 1);
     add_to_residual(r, n, s->normed, l->b2, l->post_ffn_norm);
 }
 
@@ -209,7 +204,8 @@ static void logits_block(const struct rows *r, uint32_t n) {
         wanted++;
     }
     if (wanted == 0) return;
-    cria_products(s, CRIA_ROLE_OUTPUT, s->normed, wanted, c->d, &(struct cria_product){&r->w->output, r->b->logits}, 1);
+    const struct cria_input in = {s->normed, c->d, NULL, NULL};
+    cria_products(s, CRIA_ROLE_OUTPUT, in, wanted, &(struct cria_product){&r->w->output, r->b->logits}, 1);
     if (c->logit_scale == 1.0f && c->logit_cap == 0.0f) return;
     struct rows step = *r;
     step.y = r->b->logits;

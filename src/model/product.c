@@ -54,6 +54,7 @@ struct piece {
 
 struct job {
     struct cria_scratch *s;
+    const struct cria_input *in;
     const cria_act *act;
     cria_layout layout; /* of act */
     struct piece pieces[MAX_ITEMS * MAX_NODES + 1]; /* [n] is the end of the list */
@@ -80,15 +81,17 @@ static void join(struct job *job, const struct cria_product *const *items, uint3
     job->n_pieces = n;
 }
 
-/* Tiles of rows are quantized and then laid out. */
+/* Tiles of rows are made, quantized and then laid out. */
 static void prepare_tiles(void *arg, size_t begin, size_t end, uint32_t worker) {
     const struct job *job = arg;
     const struct cria_kernels *kern = job->s->kernels;
     const cria_act *act = job->act;
     const uint32_t first = cria_layout_row(job->layout, act->n, (uint32_t)begin),
                    last = cria_layout_row(job->layout, act->n, (uint32_t)end);
-    (void)worker;
-    for (uint32_t t = first; t < last; t++) kern->quantize(act, t, act->x + t * act->ldx);
+    for (uint32_t t = first; t < last; t++) {
+        if (job->in->make) job->in->make((void *)(uintptr_t)job->in->arg, t, t + 1, worker);
+        kern->quantize(act, t, act->x + t * act->ldx);
+    }
     kern->lay_out(job->pieces[0].item->w, act, (uint32_t)begin, (uint32_t)end);
 }
 
@@ -119,26 +122,35 @@ static uint32_t piece_blocks(uint32_t blocks, uint32_t n, uint32_t threads) {
     return (blocks + pieces - 1) / pieces;
 }
 
-void cria_products(struct cria_scratch *s, enum cria_role role, const float *x, uint32_t n, uint32_t k,
+/* Makes all rows at once, where they are not made on the way to a product. */
+static void make_now(const struct cria_scratch *s, struct cria_input *in, uint32_t n) {
+    if (in->make) cria_for_rows(s, n, in->make, in->arg);
+    in->make = NULL;
+}
+
+void cria_products(struct cria_scratch *s, enum cria_role role, struct cria_input in, uint32_t n,
                    const struct cria_product *items, uint32_t n_items) {
     const uint32_t threads = cria_pool_threads(s->pool);
     uint32_t done = 0; /* bit i: item i */
-    if (s->observe != NULL) s->observe(s->observe_user, items[0].w, x, n, k);
+    if (s->observe != NULL) {
+        make_now(s, &in, n);
+        s->observe(s->observe_user, items[0].w, in.x, n, in.k);
+    }
     for (uint32_t first = 0; first < n_items; first++) {
         if (done >> first & 1) continue;
         const struct form form = form_of_rows(s, role, items[first].w, n);
         cria_act act = s->act;
         act.n = n;
-        act.k = k;
-        act.x = x;
-        act.ldx = k;
+        act.k = in.k;
+        act.x = in.x;
+        act.ldx = in.k;
         act.planes = form.planes;
         act.group = form.group;
-        act.ldq = round_up(k, 64);
-        act.ldd = round_up((k + 31) / 32, 16);
-        act.ldu = form.group ? round_up(k / form.group, 16) : 0;
+        act.ldq = round_up(in.k, 64);
+        act.ldd = round_up((in.k + 31) / 32, 16);
+        act.ldu = form.group ? round_up(in.k / form.group, 16) : 0;
 
-        struct job job = {.s = s, .act = &act, .layout = form.layout};
+        struct job job = {.s = s, .in = &in, .act = &act, .layout = form.layout};
         const struct cria_product *alike[MAX_ITEMS];
         uint32_t n_alike = 0;
         for (uint32_t i = first; i < n_items; i++) {
@@ -149,8 +161,11 @@ void cria_products(struct cria_scratch *s, enum cria_role role, const float *x, 
         join(&job, alike, n_alike);
         const uint32_t blocks = job.pieces[job.n_pieces].first;
 
+        /* A product of floats needs all rows at once, and few tiles would leave threads without rows to make. */
         const uint32_t tiles = form.layout.tiles;
+        if (form.planes == 0 || tiles < threads) make_now(s, &in, n);
         if (form.planes != 0) cria_pool_for(s->pool, tiles, tiles / (4 * threads) + 1, prepare_tiles, &job);
+        in.make = NULL; /* they are there now */
         const uint32_t grain = piece_blocks(blocks, n, threads);
         cria_pool_for(s->pool, blocks, grain, multiply_blocks, &job);
     }

@@ -49,8 +49,17 @@ struct cria_product {
     float *y; /* [n][w->spec.rows] */
 };
 
-/* y_i[t] = x[t]·W_iᵀ for t < n and every item; x is [n][k], dense. */
-void cria_products(struct cria_scratch *s, enum cria_role role, const float *x, uint32_t n, uint32_t k,
+/* Rows that products take in: there already, or made when a product comes to them, so that it finds them in the cache
+ * of the core that made them. */
+struct cria_input {
+    const float *x; /* [n][k], dense */
+    uint32_t k;
+    cria_pool_fn *make; /* makes rows [begin, end) of x; NULL: they are there */
+    const void *arg;    /* of make */
+};
+
+/* y_i[t] = x[t]·W_iᵀ for t < n and every item. Afterwards the rows of x are there. */
+void cria_products(struct cria_scratch *s, enum cria_role role, struct cria_input in, uint32_t n,
                    const struct cria_product *items, uint32_t n_items);
 
 /* 0: the product is one of floats. Otherwise how many int8 products it is made of. */
@@ -71,9 +80,9 @@ static inline void cria_gate(const struct cria_scratch *s, const cria_config *c,
 
 /* ---- experts.c: y[t] = Σ over the experts e that the router chooses for x[t] of weight_e·ffn_e(x[t]) ---- */
 
-/* x and y are [n][d], dense, and apart. Uses gate, up. */
-void cria_experts(struct cria_scratch *s, const cria_config *c, const struct cria_layer *l, const float *x, uint32_t n,
-                  float *y);
+/* x (in, see there) and y are [n][d], dense, and apart. Uses gate, up. */
+void cria_experts(struct cria_scratch *s, const cria_config *c, const struct cria_layer *l, struct cria_input in,
+                  uint32_t n, float *y);
 
 /* ---- attention.c ---- */
 
