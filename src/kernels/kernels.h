@@ -205,6 +205,9 @@ struct cria_kernels {
     /* y_i = x_i·a. y may be x. */
     void (*scale)(float *y, const float *x, float a, size_t n);
 
+    /* y_i = float32(x_i) of n f16, exactly: an array of a KV block in F16 becomes one in F32. y and x apart. */
+    void (*widen)(float *y, const uint16_t *x, size_t n);
+
     /* Puts one position (p < 64) of one head into a KV block (layout above): float32 → f16 nearest even, or
      * as is, or quantized. Bytes of other positions are neither read nor written. */
     void (*kv_store)(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,

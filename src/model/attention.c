@@ -14,6 +14,9 @@
 
 /* Query vectors of an item: 64 of them times 64 keys keep a core busy on each block and fit in its cache. */
 #define ITEM_QUERIES 64u
+/* From so many on f16 keys and values become float32 once for all of them: kernels take queries some at a time, and
+ * would convert for each few. */
+#define WIDE_QUERIES 13u
 
 static uint32_t tile_rows(const cria_config *c) {
     const uint32_t shared = c->h / c->hk;
@@ -25,7 +28,7 @@ static size_t item_queries(const cria_config *c) { return (size_t)tile_rows(c) *
 size_t cria_attention_scratch_bytes(const cria_config *c) {
     const size_t n = item_queries(c);
     const size_t bytes = n * c->e * (2 * sizeof(float) + sizeof(int16_t)) + 3 * n * sizeof(float) + 2 * n;
-    return (bytes + 63) / 64 * 64;
+    return cria_kv_array_bytes(CRIA_KV_ELEM_F32, c->e) * 2 + (bytes + 63) / 64 * 64;
 }
 
 struct attention {
@@ -53,8 +56,9 @@ static void attend_tile(const struct attention *a, uint32_t t0, uint32_t t1, uin
     const cria_kv_seq *seq = a->b->seq[t0];
     const cria_kv_pool *kv = seq->pool;
 
-    float *q = (float *)(void *)scratch, *o = q + (size_t)n_q * c->e, *m = o + (size_t)n_q * c->e,
-          *l = m + n_q, *qd = l + n_q;
+    const size_t array = (size_t)CRIA_KV_BLOCK * c->e; /* numbers */
+    float *wide = (float *)(void *)scratch;
+    float *q = wide + 2 * array, *o = q + (size_t)n_q * c->e, *m = o + (size_t)n_q * c->e, *l = m + n_q, *qd = l + n_q;
     int16_t *qi = (int16_t *)(void *)(qd + n_q);
     uint8_t *visible = (uint8_t *)(qi + (size_t)n_q * c->e), *hidden = visible + n_q;
     const float scale = c->attention_scale;
@@ -80,11 +84,16 @@ static void attend_tile(const struct attention *a, uint32_t t0, uint32_t t1, uin
         const uint8_t *next =
             last - base >= CRIA_KV_BLOCK ? cria_kv_at(kv, seq->blocks[base / CRIA_KV_BLOCK + 1], a->layer, head)
                                          : NULL;
+        const bool widen = kv->elem == CRIA_KV_ELEM_F16 && n_q >= WIDE_QUERIES;
+        if (widen) {
+            kern->widen(wide, (const uint16_t *)(const void *)keys, array);
+            kern->widen(wide + array, (const uint16_t *)(const void *)(keys + kv->half_bytes), array);
+        }
         kern->attend(&(cria_attend){.n_q = n_q,
                                     .e = c->e,
-                                    .kv = kv->elem,
-                                    .k = keys,
-                                    .v = keys + kv->half_bytes,
+                                    .kv = widen ? CRIA_KV_ELEM_F32 : kv->elem,
+                                    .k = widen ? (const void *)wide : keys,
+                                    .v = widen ? (const void *)(wide + array) : keys + kv->half_bytes,
                                     .q = q,
                                     .qi = qi,
                                     .qd = qd,

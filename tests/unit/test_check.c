@@ -20,6 +20,12 @@ static void add_one_too_many(float *y, const float *x, size_t n) {
     ref->add(y, x, n);
     if (n % 4 == 3) y[n] = 0;
 }
+static void widen_without_subnormals(float *y, const uint16_t *x, size_t n) {
+    ref->widen(y, x, n);
+    for (size_t i = 0; i < n; i++)
+        if ((x[i] & 0x7c00) == 0) y[i] = 0;
+}
+
 static void scale_before_the_start(float *y, const float *x, float a, size_t n) {
     ref->scale(y, x, a, n);
     if (n > 100) y[-1] = 0;
@@ -114,6 +120,7 @@ static void faults_are_noticed(void **state) {
     WITH(add, add_last_bit);
     WITH(add, add_one_too_many);
     WITH(scale, scale_before_the_start);
+    WITH(widen, widen_without_subnormals);
     WITH(rmsnorm, rmsnorm_fused);
     WITH(quantize, quantize_truncates);
     WITH(matmul_q, matmul_q_skips_a_block);

@@ -41,6 +41,12 @@ void cria_scale_neon(float *y, const float *x, float a, size_t n) {
     for (; i < n; i++) y[i] = x[i] * a;
 }
 
+void cria_widen_neon(float *y, const uint16_t *x, size_t n) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) vst1q_f32(y + i, neon_load_f16(x + i));
+    for (; i < n; i++) y[i] = cria_f16_to_f32(x[i]);
+}
+
 /* silu(g)·u or gelu(g)·u: both are g/(1 + exp(z))·u. */
 CRIA_INLINE float32x4_t gated(float32x4_t g, float32x4_t u, bool gelu) {
     const float32x4_t a = vdupq_n_f32(CRIA_GELU_A), b = vdupq_n_f32(CRIA_GELU_B);

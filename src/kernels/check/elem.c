@@ -4,6 +4,7 @@
 #include "kernels/check/check.h"
 #include "kernels/poly.h"
 #include <math.h>
+#include <string.h>
 
 enum { MAX_N = 200, CASES = 600 };
 
@@ -37,6 +38,21 @@ static void run_add(struct check *c) {
         const struct check_pair y = some_pair(c, n);
         c->ref->add(y.want, x, n);
         CHECK_CALL(c, c->k->add(y.got, x, n));
+        check_same_f32(c, "y", y, n);
+    }
+}
+
+/* Every f16 over and over, from a random one on. */
+static void run_widen(struct check *c) {
+    for (int i = 0; i < check_cases(c, CASES); i++) {
+        const size_t n = some_size(c);
+        const uint16_t first = (uint16_t)check_rand(c), step = (uint16_t)(check_rand(c) | 1);
+        check_case(c, "n %zu, from %04x by %04x", n, first, step);
+        uint16_t *x = check_buf(c, n * sizeof *x, sizeof *x);
+        for (size_t j = 0; j < n; j++) x[j] = (uint16_t)(first + j * step);
+        const struct check_pair y = check_pair(c, n * sizeof(float), sizeof(float));
+        c->ref->widen(y.want, x, n);
+        CHECK_CALL(c, c->k->widen(y.got, x, n));
         check_same_f32(c, "y", y, n);
     }
 }
@@ -242,6 +258,12 @@ static void bench_scale(struct check *c) {
     float *y = bench_floats(c, BENCH_D), *x = bench_floats(c, BENCH_D);
     CHECK_BENCH(c, "scale 2048", BENCH_D * 8.0, "B", K->scale(y, x, 0.5f, BENCH_D));
 }
+static void bench_widen(struct check *c) {
+    float *y = bench_floats(c, BENCH_D);
+    uint16_t *x = check_buf(c, BENCH_D * sizeof *x, 64);
+    memset(x, 0, BENCH_D * sizeof *x);
+    CHECK_BENCH(c, "widen 2048", BENCH_D * 6.0, "B", K->widen(y, x, BENCH_D));
+}
 static void bench_rmsnorm(struct check *c) {
     float *y = bench_floats(c, BENCH_D), *x = bench_floats(c, BENCH_D), *w = bench_floats(c, BENCH_D);
     CHECK_BENCH(c, "rmsnorm 2048", BENCH_D, "element", K->rmsnorm(y, x, w, 1e-5f, BENCH_D));
@@ -269,6 +291,7 @@ static void bench_kv_store(struct check *c) {
 const struct check_test check_elem[] = {
     {"add", SLOT(add), run_add, bench_add, NULL},
     {"scale", SLOT(scale), run_scale, bench_scale, NULL},
+    {"widen", SLOT(widen), run_widen, bench_widen, NULL},
     {"rmsnorm", SLOT(rmsnorm), run_rmsnorm, bench_rmsnorm, self_rmsnorm},
     {"silu_mul", SLOT(silu_mul), run_silu_mul, bench_silu_mul, self_silu_mul},
     {"gelu_mul", SLOT(gelu_mul), run_gelu_mul, NULL, self_gelu_mul},

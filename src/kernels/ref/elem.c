@@ -64,3 +64,7 @@ void cria_rope_ref(float *x, uint32_t n_heads, uint32_t e, uint32_t rot, const f
 void cria_scale_ref(float *y, const float *x, float a, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = x[i] * a;
 }
+
+void cria_widen_ref(float *y, const uint16_t *x, size_t n) {
+    for (size_t i = 0; i < n; i++) y[i] = cria_f16_to_f32(x[i]);
+}

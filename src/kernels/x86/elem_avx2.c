@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Element-wise kernels, rmsnorm and rope for AVX2. The ends of rows go through masked loads and
  * stores. */
+#include "base/half.h"
 #include "kernels/inline.h"
 #include "kernels/x86/avx2.h"
 #include "kernels/x86/kernels_x86.h"
@@ -39,6 +40,13 @@ void cria_scale_avx2(float *y, const float *x, float a, size_t n) {
     size_t i = 0;
     for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, _mm256_mul_ps(_mm256_loadu_ps(x + i), va));
     for (; i < n; i++) y[i] = x[i] * a;
+}
+
+void cria_widen_avx2(float *y, const uint16_t *x, size_t n) {
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(y + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(x + i))));
+    for (; i < n; i++) y[i] = cria_f16_to_f32(x[i]);
 }
 
 /* silu(g)·u or gelu(g)·u: both are g/(1 + exp(z))·u. */

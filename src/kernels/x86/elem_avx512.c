@@ -40,6 +40,13 @@ void cria_scale_avx512(float *y, const float *x, float a, size_t n) {
     }
 }
 
+void cria_widen_avx512(float *y, const uint16_t *x, size_t n) {
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 k = lanes(i, n);
+        _mm512_mask_storeu_ps(y + i, k, _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(k, x + i)));
+    }
+}
+
 /* silu(g)·u or gelu(g)·u: both are g/(1 + exp(z))·u. */
 CRIA_INLINE void gate(float *y, const float *g, const float *u, size_t n, bool gelu) {
     const __m512 a = _mm512_set1_ps(CRIA_GELU_A), b = _mm512_set1_ps(CRIA_GELU_B), one = _mm512_set1_ps(1.0f);
