@@ -94,19 +94,11 @@ static void dequantize_step(const cria_matrix_spec *s, const uint8_t *levels, co
     }
 }
 
-/* Eight 8-bit floats, byte i (a constant) of each lane, to float32 times 2^−120 (e4m3_floats): the byte goes to the
- * top, then four bits down with copies of its sign, of which the upper one stays. */
-INLINE __m256 small_floats(__m256i v, int i) {
-    v = _mm256_srai_epi32(_mm256_slli_epi32(v, 24 - 8 * i), 4);
-    return _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32((int)0x87f00000)));
-}
-
 /* The second row block of a tile of one is the first once more. Registers 2b and 2b + 1 are row block b's. */
 static void tile_f8(const struct cria_tile_f8 *s) {
     const bool two = s->rows > CRIA_ROWS;
     const uint8_t *codes[2] = {s->codes, s->codes + (two ? s->block_stride : 0)};
     const float *scales[2] = {s->scales, s->scales + (two ? s->scales_stride : 0)};
-    const __m256 up = _mm256_set1_ps(0x1p120f);
     __m256 acc[4];
     UNROLL for (int i = 0; i < 4; i++) acc[i] =
         s->first ? _mm256_setzero_ps() : _mm256_maskload_ps(s->y + 8 * i, row_mask(s->rows, i));
@@ -119,7 +111,7 @@ static void tile_f8(const struct cria_tile_f8 *s) {
                 const __m256i v = load256(codes[i / 2] + at + 32 * (i % 2));
                 const __m256 scale = _mm256_load_ps(scales[i / 2] + 16 * c + 8 * (i % 2));
                 UNROLL for (int j = 0; j < 4; j++) {
-                    const __m256 w = _mm256_mul_ps(_mm256_mul_ps(small_floats(v, j), up), scale);
+                    const __m256 w = _mm256_mul_ps(top_floats(_mm256_slli_epi32(v, 24 - 8 * j)), scale);
                     acc[i] = _mm256_fmadd_ps(_mm256_broadcast_ss(x + j), w, acc[i]);
                 }
             }

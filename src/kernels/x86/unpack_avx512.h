@@ -105,18 +105,13 @@ static inline void unpack_chunks(const cria_matrix *m, const uint8_t *src, uint3
     }
 }
 
-/* 8-bit floats at the top of 32-bit lanes to float32. The exponent is 120 too small where the value bits come to lie
- * (half.h). Multiplying by 2^120, as AVX2 does, takes Intel's processors hundreds of clocks for each of the subnormal
- * ones, (m/8)·2^−6; with 120 added to the exponent these are (1 + m/8)·2^−7, and twice that less 2^−6 is exact. */
+/* 8-bit floats at the top of 32-bit lanes to float32; how, see unpack_avx2.h. */
 INLINE __m512 top_floats(__m512i v) {
     const __m512i sign = _mm512_and_si512(v, _mm512_set1_epi32((int)0x80000000));
     const __m512i mag = _mm512_srli_epi32(_mm512_and_si512(v, _mm512_set1_epi32(0x7f000000)), 4);
     const __m512 x = _mm512_castsi512_ps(_mm512_add_epi32(mag, _mm512_set1_epi32(120 << 23)));
-    const __mmask16 subnormal =
-        _mm512_cmpeq_epi32_mask(_mm512_and_si512(v, _mm512_set1_epi32(0x78000000)), _mm512_setzero_si512());
-    const __m512 twice = _mm512_fmadd_ps(x, _mm512_set1_ps(2.0f), _mm512_set1_ps(-0x1p-6f));
-    const __m512i f = _mm512_castps_si512(_mm512_mask_mov_ps(x, subnormal, twice));
-    return _mm512_castsi512_ps(_mm512_or_si512(f, sign));
+    const __m512 f = _mm512_min_ps(x, _mm512_fmadd_ps(x, _mm512_set1_ps(2.0f), _mm512_set1_ps(-0x1p-6f)));
+    return _mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(f), sign));
 }
 
 /* The same in zero-extended lanes. */
