@@ -20,6 +20,9 @@
 
 enum { MOST_TOKENS = 1000000, MOST_SEQUENCES = 512, PREFILL_ROWS = 512 };
 
+/* Seconds for which a measured limit is taken to stay as it is. */
+#define SAME_MOMENT 0.1
+
 #define FIELD(name) offsetof(struct bench_options, name)
 
 static const char *const shape_names[] = {"1b", "7b", "8b", NULL};
@@ -131,6 +134,8 @@ struct runner {
     double *seconds;     /* [repeat] */
     double *shares;      /* [repeat] */
     cria_limits *limits; /* [repeat + 1]: before each repetition, and after the last */
+    cria_limits measured; /* last, at this time; 0: never */
+    double measured_at;
     struct progress bar;
     cria_error err;
 };
@@ -178,10 +183,24 @@ static void take_better(cria_limits *best, const cria_limits *now) {
     if (now->int8_ops > best->int8_ops) best->int8_ops = now->int8_ops;
 }
 
+static void note_peak(struct bench *b) {
+    const double peak = bench_peak_bytes();
+    if (peak > b->peak_bytes) b->peak_bytes = peak;
+}
+
+/* What was measured a moment ago, after the test before, is as good for the next one. Peak memory is without the
+ * memory that measuring takes. */
 static cria_status measure_limits(struct runner *r, cria_limits *now) {
-    const cria_status st = cria_ctx_measure(r->session.ctx, now, &r->err);
-    if (st == CRIA_OK) take_better(&r->b->limits[r->b->n_limits - 1].best, now);
-    return st;
+    if (r->measured_at == 0 || clock_now() - r->measured_at > SAME_MOMENT) {
+        note_peak(r->b);
+        const cria_status st = cria_ctx_measure(r->session.ctx, &r->measured, &r->err);
+        if (st != CRIA_OK) return st;
+        bench_reset_peak();
+        take_better(&r->b->limits[r->b->n_limits - 1].best, &r->measured);
+        r->measured_at = clock_now();
+    }
+    *now = r->measured;
+    return CRIA_OK;
 }
 
 /* The least seconds that work takes at these limits, and which one binds it: "read", "int8" or "f32". */
@@ -395,8 +414,7 @@ static bool measure_model(struct runner *r, bool first) {
         complain("%s", r->err.msg);
         ok = false;
     }
-    const double peak = bench_peak_bytes();
-    if (peak > b->peak_bytes) b->peak_bytes = peak;
+    note_peak(b);
     b->info = r->session.info;
     finish(r);
     return ok;
