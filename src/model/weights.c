@@ -195,7 +195,7 @@ static void fetch_beginnings(const struct loader *l) {
 }
 
 /* The first rows of every matrix, and every vector, packed anew and compared: an entry of other files, of
- * another layout or full of zeros does not pass, and it costs a few pages of each. scratch: room for the
+ * another layout or full of zeros does not pass, and it costs a page of each, a huge one. scratch: room for the
  * largest. */
 static bool begins_alike(struct loader *l, const uint8_t *data, uint8_t *scratch) {
     fetch_beginnings(l);

@@ -20,6 +20,7 @@ static void add_one_too_many(float *y, const float *x, size_t n) {
     ref->add(y, x, n);
     if (n % 4 == 3) y[n] = 0;
 }
+
 static void widen_without_subnormals(float *y, const uint16_t *x, size_t n) {
     ref->widen(y, x, n);
     for (size_t i = 0; i < n; i++)
