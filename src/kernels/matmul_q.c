@@ -249,7 +249,7 @@ static void describe_tile(const struct job *j, uint32_t t0, uint32_t n, struct t
         .first = j->chunk0 == 0,
         .scales_stride = sizeof scratch->blocks[0] / sizeof(float),
         .codes_stride = j->plan.unpack ? sizeof scratch->blocks[0] : w->block_bytes,
-        .chunk_bytes = j->plan.unpack ? CRIA_BYTES_CHUNK : w->chunk_bytes,
+        .chunk_bytes = !j->plan.unpack ? w->chunk_bytes : j->plan.wide ? CRIA_WORDS_CHUNK : CRIA_BYTES_CHUNK,
         .scale_type = w->spec.scale_type,
         .block_bytes = w->block_bytes,
         .group_scale_bytes = w->bias_offset / w->n_groups,
@@ -268,7 +268,7 @@ static void unpack_block(const struct job *j, uint32_t block, uint8_t *dst) {
     if (!j->plan.stored && s->affine)
         j->ops->unpack_scales(s->scale_type, scales + w->bias_offset, n, 1.0f,
                               (float *)(void *)(dst + j->bias_offset));
-    if (j->plan.unpack) j->ops->unpack_chunks(w, data + j->codes_at, j->n_chunks, dst + j->codes_offset);
+    if (j->plan.unpack) j->plan.unpack(w, data + j->codes_at, j->n_chunks, dst + j->codes_offset);
 }
 
 /* What is asked of memory while `take` row blocks are read, as distances from the first one's first byte. A small row
@@ -373,7 +373,8 @@ void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w
                     .block1 = block1};
     j.layout = layout_of(&j.plan, &w->spec, x->n);
     /* Pieces of about the same size; eight chunks are whole groups of any size, and a super-block. */
-    const uint32_t most = (x->n <= FEW_TOKENS ? PIECE_FEW : PIECE_MANY) / CRIA_CHUNK;
+    const uint32_t columns = x->n <= FEW_TOKENS ? PIECE_FEW : j.plan.wide ? PIECE_MANY / 2 : PIECE_MANY;
+    const uint32_t most = columns / CRIA_CHUNK;
     const uint32_t n_pieces = (w->n_chunks + most - 1) / most;
     const uint32_t piece = ((w->n_chunks + n_pieces - 1) / n_pieces + 7) & ~7u;
     for (uint32_t c = 0; c < w->n_chunks; c += piece)

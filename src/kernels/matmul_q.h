@@ -24,7 +24,8 @@
 
 enum {
     CRIA_TILE_TOKENS = 6,  /* of a tile at most */
-    CRIA_BYTES_CHUNK = 512 /* a chunk of levels as bytes: laid out as 8-bit codes are */
+    CRIA_BYTES_CHUNK = 512, /* a chunk of levels as bytes: laid out as 8-bit codes are */
+    CRIA_WORDS_CHUNK = 1024 /* and as 16-bit numbers: [step][inputs 0 and 2, then 1 and 3][16 rows][2] */
 };
 
 /* Where a tile that reads codes from memory asks for what will be read next (cria_ask): a product with one token
@@ -79,7 +80,10 @@ struct cria_tile_plan {
     const cria_tile_fn *one, *two; /* tiles of one and of two row blocks, [tokens − 1]; two may be NULL */
     uint32_t max_tokens;           /* of a tile */
     bool words;                    /* activations as 16-bit numbers */
-    bool unpack;                   /* codes to levels as bytes first */
+    /* Unless NULL: n chunks of codes to levels (codes, where there are no levels) as bytes or, if `wide`, 16-bit
+     * numbers, before tiles see them; dst 64-byte aligned */
+    void (*unpack)(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst);
+    bool wide;
     bool stored;                   /* tiles take scales as they are stored: with one token a pass of its own over them
                                     * costs 3 % of the time */
     bool biased;                   /* tiles take cria_tile.minus, and starts that count from CRIA_BIAS_BITS */
@@ -108,8 +112,6 @@ struct cria_matmul_q_ops {
     /* n (a multiple of 16, whole super-blocks where there are two levels) scales or biases as float32, times
      * factor; dst 64-byte aligned */
     void (*unpack_scales)(enum cria_scale_type type, const uint8_t *src, size_t n, float factor, float *dst);
-    /* n chunks of codes to levels (codes, where there are no levels) as bytes; dst 64-byte aligned */
-    void (*unpack_chunks)(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst);
 };
 
 void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w, const cria_act *x, float *y,

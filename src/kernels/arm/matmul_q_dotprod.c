@@ -108,6 +108,12 @@ static const cria_tile_fn *direct_tiles(const cria_matrix_spec *s, uint32_t plan
     }
 }
 
+static void unpack_signed(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst) {
+    unpack_chunks(m, src, n, dst);
+    for (size_t i = 0; i < (size_t)n * CRIA_BYTES_CHUNK; i += 16)
+        vst1q_u8(dst + i, veorq_u8(vld1q_u8(dst + i), vdupq_n_u8(128)));
+}
+
 static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, uint32_t planes) {
     const bool halves = s->group < CRIA_CHUNK;
     const cria_tile_fn *direct = direct_tiles(s, planes);
@@ -116,17 +122,11 @@ static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, ui
             .one = direct, .max_tokens = 4 / planes, .shift = s->levels || s->bits == 8 ? 128 : 0};
     return (struct cria_tile_plan){.one = (halves ? unpacked_halves : unpacked)[planes - 1],
                                    .max_tokens = MAX_VECTORS / planes,
-                                   .unpack = true,
+                                   .unpack = unpack_signed,
                                    .shift = 128};
 }
 
-static void unpack_signed(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst) {
-    unpack_chunks(m, src, n, dst);
-    for (size_t i = 0; i < (size_t)n * CRIA_BYTES_CHUNK; i += 16)
-        vst1q_u8(dst + i, veorq_u8(vld1q_u8(dst + i), vdupq_n_u8(128)));
-}
-
-static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales, unpack_signed};
+static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales};
 
 CRIA_MATMUL_Q(dotprod, ops)
 

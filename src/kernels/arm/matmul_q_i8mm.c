@@ -82,13 +82,6 @@ INLINE void dots(const struct cria_tile *s, const uint8_t *codes, const int8_t *
 TILES(units_of_32, 8)
 TILES(units_of_16, 4)
 
-static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, uint32_t planes) {
-    (void)n;
-    return (struct cria_tile_plan){.one = (s->group < CRIA_CHUNK ? units_of_16 : units_of_32)[planes - 1],
-                                   .max_tokens = MAX_VECTORS / planes,
-                                   .unpack = true};
-}
-
 /* Steps k and k+1 of a chunk, each [16 rows][4 inputs], become [16 rows][8 inputs]. */
 static void unpack_pairs(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst) {
     unpack_chunks(m, src, n, dst);
@@ -105,7 +98,14 @@ static void unpack_pairs(const cria_matrix *m, const uint8_t *src, uint32_t n, u
     }
 }
 
-static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales, unpack_pairs};
+static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, uint32_t planes) {
+    (void)n;
+    return (struct cria_tile_plan){.one = (s->group < CRIA_CHUNK ? units_of_16 : units_of_32)[planes - 1],
+                                   .max_tokens = MAX_VECTORS / planes,
+                                   .unpack = unpack_pairs};
+}
+
+static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales};
 
 /* Few tokens do not fill the 2 × 2 products of these instructions. */
 static bool few(uint32_t n, uint32_t planes) { return n * planes <= 4; }

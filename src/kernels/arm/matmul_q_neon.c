@@ -99,9 +99,9 @@ static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, ui
     return (struct cria_tile_plan){.one = s->group < CRIA_CHUNK ? units_of_16 : units_of_32,
                                    .max_tokens = MAX_TOKENS,
                                    .words = true,
-                                   .unpack = s->bits != 8};
+                                   .unpack = s->bits == 8 ? NULL : unpack_chunks};
 }
 
-static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales, unpack_chunks};
+static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales};
 
 CRIA_MATMUL_Q(neon, ops)

@@ -238,21 +238,21 @@ static const cria_tile_fn *direct_tiles(const cria_matrix_spec *s, uint32_t top,
 static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, uint32_t planes) {
     const uint32_t top = cria_max_level(s), p = planes - 1;
     const bool halves = s->group < CRIA_CHUNK;
-    struct cria_tile_plan plan = {.max_tokens = MAX_TOKENS / planes, .unpack = true};
+    struct cria_tile_plan plan = {.max_tokens = MAX_TOKENS / planes, .unpack = unpack_chunks};
     if (n == 1 && cria_matvec_plan_avx512(s, planes, &plan)) return plan;
     if (top > 63) {
         plan.one = halves ? halves_words_one : words_one;
         plan.two = halves ? halves_words_two : words_two;
         plan.max_tokens = WORD_TOKENS;
         plan.words = true;
-        plan.unpack = s->bits != 8;
+        if (s->bits == 8) plan.unpack = NULL;
     } else if (halves) {
         plan.one = top <= 31 ? halves4_one[p] : halves2_one[p];
         plan.two = top <= 31 ? halves4_two[p] : halves2_two[p];
     } else if (n * planes <= FEW_VECTORS && direct_tiles(s, top, planes)) {
         plan.one = direct_tiles(s, top, planes);
         plan.max_tokens = 4 / planes;
-        plan.unpack = false;
+        plan.unpack = NULL;
     } else {
         plan.one = top <= 15 ? bytes8_one[p] : top <= 31 ? bytes4_one[p] : bytes2_one[p];
         plan.two = top <= 15 ? bytes8_two[p] : top <= 31 ? bytes4_two[p] : bytes2_two[p];
@@ -260,6 +260,6 @@ static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, ui
     return plan;
 }
 
-static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales, unpack_chunks};
+static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales};
 
 CRIA_MATMUL_Q(avx512, ops)

@@ -216,8 +216,8 @@ static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, ui
     return (struct cria_tile_plan){.one = tiles,
                                    .two = BLOCKS == 2 ? tiles : NULL,
                                    .max_tokens = MAX_TOKENS / planes,
-                                   .unpack = !direct && s->bits != 8,
+                                   .unpack = direct || s->bits == 8 ? NULL : unpack_chunks,
                                    .biased = biased(k, (int)n)};
 }
 
-static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales, unpack_chunks};
+static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales};
