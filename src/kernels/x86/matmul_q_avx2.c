@@ -336,24 +336,6 @@ static const struct tiles *direct_tiles(const cria_matrix_spec *s, uint32_t top)
     }
 }
 
-/* unpack of matmul_q.h, wide */
-static void unpack_words(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst) {
-    for (uint32_t c = 0; c < n; c++, src += m->chunk_bytes, dst += CRIA_WORDS_CHUNK) {
-        _Alignas(32) uint8_t unpacked[CRIA_BYTES_CHUNK];
-        const uint8_t *bytes = src;
-        if (m->spec.bits != 8) {
-            unpack_chunks(m, src, 1, unpacked);
-            bytes = unpacked;
-        }
-        for (int i = 0; i < CRIA_BYTES_CHUNK; i += 32) {
-            const __m256i w = load256(bytes + i);
-            uint8_t *at = dst + i / 64 * 128 + i % 64;
-            _mm256_store_si256((__m256i *)at, _mm256_and_si256(w, _mm256_set1_epi16(255)));
-            _mm256_store_si256((__m256i *)(at + 64), _mm256_srli_epi16(w, 8));
-        }
-    }
-}
-
 static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, uint32_t planes) {
     const uint32_t top = cria_max_level(s);
     const bool halves = s->group < CRIA_CHUNK;

@@ -5,8 +5,10 @@
 #include "kernels/x86/kernels_x86.h"
 
 #define MATVEC_PLAN cria_matvec_plan_avx512vnni
+#define TWO_PLANES_AS_WORDS 1
 
 INLINE ints add_four(ints sum, ints levels, ints a) { return _mm512_dpbusd_epi32(sum, levels, a); }
+INLINE ints add_two(ints sum, ints levels, ints a) { return _mm512_dpwssd_epi32(sum, levels, a); }
 
 #include "kernels/x86/tile_vnni_tmpl.c"
 

@@ -4,11 +4,14 @@
  * Included, after matmul_q_avx512.h or matmul_q_avx2.h, by the files that define
  *     add_four(sum, levels, a)    vpdpbusd
  *     MATVEC_PLAN                 the plan for one token
+ *     TWO_PLANES_AS_WORDS         1 or 0, and if 1
+ *     add_two(sum, levels, a)     vpdpwssd
  *
  * A tile is two registers of rows, two row blocks or one, against up to six tokens: twelve integer sums, two weights
  * and an activation, with twelve float sums if they fit. vpdpbusd adds four products of an unsigned level and a signed
- * activation to 32 bits, exactly for every level. Two planes of activations are two products, 256·hi + lo. The zero of
- * a symmetric matrix enters as the sum's start, −zero·Σa.
+ * activation to 32 bits, exactly for every level. Two planes of activations are two products, 256·hi + lo; with many
+ * tokens it may pay to have levels and activations as 16-bit numbers instead: vpdpwssd adds two products, which spares
+ * joining the planes. The zero of a symmetric matrix enters as the sum's start, −zero·Σa.
  */
 #include "kernels/matmul_q.h"
 #include "kernels/x86/kinds.h"
@@ -18,7 +21,9 @@ enum {
     REGISTERS = 2,
     BLOCKS = REGISTERS / PER_BLOCK,
     SUMS_FIT = LANES == 16, /* thirty-two registers: those of integers and of floats of six tokens */
-    FEW_VECTORS = 24 /* of activations, for which it does not pay to unpack codes to bytes in a pass of its own */
+    WORDS = 16, /* in place of bits: levels and activations are 16-bit numbers */
+    FEW_VECTORS = 24, /* of activations, for which it does not pay to unpack codes in a pass of its own */
+    MANY_TOKENS = 48  /* for which it pays to unpack them to words */
 };
 
 /* The sums of a tile: y, which rests in memory unless a compiler sees that it need not, and t. */
@@ -34,6 +39,17 @@ INLINE size_t row_at(int r) { return (size_t)(r % PER_BLOCK * LANES); }
 /* Whether a tile's sums are (CRIA_BIAS): of all plans and of their tiles, which have more than one token if the product
  * does. */
 INLINE bool biased(struct kind k, int n) { return k.planes == 1 && n > 1 && (k.affine || k.single); }
+
+/* Integer sums of a token. */
+INLINE int vectors(struct kind k) { return k.bits == WORDS ? 1 : k.planes; }
+
+INLINE ints add_products(struct kind k, ints sum, ints levels, ints a) {
+#if TWO_PLANES_AS_WORDS
+    if (k.bits == WORDS) return add_two(sum, levels, a);
+#endif
+    (void)k;
+    return add_four(sum, levels, a);
+}
 
 /* Whatever is in memory stays there, and is not kept in registers that others need more. */
 INLINE void keep_in_memory(struct sums *sums) { __asm__("" : "+r"(sums->acc) : : "memory"); }
@@ -75,8 +91,8 @@ INLINE void start_unit(const struct cria_tile *s, struct unit u, struct kind k, 
                               : first && biased(k, n) ? CRIA_BIAS_BITS
                                                       : 0;
         UNROLL for (int r = 0; r < REGISTERS; r++) {
-            dot[k.planes * t][r] = V(set1_epi32)(start);
-            if (k.planes == 2) dot[2 * t + 1][r] = V(set1_epi32)(0);
+            dot[vectors(k) * t][r] = V(set1_epi32)(start);
+            if (vectors(k) == 2) dot[2 * t + 1][r] = V(set1_epi32)(0);
         }
     }
 }
@@ -86,32 +102,37 @@ INLINE void start_unit(const struct cria_tile *s, struct unit u, struct kind k, 
 INLINE void unit(const struct cria_tile *s, struct unit u, size_t g, struct kind k, bool first, int n,
                  struct sums *sums) {
     const uint8_t *codes = s->codes + u.chunk * 64 * (size_t)k.bits;
-    const int8_t *q = s->q + CRIA_CHUNK * u.chunk * (size_t)n;
+    const int8_t *q = k.bits == WORDS ? (const int8_t *)(s->pairs + CRIA_CHUNK * u.chunk * (size_t)n)
+                                      : s->q + CRIA_CHUNK * u.chunk * (size_t)n;
+    const int steps = k.bits == WORDS ? 2 * u.steps : u.steps; /* half as many inputs at a time */
     const ints table = k.levels ? load_levels(s->levels) : V(set1_epi32)(0);
     ints dot[MAX_TOKENS][REGISTERS]; /* of tokens' planes */
     start_unit(s, u, k, first, n, dot);
-    UNROLL for (int i = 0; i < u.steps; i++) {
-        const int step = k.bits == 8 ? u.from + i : cria_nth_step(i, u.from, u.steps);
+    UNROLL for (int i = 0; i < steps; i++) {
+        const int step = k.bits == WORDS ? 2 * u.from + i
+                         : k.bits == 8   ? u.from + i
+                                         : cria_nth_step(i, u.from, u.steps);
         ints w[REGISTERS];
-        if (k.bits != 8 || n * k.planes <= 4)
+        if (k.bits < 8 || (k.bits == 8 && n * k.planes <= 4))
             UNROLL for (int b = 0; b < BLOCKS; b++)
                 cria_ask(&s->stream, u.chunk, k.bits, u.from, i, i + 1, (size_t)b * s->codes_stride);
         UNROLL for (int r = 0; r < REGISTERS; r++) {
-            w[r] = step_codes(codes + block_at(r, s->codes_stride), k.bits, r % PER_BLOCK, step);
+            const int bits = k.bits == WORDS ? 8 : k.bits; /* 64 bytes a step are read alike */
+            w[r] = step_codes(codes + block_at(r, s->codes_stride), bits, r % PER_BLOCK, step);
             if (k.levels) w[r] = V(shuffle_epi8)(table, w[r]);
         }
         UNROLL for (int t = 0; t < n; t++) {
-            UNROLL for (int p = 0; p < k.planes; p++) {
+            UNROLL for (int p = 0; p < vectors(k); p++) {
                 const ints a = broadcast4(q + (size_t)p * s->plane + 4 * ((size_t)step * (size_t)n + (size_t)t));
-                ints *d = dot[k.planes * t + p];
-                UNROLL for (int r = 0; r < REGISTERS; r++) d[r] = add_four(d[r], w[r], a);
+                ints *d = dot[vectors(k) * t + p];
+                UNROLL for (int r = 0; r < REGISTERS; r++) d[r] = add_products(k, d[r], w[r], a);
             }
-            if (i != u.steps - 1) continue;
-            if (k.planes == 2) {
+            if (i != steps - 1) continue;
+            if (vectors(k) == 2) {
                 UNROLL for (int r = 0; r < REGISTERS; r++) dot[2 * t][r] =
                     V(add_epi32)(dot[2 * t][r], V(slli_epi32)(dot[2 * t + 1][r], 8));
             }
-            add_unit(s, u, k, first, n, t, dot[k.planes * t], sums);
+            add_unit(s, u, k, first, n, t, dot[vectors(k) * t], sums);
             if (k.single) add_group(s, g, k, n, t, sums);
         }
     }
@@ -178,8 +199,20 @@ static const cria_tile_fn *direct_tiles(const cria_matrix_spec *s, uint32_t plan
     return NULL;
 }
 
-/* Levels as bytes: [planes − 1][tokens − 1] up to six vectors. */
-#define BYTES(name, ...)                                                                                             \
+/* Levels as bytes, [planes − 1][tokens − 1] up to six vectors, and as words, [tokens − 1] of two planes. */
+#if TWO_PLANES_AS_WORDS
+#define WORD_TILES(name, ...)                                                                                        \
+    TILE(name##_w2, 2, WORDS, false, __VA_ARGS__, 2)                                                                 \
+    TILE(name##_w3, 3, WORDS, false, __VA_ARGS__, 2)                                                                 \
+    TILE(name##_w4, 4, WORDS, false, __VA_ARGS__, 2)                                                                 \
+    TILE(name##_w5, 5, WORDS, false, __VA_ARGS__, 2)                                                                 \
+    TILE(name##_w6, 6, WORDS, false, __VA_ARGS__, 2)
+#define WORD_ROW(name) {NULL, name##_w2, name##_w3, name##_w4, name##_w5, name##_w6}
+#else
+#define WORD_TILES(name, ...)
+#define WORD_ROW(name) {NULL}
+#endif
+#define UNPACKED(name, ...)                                                                                          \
     TILE(name##_p1t1, 1, 8, false, __VA_ARGS__, 1)                                                                   \
     TILE(name##_p1t2, 2, 8, false, __VA_ARGS__, 1)                                                                   \
     TILE(name##_p1t3, 3, 8, false, __VA_ARGS__, 1)                                                                   \
@@ -189,35 +222,48 @@ static const cria_tile_fn *direct_tiles(const cria_matrix_spec *s, uint32_t plan
     TILE(name##_p2t1, 1, 8, false, __VA_ARGS__, 2)                                                                   \
     TILE(name##_p2t2, 2, 8, false, __VA_ARGS__, 2)                                                                   \
     TILE(name##_p2t3, 3, 8, false, __VA_ARGS__, 2)                                                                   \
-    static const cria_tile_fn name[2][6] = {                                                                         \
-        {name##_p1t1, name##_p1t2, name##_p1t3, name##_p1t4, name##_p1t5, name##_p1t6},                              \
-        {name##_p2t1, name##_p2t2, name##_p2t3}};
+    WORD_TILES(name, __VA_ARGS__)                                                                                    \
+    static const struct unpacked_tiles name = {                                                                      \
+        {{name##_p1t1, name##_p1t2, name##_p1t3, name##_p1t4, name##_p1t5, name##_p1t6},                             \
+         {name##_p2t1, name##_p2t2, name##_p2t3}},                                                                   \
+        WORD_ROW(name)};
 
-/*                      halves affine single */
-BYTES(affine,           false, true,  false)
-BYTES(affine_single,    false, true,  true)
-BYTES(affine_halves,    true,  true,  true)
-BYTES(symmetric,        false, false, false)
-BYTES(symmetric_single, false, false, true)
-BYTES(symmetric_halves, true,  false, true)
+struct unpacked_tiles {
+    cria_tile_fn bytes[2][MAX_TOKENS], words[MAX_TOKENS];
+};
 
-static const cria_tile_fn *byte_tiles(const cria_matrix_spec *s, uint32_t planes) {
-    if (s->group < CRIA_CHUNK) return (s->affine ? affine_halves : symmetric_halves)[planes - 1];
-    if (s->group == CRIA_CHUNK) return (s->affine ? affine_single : symmetric_single)[planes - 1];
-    return (s->affine ? affine : symmetric)[planes - 1];
+/*                         halves affine single */
+UNPACKED(affine,           false, true,  false)
+UNPACKED(affine_single,    false, true,  true)
+UNPACKED(affine_halves,    true,  true,  true)
+UNPACKED(symmetric,        false, false, false)
+UNPACKED(symmetric_single, false, false, true)
+UNPACKED(symmetric_halves, true,  false, true)
+
+static const struct unpacked_tiles *unpacked_tiles(const cria_matrix_spec *s) {
+    if (s->group < CRIA_CHUNK) return s->affine ? &affine_halves : &symmetric_halves;
+    if (s->group == CRIA_CHUNK) return s->affine ? &affine_single : &symmetric_single;
+    return s->affine ? &affine : &symmetric;
 }
 
 static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, uint32_t planes) {
     struct cria_tile_plan plan;
     if (n == 1 && MATVEC_PLAN(s, planes, &plan)) return plan;
-    const cria_tile_fn *direct = n > 1 && n * planes <= FEW_VECTORS ? direct_tiles(s, planes) : NULL;
-    const cria_tile_fn *tiles = direct ? direct : byte_tiles(s, planes);
+    const cria_tile_fn *direct = n > 1 && n * planes <= FEW_VECTORS ? direct_tiles(s, planes) : NULL, *tiles = direct;
     const struct kind k = {.affine = s->affine, .single = s->group <= CRIA_CHUNK, .planes = (int)planes};
-    return (struct cria_tile_plan){.one = tiles,
-                                   .two = BLOCKS == 2 ? tiles : NULL,
-                                   .max_tokens = MAX_TOKENS / planes,
-                                   .unpack = direct || s->bits == 8 ? NULL : unpack_chunks,
-                                   .biased = biased(k, (int)n)};
+    plan = (struct cria_tile_plan){.max_tokens = MAX_TOKENS / planes, .biased = biased(k, (int)n)};
+    if (TWO_PLANES_AS_WORDS && !direct && planes == 2 && n >= MANY_TOKENS) {
+        tiles = unpacked_tiles(s)->words;
+        plan.max_tokens = MAX_TOKENS;
+        plan.unpack = unpack_words;
+        plan.wide = plan.words = true;
+    } else if (!direct) {
+        tiles = unpacked_tiles(s)->bytes[planes - 1];
+        plan.unpack = s->bits == 8 ? NULL : unpack_chunks;
+    }
+    plan.one = tiles;
+    plan.two = BLOCKS == 2 ? tiles : NULL;
+    return plan;
 }
 
 static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales};

@@ -105,6 +105,42 @@ static inline void unpack_chunks(const cria_matrix *m, const uint8_t *src, uint3
     }
 }
 
+/* The same, 16-bit numbers: of each step inputs 0 and 2 of all rows, then 1 and 3. */
+INLINE void unpack_words_bits(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst, int bits) {
+    const __m512i levels = m->spec.levels ? load_levels(m->spec.levels) : _mm512_setzero_si512();
+    for (uint32_t c = 0; c < n; c++, src += m->chunk_bytes) {
+        UNROLL for (int s = 0; s < 8; s++, dst += 128) {
+            __m512i v = step_codes(src, bits, 0, s);
+            if (m->spec.levels) v = _mm512_shuffle_epi8(levels, v);
+            _mm512_storeu_si512(dst, _mm512_and_si512(v, _mm512_set1_epi16(255)));
+            _mm512_storeu_si512(dst + 64, _mm512_srli_epi16(v, 8));
+        }
+    }
+}
+
+static inline void unpack_words(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst) {
+    switch (m->spec.bits) {
+    case 2:
+        unpack_words_bits(m, src, n, dst, 2);
+        break;
+    case 3:
+        unpack_words_bits(m, src, n, dst, 3);
+        break;
+    case 4:
+        unpack_words_bits(m, src, n, dst, 4);
+        break;
+    case 5:
+        unpack_words_bits(m, src, n, dst, 5);
+        break;
+    case 6:
+        unpack_words_bits(m, src, n, dst, 6);
+        break;
+    default:
+        unpack_words_bits(m, src, n, dst, 8);
+        break;
+    }
+}
+
 /* 8-bit floats at the top of 32-bit lanes to float32; how, see unpack_avx2.h. */
 INLINE __m512 top_floats(__m512i v) {
     const __m512i sign = _mm512_and_si512(v, _mm512_set1_epi32((int)0x80000000));
