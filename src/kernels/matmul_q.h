@@ -23,7 +23,7 @@
 #include "kernels/kernels.h"
 
 enum {
-    CRIA_TILE_TOKENS = 6,  /* of a tile at most */
+    CRIA_TILE_TOKENS = 6,   /* of a tile at most */
     CRIA_BYTES_CHUNK = 512, /* a chunk of levels as bytes: laid out as 8-bit codes are */
     CRIA_WORDS_CHUNK = 1024 /* and as 16-bit numbers: [step][inputs 0 and 2, then 1 and 3][16 rows][2] */
 };
@@ -80,10 +80,10 @@ struct cria_tile_plan {
     const cria_tile_fn *one, *two; /* tiles of one and of two row blocks, [tokens − 1]; two may be NULL */
     uint32_t max_tokens;           /* of a tile */
     bool words;                    /* activations as 16-bit numbers */
-    /* Unless NULL: n chunks of codes to levels (codes, where there are no levels) as bytes or, if `wide`, 16-bit
-     * numbers, before tiles see them; dst 64-byte aligned */
+    bool wide;                     /* and what is unpacked */
+    /* Before tiles see them, n chunks of codes to levels (codes, where there are no levels), as bytes or `wide`; NULL:
+     * tiles take codes. dst is 64-byte aligned. */
     void (*unpack)(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst);
-    bool wide;
     bool stored;                   /* tiles take scales as they are stored: with one token a pass of its own over them
                                     * costs 3 % of the time */
     bool biased;                   /* tiles take cria_tile.minus, and starts that count from CRIA_BIAS_BITS */

@@ -180,8 +180,9 @@ struct shape {
 
 static struct shape random_shape(struct check *c, cria_matrix_spec *s, bool codes) {
     static const uint32_t rows[] = {1, 15, 16, 17, 33, 48, 100},
-                          tokens[] = {0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 33, 50};
+                          tokens[] = {0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 33};
     struct shape p = {.n = PICK(c, tokens)};
+    if (codes && check_below(c, 14) == 0) p.n = 50; /* enough to pay for levels as 16-bit numbers */
     s->rows = PICK(c, rows);
     const uint32_t unit = !codes ? 1 : s->scale_type >= CRIA_SCALE_Q2_K ? CRIA_SUPER : s->group;
     s->cols = codes ? unit * (1 + check_below(c, unit == CRIA_SUPER ? 3 : 7)) : 1 + check_below(c, 300);

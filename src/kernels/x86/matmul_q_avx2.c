@@ -19,7 +19,7 @@
 
 enum {
     MAX_TOKENS = CRIA_TILE_TOKENS,
-    FEW_TOKENS = 16, /* for which it does not pay to unpack codes in a pass of its own, */
+    FEW_TOKENS = 16,      /* for which it does not pay to unpack codes in a pass of its own, */
     FEW_OF_TWO_PLANES = 9 /* and of two planes */
 };
 

@@ -21,7 +21,7 @@ enum {
     REGISTERS = 2,
     BLOCKS = REGISTERS / PER_BLOCK,
     SUMS_FIT = LANES == 16, /* thirty-two registers: those of integers and of floats of six tokens */
-    WORDS = 16, /* in place of bits: levels and activations are 16-bit numbers */
+    WORDS = 16,       /* in place of bits: levels and activations are 16-bit numbers */
     FEW_VECTORS = 24, /* of activations, for which it does not pay to unpack codes in a pass of its own */
     MANY_TOKENS = 48  /* for which it pays to unpack them to words */
 };
