@@ -71,61 +71,50 @@ INLINE __m256i load_levels(const uint8_t *levels) {
     return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)levels));
 }
 
-INLINE void unpack_chunks_bits(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst, int bits) {
+INLINE void unpack_bits(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst, int bits, bool wide) {
     const __m256i levels = m->spec.levels ? load_levels(m->spec.levels) : _mm256_setzero_si256();
-    for (uint32_t c = 0; c < n; c++, src += m->chunk_bytes, dst += 512) {
-        UNROLL for (int s = 0; s < 8; s++) {
+    for (uint32_t c = 0; c < n; c++, src += m->chunk_bytes) {
+        UNROLL for (int s = 0; s < 8; s++, dst += wide ? 128 : 64) {
             UNROLL for (int h = 0; h < 2; h++) {
                 __m256i v = step_codes(src, bits, h, s);
                 if (m->spec.levels) v = _mm256_shuffle_epi8(levels, v);
-                _mm256_store_si256((__m256i *)(dst + 64 * s + 32 * h), v);
+                __m256i *at = (__m256i *)(dst + 32 * h);
+                _mm256_store_si256(at, wide ? _mm256_and_si256(v, _mm256_set1_epi16(255)) : v);
+                if (wide) _mm256_store_si256(at + 2, _mm256_srli_epi16(v, 8));
             }
         }
     }
 }
 
-/* n chunks of codes to levels (codes, where there are no levels), laid out as 8-bit codes. dst 32-byte
- * aligned. */
-static inline void unpack_chunks(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst) {
+/* n chunks of codes to levels (codes, where there are no levels), laid out as 8-bit codes are, or as 16-bit numbers
+ * (CRIA_WORDS_CHUNK of matmul_q.h). dst 32-byte aligned. */
+INLINE void unpack(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst, bool wide) {
     switch (m->spec.bits) {
     case 2:
-        unpack_chunks_bits(m, src, n, dst, 2);
+        unpack_bits(m, src, n, dst, 2, wide);
         break;
     case 3:
-        unpack_chunks_bits(m, src, n, dst, 3);
+        unpack_bits(m, src, n, dst, 3, wide);
         break;
     case 4:
-        unpack_chunks_bits(m, src, n, dst, 4);
+        unpack_bits(m, src, n, dst, 4, wide);
         break;
     case 5:
-        unpack_chunks_bits(m, src, n, dst, 5);
+        unpack_bits(m, src, n, dst, 5, wide);
         break;
     case 6:
-        unpack_chunks_bits(m, src, n, dst, 6);
+        unpack_bits(m, src, n, dst, 6, wide);
         break;
     default:
-        memcpy(dst, src, (size_t)n * 512);
+        unpack_bits(m, src, n, dst, 8, wide);
         break;
     }
 }
-
-/* The same, 16-bit numbers: of each step inputs 0 and 2 of all rows, then 1 and 3. */
+static inline void unpack_chunks(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst) {
+    unpack(m, src, n, dst, false);
+}
 static inline void unpack_words(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst) {
-    for (uint32_t c = 0; c < n; c++, src += m->chunk_bytes) {
-        _Alignas(32) uint8_t bytes[512];
-        const uint8_t *from = src;
-        if (m->spec.bits != 8) {
-            unpack_chunks(m, src, 1, bytes);
-            from = bytes;
-        }
-        for (int s = 0; s < 8; s++, dst += 128) {
-            UNROLL for (int h = 0; h < 2; h++) {
-                const __m256i w = load256(from + 64 * s + 32 * h);
-                _mm256_store_si256((__m256i *)(dst + 32 * h), _mm256_and_si256(w, _mm256_set1_epi16(255)));
-                _mm256_store_si256((__m256i *)(dst + 64 + 32 * h), _mm256_srli_epi16(w, 8));
-            }
-        }
-    }
+    unpack(m, src, n, dst, true);
 }
 
 /* 8-bit floats at the top of 32-bit lanes to float32. The exponent is 120 too small where the value bits come to lie

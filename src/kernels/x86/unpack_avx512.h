@@ -70,75 +70,46 @@ INLINE __m512i load_levels(const uint8_t *levels) {
     return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)levels));
 }
 
-INLINE void unpack_chunks_bits(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst, int bits) {
-    const __m512i levels = m->spec.levels ? load_levels(m->spec.levels) : _mm512_setzero_si512();
-    for (uint32_t c = 0; c < n; c++, src += m->chunk_bytes, dst += 512) {
-        UNROLL for (int s = 0; s < 8; s++) {
-            __m512i v = step_codes(src, bits, 0, s);
-            if (m->spec.levels) v = _mm512_shuffle_epi8(levels, v);
-            _mm512_storeu_si512(dst + 64 * s, v);
-        }
-    }
-}
-
-/* unpack_chunks of matmul_q.h */
-static inline void unpack_chunks(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst) {
-    switch (m->spec.bits) {
-    case 2:
-        unpack_chunks_bits(m, src, n, dst, 2);
-        break;
-    case 3:
-        unpack_chunks_bits(m, src, n, dst, 3);
-        break;
-    case 4:
-        unpack_chunks_bits(m, src, n, dst, 4);
-        break;
-    case 5:
-        unpack_chunks_bits(m, src, n, dst, 5);
-        break;
-    case 6:
-        unpack_chunks_bits(m, src, n, dst, 6);
-        break;
-    default:
-        unpack_chunks_bits(m, src, n, dst, 8);
-        break;
-    }
-}
-
-/* The same, 16-bit numbers: of each step inputs 0 and 2 of all rows, then 1 and 3. */
-INLINE void unpack_words_bits(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst, int bits) {
+INLINE void unpack_bits(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst, int bits, bool wide) {
     const __m512i levels = m->spec.levels ? load_levels(m->spec.levels) : _mm512_setzero_si512();
     for (uint32_t c = 0; c < n; c++, src += m->chunk_bytes) {
-        UNROLL for (int s = 0; s < 8; s++, dst += 128) {
+        UNROLL for (int s = 0; s < 8; s++, dst += wide ? 128 : 64) {
             __m512i v = step_codes(src, bits, 0, s);
             if (m->spec.levels) v = _mm512_shuffle_epi8(levels, v);
-            _mm512_storeu_si512(dst, _mm512_and_si512(v, _mm512_set1_epi16(255)));
-            _mm512_storeu_si512(dst + 64, _mm512_srli_epi16(v, 8));
+            _mm512_storeu_si512(dst, wide ? _mm512_and_si512(v, _mm512_set1_epi16(255)) : v);
+            if (wide) _mm512_storeu_si512(dst + 64, _mm512_srli_epi16(v, 8));
         }
     }
 }
 
-static inline void unpack_words(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst) {
+/* As in unpack_avx2.h. */
+INLINE void unpack(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst, bool wide) {
     switch (m->spec.bits) {
     case 2:
-        unpack_words_bits(m, src, n, dst, 2);
+        unpack_bits(m, src, n, dst, 2, wide);
         break;
     case 3:
-        unpack_words_bits(m, src, n, dst, 3);
+        unpack_bits(m, src, n, dst, 3, wide);
         break;
     case 4:
-        unpack_words_bits(m, src, n, dst, 4);
+        unpack_bits(m, src, n, dst, 4, wide);
         break;
     case 5:
-        unpack_words_bits(m, src, n, dst, 5);
+        unpack_bits(m, src, n, dst, 5, wide);
         break;
     case 6:
-        unpack_words_bits(m, src, n, dst, 6);
+        unpack_bits(m, src, n, dst, 6, wide);
         break;
     default:
-        unpack_words_bits(m, src, n, dst, 8);
+        unpack_bits(m, src, n, dst, 8, wide);
         break;
     }
+}
+static inline void unpack_chunks(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst) {
+    unpack(m, src, n, dst, false);
+}
+static inline void unpack_words(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst) {
+    unpack(m, src, n, dst, true);
 }
 
 /* 8-bit floats at the top of 32-bit lanes to float32; how, see unpack_avx2.h. */
