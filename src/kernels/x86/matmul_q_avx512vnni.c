@@ -6,9 +6,19 @@
 
 #define MATVEC_PLAN cria_matvec_plan_avx512vnni
 #define TWO_PLANES_AS_WORDS 1
+#define BROADCASTS 1
 
 INLINE ints add_four(ints sum, ints levels, ints a) { return _mm512_dpbusd_epi32(sum, levels, a); }
 INLINE ints add_two(ints sum, ints levels, ints a) { return _mm512_dpwssd_epi32(sum, levels, a); }
+/* gcc never makes this of add_four and broadcast4, clang not where two products have the same activations. */
+INLINE ints add_four_at(ints sum, ints levels, const int8_t *p) {
+#ifdef __AVX512VNNI__
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(levels), "m"(*(const int8_t(*)[4])p));
+    return sum;
+#else /* emulated */
+    return add_four(sum, levels, broadcast4(p));
+#endif
+}
 
 #include "kernels/x86/tile_vnni_tmpl.c"
 

@@ -7,6 +7,7 @@
 
 #define MATVEC_PLAN cria_matvec_plan_avxvnni
 #define TWO_PLANES_AS_WORDS 0 /* a tenth slower */
+#define BROADCASTS 0          /* no instruction of 256 bits does */
 
 INLINE ints add_four(ints sum, ints levels, ints a) { return _mm256_dpbusd_avx_epi32(sum, levels, a); }
 

@@ -6,6 +6,8 @@
  *     MATVEC_PLAN                 the plan for one token
  *     TWO_PLANES_AS_WORDS         1 or 0, and if 1
  *     add_two(sum, levels, a)     vpdpwssd
+ *     BROADCASTS                  1 or 0, and if 1
+ *     add_four_at(sum, levels, p) vpdpbusd, which broadcasts the four activations at p itself
  *
  * A tile is two registers of rows, two row blocks or one, against up to six tokens: twelve integer sums, two weights
  * and an activation, with twelve float sums if they fit. vpdpbusd adds four products of an unsigned level and a signed
@@ -43,12 +45,23 @@ INLINE bool biased(struct kind k, int n) { return k.planes == 1 && n > 1 && (k.a
 /* Integer sums of a token. */
 INLINE int vectors(struct kind k) { return k.bits == WORDS ? 1 : k.planes; }
 
-INLINE ints add_products(struct kind k, ints sum, ints levels, ints a) {
+/* Whether products of token t broadcast its activations themselves. A broadcast of its own is an instruction for two
+ * products, without it there is a load more: half of an affine tile's tokens, and all of another's, can have that in
+ * the time that their products take. Groups of several units, or of half a one, have loads enough. */
+INLINE bool broadcasts(struct kind k, int t) {
+    return k.bits == 8 && k.planes == 1 && k.single && !k.halves && (!k.affine || t % 2 == 1);
+}
+
+/* a: four bytes, or two words, of token t. */
+INLINE ints add_products(struct kind k, int t, ints sum, ints levels, const int8_t *a) {
 #if TWO_PLANES_AS_WORDS
-    if (k.bits == WORDS) return add_two(sum, levels, a);
+    if (k.bits == WORDS) return add_two(sum, levels, broadcast4(a));
 #endif
-    (void)k;
-    return add_four(sum, levels, a);
+#if BROADCASTS
+    if (broadcasts(k, t)) return add_four_at(sum, levels, a);
+#endif
+    (void)k, (void)t, (void)broadcasts;
+    return add_four(sum, levels, broadcast4(a));
 }
 
 /* Whatever is in memory stays there, and is not kept in registers that others need more. */
@@ -123,9 +136,9 @@ INLINE void unit(const struct cria_tile *s, struct unit u, size_t g, struct kind
         }
         UNROLL for (int t = 0; t < n; t++) {
             UNROLL for (int p = 0; p < vectors(k); p++) {
-                const ints a = broadcast4(q + (size_t)p * s->plane + 4 * ((size_t)step * (size_t)n + (size_t)t));
+                const int8_t *a = q + (size_t)p * s->plane + 4 * ((size_t)step * (size_t)n + (size_t)t);
                 ints *d = dot[vectors(k) * t + p];
-                UNROLL for (int r = 0; r < REGISTERS; r++) d[r] = add_products(k, d[r], w[r], a);
+                UNROLL for (int r = 0; r < REGISTERS; r++) d[r] = add_products(k, t, d[r], w[r], a);
             }
             if (i != steps - 1) continue;
             if (vectors(k) == 2) {
