@@ -2,9 +2,9 @@
 /*
  * The thread pool. One loop runs at a time; its caller works too and never depends on a worker showing up:
  *
- *   caller: write the loop, open the gate, count the epoch up, wake sleepers, take grains until none is left,
+ *   caller: write the loop, open the gate, count the epoch up, wake sleepers, take pieces until none is left,
  *           close the gate, wait until the workers inside have left.
- *   worker: wait until the epoch differs from the last one seen, enter if the gate is open, take grains, leave.
+ *   worker: wait until the epoch differs from the last one seen, enter if the gate is open, take pieces, leave.
  *
  * So a worker that the system keeps from running costs its share of the work but no waiting, and a worker
  * that misses an epoch does no harm. The loop's fields are written only while the gate is closed and empty,
@@ -46,8 +46,8 @@ struct worker {
 
 /* A thread's part of the loop. Each on a cache line of its own: threads write to them all the time. */
 struct part {
-    _Alignas(64) atomic_size_t next; /* first of its grains not handed out yet */
-    size_t n_grains, begin, end;     /* items */
+    _Alignas(64) atomic_size_t next; /* first of its items not handed out yet */
+    size_t end;
 };
 
 struct cria_pool {
@@ -60,7 +60,7 @@ struct cria_pool {
     /* the loop */
     cria_pool_fn *fn;
     void *arg;
-    size_t n, grain;
+    size_t n, most;
     const struct cria_topology *topology; /* the context's */
     struct part *parts;                   /* [n_running], those of a node's threads side by side */
     uint32_t *first_part;                 /* [n_nodes + 1], of a node */
@@ -106,14 +106,22 @@ static unsigned spin_until(const cria_pool *pool, atomic_uint *word, unsigned ma
     return v;
 }
 
-/* Takes grains of a part until none is left. The counter counts grains, not items, so that it cannot wrap around. */
+/* The next piece of a part: a quarter of what is left. False when nothing is. */
+static bool take(struct part *part, size_t most, size_t *begin, size_t *end) {
+    size_t at = atomic_load_explicit(&part->next, memory_order_relaxed), n;
+    do {
+        if (at == part->end) return false;
+        n = (part->end - at - 1) / 4 + 1;
+        if (n > most) n = most;
+    } while (!atomic_compare_exchange_weak_explicit(&part->next, &at, at + n, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    *begin = at;
+    *end = at + n;
+    return true;
+}
+
 static void work_at(cria_pool *pool, uint32_t worker, struct part *part) {
-    while (atomic_load_explicit(&part->next, memory_order_relaxed) < part->n_grains) {
-        const size_t i = atomic_fetch_add_explicit(&part->next, 1, memory_order_relaxed);
-        if (i >= part->n_grains) break;
-        const size_t begin = part->begin + i * pool->grain;
-        pool->fn(pool->arg, begin, part->end - begin < pool->grain ? part->end : begin + pool->grain, worker);
-    }
+    for (size_t begin, end; take(part, pool->most, &begin, &end);) pool->fn(pool->arg, begin, end, worker);
 }
 
 /* Parts a .. b−1, `first` among them first, then those after it, then those before it. */
@@ -137,10 +145,8 @@ static size_t proportion(const cria_pool *pool, size_t n, uint32_t threads) {
 static void hand_out(cria_pool *pool) {
     for (uint32_t k = 0; k < pool->n_running; k++) {
         struct part *p = &pool->parts[k];
-        atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-        p->begin = proportion(pool, pool->n, k);
+        atomic_store_explicit(&p->next, proportion(pool, pool->n, k), memory_order_relaxed);
         p->end = proportion(pool, pool->n, k + 1);
-        p->n_grains = (p->end - p->begin) / pool->grain + ((p->end - p->begin) % pool->grain != 0);
     }
 }
 
@@ -337,26 +343,26 @@ size_t cria_pool_part(const cria_pool *pool, size_t n, uint32_t node) {
     return node < pool->n_nodes ? proportion(pool, n, pool->first_part[node]) : n;
 }
 
-static void run_alone(size_t n, size_t grain, cria_pool_fn *fn, void *arg) {
+static void run_alone(size_t n, size_t most, cria_pool_fn *fn, void *arg) {
     for (size_t begin = 0, end; begin < n; begin = end) {
-        end = n - begin < grain ? n : begin + grain;
+        end = n - begin < most ? n : begin + most;
         fn(arg, begin, end, 0);
     }
 }
 
-void cria_pool_for(cria_pool *pool, size_t n, size_t grain, cria_pool_fn *fn, void *arg) {
+void cria_pool_for(cria_pool *pool, size_t n, size_t most, cria_pool_fn *fn, void *arg) {
     if (n == 0) return;
     pthread_mutex_lock(&pool->callers);
-    if (n <= grain || pool->n_running == 1) {
-        run_alone(n, grain, fn, arg);
+    if (n == 1 || pool->n_running == 1) {
+        run_alone(n, most, fn, arg);
     } else {
         pool->fn = fn;
         pool->arg = arg;
         pool->n = n;
-        pool->grain = grain;
+        pool->most = most;
         hand_out(pool);
         atomic_store_explicit(&pool->gate, GATE_OPEN, memory_order_release); /* publishes the lines above */
-        const size_t helpers = (n - 1) / grain; /* more than that would find nothing to do */
+        const size_t helpers = n - 1; /* more than that would find nothing to do */
         announce(pool, helpers < pool->n_started ? (uint32_t)helpers : pool->n_started);
         const uint32_t node = node_of_caller(pool);
         work(pool, 0, node, pool->first_part[node]); /* part 0, at home */

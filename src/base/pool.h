@@ -2,9 +2,11 @@
 /* A fixed set of worker threads that run one parallel loop at a time. Workers spin for a short while after a
  * loop, then sleep on a futex, so that loops in quick succession (a forward pass) cost well under a microsecond
  * and an idle engine costs nothing. A loop's range is cut into one part a thread, always at the same places for the
- * same n. A thread goes through its part from one end to the other, grain by grain, and then helps with the parts of
+ * same n. A thread goes through its part from one end to the other, piece by piece, and then helps with the parts of
  * others, because the cores of a shared machine are never equally fast: so each reads memory in one long run, as
- * processors expect it. No result may depend on who does what.
+ * processors expect it. A piece is a quarter of what is left of a part: large while there is much to do, so that
+ * beginning one costs little, small in the end, so that nobody waits long for who took the last. (Pieces of one
+ * size, one or two a thread, let 16 threads wait for a fourth of a prompt.) No result may depend on who does what.
  *
  * On a machine with several memory nodes the workers are spread over them and pinned, each to all processors of its
  * node, and help within their node first. So what the rows of a matrix are first written by (and so the memory they
@@ -35,8 +37,8 @@ uint32_t cria_pool_threads(const cria_pool *pool);
 uint32_t cria_pool_nodes(const cria_pool *pool);
 size_t cria_pool_part(const cria_pool *pool, size_t n, uint32_t node);
 
-/* Calls fn over [0, n) in pieces of at most grain items (grain >= 1), on the calling thread as well, and returns
+/* Calls fn over [0, n) in pieces of at most `most` items (most >= 1), on the calling thread as well, and returns
  * when all is done. Loops of several calling threads take turns. Not to be called from within fn. */
-void cria_pool_for(cria_pool *pool, size_t n, size_t grain, cria_pool_fn *fn, void *arg);
+void cria_pool_for(cria_pool *pool, size_t n, size_t most, cria_pool_fn *fn, void *arg);
 
 #endif

@@ -78,7 +78,7 @@ static void multiply(void *arg, size_t begin, size_t end, uint32_t worker) {
         const uint32_t i0 = (uint32_t)piece * ROWS, n = s->n - i0 < ROWS ? s->n - i0 : ROWS;
         const uint32_t m = s->lower && i0 + n < s->m ? i0 + n : s->m;
         const cria_act act = {.n = n, .k = s->k, .x = s->a + i0 * s->lda, .ldx = s->lda};
-        d->ctx->kernels->matmul_f(&job->w, &act, y, d->ldy, 0, (m + CRIA_ROWS - 1) / CRIA_ROWS,
+        d->ctx->kernels->matmul_f(&job->w, &act, y, d->ldy, (cria_rect){0, (m + CRIA_ROWS - 1) / CRIA_ROWS, 0, n},
                                   d->scratch + worker * CRIA_MATMUL_SCRATCH);
         for (uint32_t i = 0; i < n; i++) {
             const float *from = y + i * d->ldy;

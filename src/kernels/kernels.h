@@ -145,19 +145,23 @@ static inline uint32_t cria_layout_row(cria_layout l, uint32_t n, uint32_t i) {
     return (uint32_t)((uint64_t)n * i / l.tiles);
 }
 
+/* A part of a product: row blocks [block0, block1) of the matrix times tiles [tile0, tile1) of x. */
+typedef struct cria_rect {
+    uint32_t block0, block1, tile0, tile1;
+} cria_rect;
+
 struct cria_kernels {
     const char *name; /* kernels.c has them all; users ask for them by it (cria_ctx_opts.isa) */
 
-    /* y[t·ldy + r] = Σ_k x[t][k]·w[r][k] for the rows r of blocks [block0, block1), r < rows, and all n rows
-     * t of x. Elements of y outside are not written. One fma chain per output over k ascending from +0. Any
-     * kind of matrix; codes stand for the float weights that cria_matrix_row gives. x->planes is 0.
+    /* y[t·ldy + r] = Σ_k x[t][k]·w[r][k] for the rows r of the part's blocks, r < rows, and the rows t of its tiles,
+     * which are single rows here. Elements of y outside are not written. One fma chain per output over k ascending
+     * from +0. Any kind of matrix; codes stand for the float weights that cria_matrix_row gives. x->planes is 0.
      *
      * The arithmetic of half floats that some processors have (AVX512-BF16, AVX512-FP16, FEAT_BF16) cannot
      * serve, fast as it is: it wants the activations rounded to 8 or 11 bits of precision, and vdpbf16ps and
      * bfdot add pairs with roundings of their own and flush subnormals, which no other processor could give
      * cheaply. */
-    void (*matmul_f)(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                     uint32_t block1, void *scratch);
+    void (*matmul_f)(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
 
     /* The same for CODES matrices and integer activations (x->planes 1 or 2, x->group = w->spec.group when
      * affine). acc = +0; per stored group g ascending (the padding of a group of 16 included: it adds +0),
@@ -165,9 +169,8 @@ struct cria_kernels {
      *     I_j = Σ a_i·(L_i − zero)                 exact in int32, a the whole integer (256·hi + lo)
      *     t = float(I_0)·d_0, then t = fma(float(I_j), d_j, t)
      *     acc = fma(scale_g, t, acc); when affine, acc = fma(bias_g, u_g, acc)
-     * All of x is laid out for w, or for a matrix that is answered alike (layout). */
-    void (*matmul_q)(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                     uint32_t block1, void *scratch);
+     * All of x is laid out for w, or for a matrix that is answered alike (layout), which tells what a tile is. */
+    void (*matmul_q)(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
 
     /* Fills q, d, sum, u of row t of a from x[0..k). */
     void (*quantize)(const cria_act *a, uint32_t t, const float *x);

@@ -28,11 +28,11 @@ static void dequantize(const struct cria_matmul_f_ops *ops, const cria_matrix *m
     }
 }
 
-/* The row blocks of a panel against all n tokens. */
+/* The row blocks of a panel against tokens t0 .. t1−1. */
 static void panel_product(const struct cria_tile_f *panel, const cria_tiles_f *tiles, uint32_t n_blocks,
-                          uint32_t n) {
-    for (uint32_t t = 0, take; t < n; t += take) {
-        take = n - t < CRIA_TILE_F_TOKENS ? n - t : CRIA_TILE_F_TOKENS;
+                          uint32_t t0, uint32_t t1) {
+    for (uint32_t t = t0, take; t < t1; t += take) {
+        take = t1 - t < CRIA_TILE_F_TOKENS ? t1 - t : CRIA_TILE_F_TOKENS;
         for (uint32_t b = 0, blocks; b < n_blocks; b += blocks) {
             blocks = CRIA_TILE_F_BLOCKS;
             while (blocks > n_blocks - b || !(*tiles)[blocks][take]) blocks--;
@@ -73,11 +73,12 @@ static void f8_product(const struct cria_matmul_f_ops *ops, const cria_matrix *w
 }
 
 void cria_matmul_f_run(const struct cria_matmul_f_ops *ops, const cria_matrix *w, const cria_act *x, float *y,
-                       size_t ldy, uint32_t block0, uint32_t block1, void *scratch) {
+                       size_t ldy, cria_rect part, void *scratch) {
     _Static_assert(sizeof(float) * CRIA_ROWS * PIECE * PANEL_BLOCKS <= CRIA_MATMUL_SCRATCH,
                    "scratch is too small");
+    if (part.tile0 == part.tile1) return;
     if (w->spec.kind == CRIA_MATRIX_E4M3 && x->n == 1) {
-        f8_product(ops, w, x, y, block0, block1);
+        f8_product(ops, w, x, y, part.block0, part.block1);
         return;
     }
     const bool codes = w->n_chunks != 0;
@@ -85,8 +86,8 @@ void cria_matmul_f_run(const struct cria_matmul_f_ops *ops, const cria_matrix *w
                                 : w->spec.kind == CRIA_MATRIX_BF16 ? ops->bf16
                                                                    : ops->f32;
     const uint32_t cols = w->spec.cols, piece = codes ? PIECE : cols;
-    for (uint32_t b = block0, n_blocks; b < block1; b += n_blocks) {
-        n_blocks = block1 - b < PANEL_BLOCKS ? block1 - b : PANEL_BLOCKS;
+    for (uint32_t b = part.block0, n_blocks; b < part.block1; b += n_blocks) {
+        n_blocks = part.block1 - b < PANEL_BLOCKS ? part.block1 - b : PANEL_BLOCKS;
         for (uint32_t k = 0; k < cols; k += piece) {
             struct cria_tile_f s = {.w = w->data + b * w->block_bytes,
                                     .block_stride = w->block_bytes,
@@ -105,7 +106,7 @@ void cria_matmul_f_run(const struct cria_matmul_f_ops *ops, const cria_matrix *w
                 s.w = scratch;
                 s.block_stride = sizeof(float) * CRIA_ROWS * PIECE;
             }
-            panel_product(&s, tiles, n_blocks, x->n);
+            panel_product(&s, tiles, n_blocks, part.tile0, part.tile1);
         }
     }
 }

@@ -72,6 +72,6 @@ struct cria_matmul_f_ops {
 };
 
 void cria_matmul_f_run(const struct cria_matmul_f_ops *ops, const cria_matrix *w, const cria_act *x, float *y,
-                       size_t ldy, uint32_t block0, uint32_t block1, void *scratch);
+                       size_t ldy, cria_rect part, void *scratch);
 
 #endif

@@ -45,7 +45,7 @@ struct job {
     float *y;
     size_t ldy;
     struct scratch *scratch;
-    uint32_t block0, block1;
+    cria_rect part;
     cria_layout layout;
     /* the piece of the columns */
     uint32_t chunk0, n_chunks, n_groups;
@@ -330,8 +330,8 @@ static void batch_product(const struct job *j, uint32_t tile0, uint32_t tile1) {
         const uint32_t t0 = cria_layout_row(j->layout, j->x->n, tile0 + i);
         describe_tile(j, t0, cria_layout_row(j->layout, j->x->n, tile0 + i + 1) - t0, &tiles[i]);
     }
-    for (uint32_t b = j->block0, take; b < j->block1; b += take) {
-        take = j->plan.two && j->block1 - b >= 2 ? 2 : 1;
+    for (uint32_t b = j->part.block0, take; b < j->part.block1; b += take) {
+        take = j->plan.two && j->part.block1 - b >= 2 ? 2 : 1;
         for (uint32_t i = 0; i < take; i++) unpack_block(j, b + i, j->scratch->blocks[i]);
         for (uint32_t i = 0; i < n_tiles; i++) {
             if (i + 1 < n_tiles) ask_for_sums(j, b, &tiles[i + 1]);
@@ -353,15 +353,15 @@ static void piece_product(struct job *j, uint32_t chunk0, uint32_t n_chunks) {
     /* Batches of about the same size. */
     const size_t tile_bytes = j->plan.max_tokens * n_chunks * CRIA_CHUNK * bytes_of(&j->plan, j->x->planes);
     const uint32_t fit = tile_bytes < BATCH_BYTES ? (uint32_t)(BATCH_BYTES / tile_bytes) : 1;
-    const uint32_t most = fit < BATCH_TILES ? fit : BATCH_TILES, tiles = j->layout.tiles;
-    const uint32_t batches = (tiles + most - 1) / most;
-    for (uint32_t i = 0; i < batches; i++)
-        batch_product(j, (uint32_t)((uint64_t)tiles * i / batches), (uint32_t)((uint64_t)tiles * (i + 1) / batches));
+    const uint32_t most = fit < BATCH_TILES ? fit : BATCH_TILES;
+    const uint64_t tile0 = j->part.tile0, tiles = j->part.tile1 - tile0, batches = (tiles + most - 1) / most;
+    for (uint64_t i = 0; i < batches; i++)
+        batch_product(j, (uint32_t)(tile0 + tiles * i / batches), (uint32_t)(tile0 + tiles * (i + 1) / batches));
 }
 
 void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w, const cria_act *x, float *y,
-                       size_t ldy, uint32_t block0, uint32_t block1, void *scratch) {
-    if (x->n == 0) return;
+                       size_t ldy, cria_rect part, void *scratch) {
+    if (x->n == 0 || part.tile0 == part.tile1) return;
     struct job j = {.ops = ops,
                     .plan = ops->plan(&w->spec, x->n, x->planes),
                     .w = w,
@@ -369,8 +369,7 @@ void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w
                     .y = y,
                     .ldy = ldy,
                     .scratch = scratch,
-                    .block0 = block0,
-                    .block1 = block1};
+                    .part = part};
     j.layout = layout_of(&j.plan, &w->spec, x->n);
     /* Pieces of about the same size; eight chunks are whole groups of any size, and a super-block. */
     const uint32_t columns = j.plan.wide ? PIECE_MANY / 2 : x->n <= FEW_TOKENS ? PIECE_FEW : PIECE_MANY;

@@ -115,7 +115,7 @@ struct cria_matmul_q_ops {
 };
 
 void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w, const cria_act *x, float *y,
-                       size_t ldy, uint32_t block0, uint32_t block1, void *scratch);
+                       size_t ldy, cria_rect part, void *scratch);
 cria_layout cria_matmul_q_layout(const struct cria_matmul_q_ops *ops, const cria_matrix_spec *w, uint32_t n,
                                  uint32_t planes);
 void cria_matmul_q_lay_out(const struct cria_matmul_q_ops *ops, const cria_matrix *w, const cria_act *x,
@@ -124,8 +124,8 @@ void cria_matmul_q_lay_out(const struct cria_matmul_q_ops *ops, const cria_matri
 /* The three functions of struct cria_kernels, of a table. */
 #define CRIA_MATMUL_Q(table, ops)                                                                            \
     void cria_matmul_q_##table(const cria_matrix *w, const cria_act *x, float *y, size_t ldy,                \
-                               uint32_t block0, uint32_t block1, void *scratch) {                            \
-        cria_matmul_q_run(&(ops), w, x, y, ldy, block0, block1, scratch);                                    \
+                               cria_rect part, void *scratch) {                                              \
+        cria_matmul_q_run(&(ops), w, x, y, ldy, part, scratch);                                              \
     }                                                                                                        \
     cria_layout cria_layout_##table(const cria_matrix_spec *w, uint32_t n, uint32_t planes) {                \
         return cria_matmul_q_layout(&(ops), w, n, planes);                                                   \

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Products of activations and packed weights: chooses how the activations meet each matrix (float32, int16 or
- * int8), prepares them once for all matrices that want them alike, and splits the rows of the matrices among
- * the threads.
+ * int8), prepares them once for all matrices that want them alike, and splits the product among the threads.
+ *
+ * The row blocks of all these matrices, one after the other in a joint list, are cut into strips, the tokens into
+ * groups. The work is handed out strip by strip, in a strip group by group, in a group some row blocks at a time: those
+ * of a strip come from memory for its first group and from the cache for the others, and the activations of a group
+ * stay there for all row blocks of the strip. Neither strips nor groups wait for each other.
  */
 #include "model/scratch.h"
 
@@ -33,7 +37,7 @@ uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations,
 /* With how n rows of it lie for a matrix. */
 static struct form form_of_rows(const struct cria_scratch *s, enum cria_role role, const cria_matrix *w, uint32_t n) {
     struct form f = form_for(w, s->activations, role);
-    if (f.planes != 0) f.layout = s->kernels->layout(&w->spec, n, f.planes);
+    f.layout = f.planes == 0 ? (cria_layout){.tiles = n} : s->kernels->layout(&w->spec, n, f.planes);
     return f;
 }
 
@@ -43,7 +47,12 @@ static bool same_form(struct form a, struct form b) {
 
 static size_t round_up(size_t n, size_t m) { return (n + m - 1) / m * m; }
 
-enum { MAX_ITEMS = 8, MAX_NODES = 8 };
+enum {
+    MAX_ITEMS = 8,
+    MAX_NODES = 8,
+    GROUP_ROWS = 192,       /* tokens of a group at most: more than that a kernel would not take at once, either */
+    STRIP_BYTES = 512 << 10 /* weights of a strip: of the second cache, what the activations leave */
+};
 
 /* Row blocks of an item, one after the other in the joint list of row blocks. */
 struct piece {
@@ -56,9 +65,13 @@ struct job {
     struct cria_scratch *s;
     const struct cria_input *in;
     const cria_act *act;
-    cria_layout layout; /* of act */
+    cria_layout layout; /* of act; floats: tiles are rows */
     struct piece pieces[MAX_ITEMS * MAX_NODES + 1]; /* [n] is the end of the list */
     uint32_t n_pieces;
+    /* What is handed out are units of row blocks, of one group. */
+    uint32_t unit;             /* row blocks that kernels take side by side */
+    uint32_t n_units;          /* of all row blocks */
+    uint32_t strip, n_groups;  /* units of a strip, the last one's may be fewer */
 };
 
 /* The joint list: on one memory node all of an item after all of another. On several, first the rows of all items
@@ -95,31 +108,47 @@ static void prepare_tiles(void *arg, size_t begin, size_t end, uint32_t worker) 
     kern->lay_out(job->pieces[0].item->w, act, (uint32_t)begin, (uint32_t)end);
 }
 
-static void multiply_blocks(void *arg, size_t begin, size_t end, uint32_t worker) {
-    const struct job *job = arg;
+/* Row blocks [begin, end) of the joint list times a group of tokens. */
+static void multiply_blocks(const struct job *job, size_t begin, size_t end, uint32_t group, uint32_t worker) {
     const struct cria_kernels *kern = job->s->kernels;
     void *scratch = job->s->product_scratch + (size_t)worker * CRIA_MATMUL_SCRATCH;
+    const uint64_t tiles = job->layout.tiles;
+    cria_rect part = {.tile0 = (uint32_t)(tiles * group / job->n_groups),
+                      .tile1 = (uint32_t)(tiles * (group + 1) / job->n_groups)};
     for (uint32_t i = 0; i < job->n_pieces; i++) {
         const struct piece *p = &job->pieces[i];
         const size_t first = p->first, last = p[1].first;
         const size_t b0 = begin > first ? begin : first, b1 = end < last ? end : last;
         if (b0 >= b1) continue;
         const cria_matrix *w = p->item->w;
-        (job->act->planes == 0 ? kern->matmul_f : kern->matmul_q)(w, job->act, p->item->y, w->spec.rows,
-                                                                  (uint32_t)(b0 - first) + p->block,
-                                                                  (uint32_t)(b1 - first) + p->block, scratch);
+        part.block0 = (uint32_t)(b0 - first) + p->block;
+        part.block1 = (uint32_t)(b1 - first) + p->block;
+        (job->act->planes == 0 ? kern->matmul_f : kern->matmul_q)(w, job->act, p->item->y, w->spec.rows, part, scratch);
     }
 }
 
-/* Row blocks of a piece of work. Eight pieces a thread even out cores of unequal speed; pieces of four blocks and
- * more keep the kernels' register tiles full. With many tokens a piece begins by reading them into its cache: there
- * pieces have 16 blocks or so, and their number is a multiple of the threads'. */
-static uint32_t piece_blocks(uint32_t blocks, uint32_t n, uint32_t threads) {
-    if (n <= 4) return (uint32_t)round_up(blocks / (8 * threads) + 1, 4);
-    uint32_t rounds = (blocks + 8 * threads) / (16 * threads);
-    if (rounds > 8) rounds = 8;
-    const uint32_t pieces = threads * (rounds == 0 ? 1 : rounds);
-    return (blocks + pieces - 1) / pieces;
+static void multiply_units(void *arg, size_t begin, size_t end, uint32_t worker) {
+    const struct job *job = arg;
+    const size_t per_strip = (size_t)job->strip * job->n_groups, blocks = job->pieces[job->n_pieces].first;
+    for (size_t i = begin, n; i < end; i += n) {
+        const size_t first = i / per_strip * job->strip, left = job->n_units - first;
+        const size_t strip = left < job->strip ? left : job->strip, group = i % per_strip / strip;
+        const size_t unit = i % per_strip % strip, b0 = (first + unit) * job->unit;
+        n = strip - unit < end - i ? strip - unit : end - i;
+        const size_t b1 = b0 + n * job->unit;
+        multiply_blocks(job, b0, b1 < blocks ? b1 : blocks, (uint32_t)group, worker);
+    }
+}
+
+static void multiply(struct job *job) {
+    const uint32_t blocks = job->pieces[job->n_pieces].first, n = job->act->n;
+    const cria_matrix *w = job->pieces[0].item->w;
+    job->unit = job->act->planes == 0 ? 4 : 2;
+    job->n_units = (blocks + job->unit - 1) / job->unit;
+    job->n_groups = (n + GROUP_ROWS - 1) / GROUP_ROWS;
+    const size_t fit = STRIP_BYTES / (w->block_bytes * job->unit);
+    job->strip = job->n_groups == 1 || fit > job->n_units ? job->n_units : fit == 0 ? 1 : (uint32_t)fit;
+    cria_pool_for(job->s->pool, (size_t)job->n_units * job->n_groups, SIZE_MAX, multiply_units, job);
 }
 
 /* Makes all rows at once, where they are not made on the way to a product. */
@@ -159,14 +188,12 @@ void cria_products(struct cria_scratch *s, enum cria_role role, struct cria_inpu
             alike[n_alike++] = &items[i];
         }
         join(&job, alike, n_alike);
-        const uint32_t blocks = job.pieces[job.n_pieces].first;
 
         /* A product of floats needs all rows at once, and few tiles would leave threads without rows to make. */
         const uint32_t tiles = form.layout.tiles;
         if (form.planes == 0 || tiles < threads) make_now(s, &in, n);
-        if (form.planes != 0) cria_pool_for(s->pool, tiles, tiles / (4 * threads) + 1, prepare_tiles, &job);
+        if (form.planes != 0) cria_pool_for(s->pool, tiles, SIZE_MAX, prepare_tiles, &job);
         in.make = NULL; /* they are there now */
-        const uint32_t grain = piece_blocks(blocks, n, threads);
-        cria_pool_for(s->pool, blocks, grain, multiply_blocks, &job);
+        multiply(&job);
     }
 }

@@ -67,9 +67,9 @@ uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations,
 
 /* ---- what forward.c and experts.c have in common ---- */
 
-/* fn over rows [0, n) in pieces of a quarter of a thread's share. */
+/* fn over rows [0, n). */
 static inline void cria_for_rows(const struct cria_scratch *s, uint32_t n, cria_pool_fn *fn, const void *arg) {
-    cria_pool_for(s->pool, n, n / (4 * cria_pool_threads(s->pool)) + 1, fn, (void *)(uintptr_t)arg);
+    cria_pool_for(s->pool, n, SIZE_MAX, fn, (void *)(uintptr_t)arg);
 }
 
 /* gate_i = act(gate_i)·up_i */

@@ -84,9 +84,7 @@ static void pack_blocks(void *arg, size_t begin, size_t end, uint32_t worker) {
 static cria_status pack_matrix(struct loader *l, const struct cria_binding *b, uint8_t *dst) {
     struct pack_job job = {.b = b, .dst = dst};
     atomic_init(&job.bad_row, SIZE_MAX);
-    const uint32_t blocks = b->matrix->n_blocks;
-    const uint32_t grain = blocks / (8 * cria_pool_threads(l->ctx->pool)) + 1;
-    cria_pool_for(l->ctx->pool, blocks, grain, pack_blocks, &job);
+    cria_pool_for(l->ctx->pool, b->matrix->n_blocks, SIZE_MAX, pack_blocks, &job);
     const size_t bad = atomic_load_explicit(&job.bad_row, memory_order_relaxed);
     if (bad != SIZE_MAX) return not_finite(l, b, b->first + bad);
     return CRIA_OK;

@@ -39,14 +39,20 @@ static void quantize_truncates(const cria_act *a, uint32_t t, const float *x) {
     ref->quantize(a, t, x);
     for (uint32_t p = 0; p < a->planes; p++) a->q[(t * a->planes + p) * a->ldq] &= ~1;
 }
-static void matmul_q_skips_a_block(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                                   uint32_t block1, void *scratch) {
-    ref->matmul_q(w, x, y, ldy, block0, block1 > block0 + 2 ? block1 - 1 : block1, scratch);
+static void matmul_q_skips_a_block(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part,
+                                   void *scratch) {
+    if (part.block1 > part.block0 + 2) part.block1--;
+    ref->matmul_q(w, x, y, ldy, part, scratch);
+}
+static void matmul_q_takes_a_tile_more(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part,
+                                       void *scratch) {
+    if (part.tile1 < x->n) part.tile1++;
+    ref->matmul_q(w, x, y, ldy, part, scratch);
 }
 static void matmul_f_ignores_the_first_block(const cria_matrix *w, const cria_act *x, float *y, size_t ldy,
-                                             uint32_t block0, uint32_t block1, void *scratch) {
-    (void)block0;
-    ref->matmul_f(w, x, y, ldy, 0, block1, scratch);
+                                             cria_rect part, void *scratch) {
+    part.block0 = 0;
+    ref->matmul_f(w, x, y, ldy, part, scratch);
 }
 static void attend_all_positions(const cria_attend *a) {
     uint8_t visible[128];
@@ -125,6 +131,7 @@ static void faults_are_noticed(void **state) {
     WITH(rmsnorm, rmsnorm_fused);
     WITH(quantize, quantize_truncates);
     WITH(matmul_q, matmul_q_skips_a_block);
+    WITH(matmul_q, matmul_q_takes_a_tile_more);
     WITH(matmul_f, matmul_f_ignores_the_first_block);
     WITH(attend, attend_all_positions);
     WITH(kv_store, kv_store_next_position);

@@ -36,15 +36,21 @@ static cria_ctx *context(uint32_t threads) {
 /* Plain, not atomic: a race between two workers is the thread sanitizer's to see. */
 struct job {
     uint32_t n_threads;
-    size_t n, grain;
+    size_t n, most;
     unsigned visits[MAX_ITEMS];
     unsigned by_worker[MAX_WORKERS];
     atomic_uint bad;
 };
 
+/* The largest piece of a part of n items: a quarter of it. */
+static size_t quarter(size_t n) { return (n + 3) / 4; }
+
 static void visit(void *arg, size_t begin, size_t end, uint32_t worker) {
     struct job *job = arg;
-    if (begin >= end || end > job->n || end - begin > job->grain || worker >= job->n_threads) {
+    const bool alone = job->n == 1 || job->n_threads == 1;
+    const size_t part = (job->n + job->n_threads - 1) / job->n_threads;
+    if (begin >= end || end > job->n || end - begin > job->most || (!alone && end - begin > quarter(part)) ||
+        worker >= job->n_threads) {
         atomic_fetch_add(&job->bad, 1);
         return;
     }
@@ -56,20 +62,19 @@ static void every_item_is_visited_once(void **state) {
     (void)state;
     static const uint32_t threads[] = {1, 2, 3, 5};
     static const size_t sizes[] = {0, 1, 2, 3, 7, 64, 999, MAX_ITEMS};
-    static const size_t grains[] = {1, 2, 3, 64, MAX_ITEMS, SIZE_MAX};
+    static const size_t most[] = {1, 2, 3, 64, MAX_ITEMS, SIZE_MAX};
     for (size_t t = 0; t < N_ITEMS(threads); t++) {
         cria_ctx *ctx = context(threads[t]);
         assert_int_equal(cria_pool_threads(ctx->pool), threads[t]);
         for (size_t s = 0; s < N_ITEMS(sizes); s++)
-            for (size_t g = 0; g < N_ITEMS(grains); g++) {
-                struct job job = {.n_threads = threads[t], .n = sizes[s], .grain = grains[g]};
-                cria_pool_for(ctx->pool, job.n, job.grain, visit, &job);
+            for (size_t g = 0; g < N_ITEMS(most); g++) {
+                struct job job = {.n_threads = threads[t], .n = sizes[s], .most = most[g]};
+                cria_pool_for(ctx->pool, job.n, job.most, visit, &job);
                 assert_int_equal(job.bad, 0);
                 for (size_t i = 0; i < MAX_ITEMS; i++) assert_int_equal(job.visits[i], i < job.n);
                 unsigned pieces = 0;
                 for (size_t w = 0; w < MAX_WORKERS; w++) pieces += job.by_worker[w];
-                const size_t least = job.n / job.grain + (job.n % job.grain != 0);
-                assert_in_range(pieces, least, least <= 1 ? least : least + threads[t] - 1); /* a last one a part */
+                assert_in_range(pieces, job.n / job.most + (job.n % job.most != 0), job.n);
             }
         cria_ctx_unref(ctx);
     }
@@ -175,8 +180,8 @@ static void pools_come_and_go(void **state) {
     (void)state;
     for (int i = 0; i < 100; i++) {
         cria_ctx *ctx = context(1 + (uint32_t)i % 5);
-        struct job job = {.n_threads = 5, .n = 10, .grain = 1};
-        if (i % 2) cria_pool_for(ctx->pool, job.n, job.grain, visit, &job);
+        struct job job = {.n_threads = 5, .n = 10, .most = 1};
+        if (i % 2) cria_pool_for(ctx->pool, job.n, job.most, visit, &job);
         assert_int_equal(job.bad, 0);
         cria_ctx_unref(ctx);
     }
@@ -186,8 +191,8 @@ static void loops_allocate_nothing(void **state) {
     (void)state;
     cria_ctx *ctx = context(3);
     const uint64_t before = cria_mem_count(ctx);
-    struct job job = {.n_threads = 3, .n = MAX_ITEMS, .grain = 1};
-    cria_pool_for(ctx->pool, job.n, job.grain, visit, &job);
+    struct job job = {.n_threads = 3, .n = MAX_ITEMS, .most = 1};
+    cria_pool_for(ctx->pool, job.n, job.most, visit, &job);
     assert_int_equal(cria_mem_count(ctx), before);
     cria_ctx_unref(ctx);
 }
@@ -233,8 +238,8 @@ static void every_item_is_visited_once_on_several_nodes(void **state) {
             cria_pool *pool = NULL;
             assert_int_equal(cria_pool_new(ctx, threads, &pool, NULL), CRIA_OK);
             for (size_t s = 0; s < N_ITEMS(sizes); s++) {
-                struct job job = {.n_threads = threads, .n = sizes[s], .grain = 1 + s % 3};
-                cria_pool_for(pool, job.n, job.grain, visit, &job);
+                struct job job = {.n_threads = threads, .n = sizes[s], .most = 1 + s % 3};
+                cria_pool_for(pool, job.n, job.most, visit, &job);
                 assert_int_equal(job.bad, 0);
                 for (size_t i = 0; i < MAX_ITEMS; i++) assert_int_equal(job.visits[i], i < job.n);
             }

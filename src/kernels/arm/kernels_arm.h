@@ -6,18 +6,15 @@
 
 #include "kernels/kernels.h"
 
-void cria_matmul_f_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                        uint32_t block1, void *scratch);
-void cria_matmul_q_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                        uint32_t block1, void *scratch);
+void cria_matmul_f_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
+void cria_matmul_q_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
 cria_layout cria_layout_neon(const cria_matrix_spec *w, uint32_t n, uint32_t planes);
 void cria_lay_out_neon(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1);
-void cria_matmul_q_dotprod(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                           uint32_t block1, void *scratch);
+void cria_matmul_q_dotprod(const cria_matrix *w, const cria_act *x, float *y, size_t ldy,
+                           cria_rect part, void *scratch);
 cria_layout cria_layout_dotprod(const cria_matrix_spec *w, uint32_t n, uint32_t planes);
 void cria_lay_out_dotprod(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1);
-void cria_matmul_q_i8mm(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                        uint32_t block1, void *scratch);
+void cria_matmul_q_i8mm(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
 cria_layout cria_layout_i8mm(const cria_matrix_spec *w, uint32_t n, uint32_t planes);
 void cria_lay_out_i8mm(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1);
 void cria_quantize_neon(const cria_act *a, uint32_t t, const float *x);

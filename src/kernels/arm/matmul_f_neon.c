@@ -111,7 +111,6 @@ static void tile_f8(const struct cria_tile_f8 *s) {
 static const struct cria_matmul_f_ops ops = {&tiles_f32,    &tiles_f16,    &tiles_bf16,
                                              unpack_scales, unpack_chunks, dequantize_step, tile_f8};
 
-void cria_matmul_f_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                        uint32_t block1, void *scratch) {
-    cria_matmul_f_run(&ops, w, x, y, ldy, block0, block1, scratch);
+void cria_matmul_f_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch) {
+    cria_matmul_f_run(&ops, w, x, y, ldy, part, scratch);
 }

@@ -110,12 +110,11 @@ static const struct cria_matmul_q_ops ops = {make_plan, unpack_scales};
 /* Few tokens do not fill the 2 × 2 products of these instructions. */
 static bool few(uint32_t n, uint32_t planes) { return n * planes <= 4; }
 
-void cria_matmul_q_i8mm(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                        uint32_t block1, void *scratch) {
+void cria_matmul_q_i8mm(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch) {
     if (few(x->n, x->planes))
-        cria_matmul_q_dotprod(w, x, y, ldy, block0, block1, scratch);
+        cria_matmul_q_dotprod(w, x, y, ldy, part, scratch);
     else
-        cria_matmul_q_run(&ops, w, x, y, ldy, block0, block1, scratch);
+        cria_matmul_q_run(&ops, w, x, y, ldy, part, scratch);
 }
 
 cria_layout cria_layout_i8mm(const cria_matrix_spec *w, uint32_t n, uint32_t planes) {

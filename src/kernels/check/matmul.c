@@ -175,6 +175,7 @@ static cria_act random_act(struct check *c, uint32_t n, uint32_t k, uint32_t pla
 
 struct shape {
     uint32_t n, block0, block1;
+    bool all; /* tokens, or some */
     size_t ldy;
 };
 
@@ -201,6 +202,7 @@ static struct shape random_shape(struct check *c, cria_matrix_spec *s, bool code
         p.block0 = check_below(c, blocks + 1);
         p.block1 = p.block0 + check_below(c, blocks - p.block0 + 1);
     }
+    p.all = check_below(c, 3) != 0;
     p.ldy = s->rows + (check_rand(c) & 1 ? 0 : check_below(c, 40));
     return p;
 }
@@ -220,26 +222,29 @@ static void compare(struct check *c, const cria_matrix *m, const cria_act *x, co
     const struct check_pair y = check_pair(c, n_y * sizeof(float), sizeof(float));
     void *scratch = check_buf(c, CRIA_MATMUL_SCRATCH, 64);
     if (!floats) lay_out(c, m, x);
-    if (floats) {
-        c->ref->matmul_f(m, x, y.want, p->ldy, p->block0, p->block1, scratch);
-        CHECK_CALL(c, c->k->matmul_f(m, x, y.got, p->ldy, p->block0, p->block1, scratch));
-    } else {
-        c->ref->matmul_q(m, x, y.want, p->ldy, p->block0, p->block1, scratch);
-        CHECK_CALL(c, c->k->matmul_q(m, x, y.got, p->ldy, p->block0, p->block1, scratch));
-    }
+    /* The reference's tiles are rows. */
+    const cria_layout l = floats || x->n == 0 ? (cria_layout){.tiles = x->n} : c->k->layout(&m->spec, x->n, x->planes);
+    cria_rect part = {p->block0, p->block1, 0, l.tiles};
+    if (!p->all) part.tile0 = check_below(c, l.tiles + 1);
+    if (!p->all) part.tile1 -= check_below(c, l.tiles - part.tile0 + 1);
+    cria_rect ref_part = part;
+    ref_part.tile0 = x->n == 0 ? 0 : cria_layout_row(l, x->n, part.tile0);
+    ref_part.tile1 = x->n == 0 ? 0 : cria_layout_row(l, x->n, part.tile1);
+    (floats ? c->ref->matmul_f : c->ref->matmul_q)(m, x, y.want, p->ldy, ref_part, scratch);
+    CHECK_CALL(c, (floats ? c->k->matmul_f : c->k->matmul_q)(m, x, y.got, p->ldy, part, scratch));
     check_same_f32(c, "y", y, n_y);
 }
 
 static void name_case(struct check *c, const cria_matrix_spec *s, const struct shape *p, uint32_t planes) {
     check_case(c,
                "kind %d, %u x %u, bits %u, group %u, scale type %d, affine %d, zero %d, levels to %d; "
-               "n %u, planes %u, blocks %u..%u, ldy %zu",
+               "n %u (%s), planes %u, blocks %u..%u, ldy %zu",
                (int)s->kind, s->rows, s->cols, s->bits, s->group, (int)s->scale_type, s->affine, (int)s->zero,
                !s->levels                  ? 0
                : s->levels == fp4_levels   ? 24
                : s->levels == levels_to_63 ? 63
                                            : 240,
-               p->n, planes, p->block0, p->block1, p->ldy);
+               p->n, p->all ? "all" : "some", planes, p->block0, p->block1, p->ldy);
 }
 
 static void run_matmul_q(struct check *c) {
@@ -307,7 +312,7 @@ static void self_matmul(struct check *c) {
         } while (s.scale_type == CRIA_SCALE_E8M0); /* too wide a range for a bound in float32 */
         s.rows = ROWS;
         s.cols = COLS;
-        const struct shape p = {.n = 1, .block1 = 3, .ldy = ROWS};
+        const struct shape p = {.n = 1, .block1 = 3, .all = true, .ldy = ROWS};
         name_case(c, &s, &p, 2);
         if (!cria_matrix_init(&s, &m)) check_fail(c, "the spec was refused");
         fill_matrix(c, &m);
@@ -319,8 +324,8 @@ static void self_matmul(struct check *c) {
         cria_act a = random_act(c, 1, COLS, 2, s.group);
         c->ref->quantize(&a, 0, x);
         a.x = x;
-        c->ref->matmul_q(&m, &a, y, ROWS, 0, m.n_blocks, NULL);
-        c->ref->matmul_f(&m, &a, y + ROWS, ROWS, 0, m.n_blocks, NULL);
+        c->ref->matmul_q(&m, &a, y, ROWS, (cria_rect){0, m.n_blocks, 0, 1}, NULL);
+        c->ref->matmul_f(&m, &a, y + ROWS, ROWS, (cria_rect){0, m.n_blocks, 0, 1}, NULL);
         for (uint32_t k = 0; k < COLS; k++) xs[k] = (double)x[k];
         for (uint32_t r = 0; r < ROWS; r++) {
             double bound;
@@ -366,10 +371,11 @@ static void bench_product(struct check *c, const struct bench *b, uint32_t rows,
     float *y = check_buf(c, (size_t)n * rows * sizeof *y, 64);
     void *scratch = check_buf(c, CRIA_MATMUL_SCRATCH, 64);
     if (planes) lay_out(c, &m, &x);
+    const cria_rect all = {0, m.n_blocks, 0, planes ? c->k->layout(&m.spec, n, planes).tiles : n};
     struct check_timer timer = {0};
     while (check_timer_next(&timer))
         for (uint64_t i = 0; i < timer.calls; i++)
-            (planes ? c->k->matmul_q : c->k->matmul_f)(&m, &x, y, rows, 0, m.n_blocks, scratch);
+            (planes ? c->k->matmul_q : c->k->matmul_f)(&m, &x, y, rows, all, scratch);
     check_print(c, "%-8s %-10s x %-6s %5u x %u, n %3u: %10.0f ns  %7.2f GB/s  %8.1f Gop/s", c->k->name, b->name,
            planes == 0   ? "float"
            : planes == 1 ? "int8"

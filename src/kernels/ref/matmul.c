@@ -42,18 +42,17 @@ static uint32_t end_row(const cria_matrix *w, uint32_t block1) {
     return block1 < w->n_blocks ? block1 * CRIA_ROWS : w->spec.rows;
 }
 
-void cria_matmul_f_ref(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                       uint32_t block1, void *scratch) {
+void cria_matmul_f_ref(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch) {
     (void)scratch;
     const uint32_t cols = w->spec.cols, piece = w->n_chunks ? w->spec.group : MAX_GROUP;
-    for (uint32_t row = block0 * CRIA_ROWS; row < end_row(w, block1); row++) {
+    for (uint32_t row = part.block0 * CRIA_ROWS; row < end_row(w, part.block1); row++) {
         const uint8_t *block = w->data + row / CRIA_ROWS * w->block_bytes;
-        for (uint32_t t = 0; t < x->n; t++) y[t * ldy + row] = 0.0f;
+        for (uint32_t t = part.tile0; t < part.tile1; t++) y[t * ldy + row] = 0.0f;
         for (uint32_t k = 0; k < cols; k += piece) {
             const uint32_t n = cols - k < piece ? cols - k : piece;
             float weights[MAX_GROUP];
             weights_of(w, block, row % CRIA_ROWS, k, n, weights);
-            for (uint32_t t = 0; t < x->n; t++) {
+            for (uint32_t t = part.tile0; t < part.tile1; t++) {
                 const float *xt = x->x + t * x->ldx + k;
                 float acc = y[t * ldy + row];
                 for (uint32_t i = 0; i < n; i++) acc = fmaf(xt[i], weights[i], acc);
@@ -97,14 +96,13 @@ void cria_lay_out_ref(const cria_matrix *w, const cria_act *x, uint32_t tile0, u
     (void)tile1;
 }
 
-void cria_matmul_q_ref(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                       uint32_t block1, void *scratch) {
+void cria_matmul_q_ref(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch) {
     (void)scratch;
     const cria_matrix_spec *s = &w->spec;
-    for (uint32_t row = block0 * CRIA_ROWS; row < end_row(w, block1); row++) {
+    for (uint32_t row = part.block0 * CRIA_ROWS; row < end_row(w, part.block1); row++) {
         const uint8_t *block = w->data + row / CRIA_ROWS * w->block_bytes;
         const uint32_t r = row % CRIA_ROWS;
-        for (uint32_t t = 0; t < x->n; t++) y[t * ldy + row] = 0.0f;
+        for (uint32_t t = part.tile0; t < part.tile1; t++) y[t * ldy + row] = 0.0f;
         for (uint32_t g = 0; g < w->n_groups; g++) {
             int32_t levels[MAX_GROUP];
             for (uint32_t i = 0; i < s->group; i++) {
@@ -115,7 +113,7 @@ void cria_matmul_q_ref(const cria_matrix *w, const cria_act *x, float *y, size_t
             }
             const float scale = s->scale_factor * cria_scale_of(s->scale_type, block, g, r);
             const float bias = s->affine ? cria_scale_of(s->scale_type, block + w->bias_offset, g, r) : 0;
-            for (uint32_t t = 0; t < x->n; t++) {
+            for (uint32_t t = part.tile0; t < part.tile1; t++) {
                 float acc = fmaf(scale, group_sum(x, t, g, s->group, levels), y[t * ldy + row]);
                 if (s->affine) acc = fmaf(bias, x->u[t * x->ldu + g], acc);
                 y[t * ldy + row] = acc;

@@ -6,14 +6,12 @@
 
 #include "kernels/kernels.h"
 
-void cria_matmul_f_avx2(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                        uint32_t block1, void *scratch);
-void cria_matmul_q_avx2(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                        uint32_t block1, void *scratch);
+void cria_matmul_f_avx2(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
+void cria_matmul_q_avx2(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
 cria_layout cria_layout_avx2(const cria_matrix_spec *w, uint32_t n, uint32_t planes);
 void cria_lay_out_avx2(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1);
-void cria_matmul_q_avxvnni(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                           uint32_t block1, void *scratch);
+void cria_matmul_q_avxvnni(const cria_matrix *w, const cria_act *x, float *y, size_t ldy,
+                           cria_rect part, void *scratch);
 cria_layout cria_layout_avxvnni(const cria_matrix_spec *w, uint32_t n, uint32_t planes);
 void cria_lay_out_avxvnni(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1);
 void cria_quantize_avx2(const cria_act *a, uint32_t t, const float *x);
@@ -34,14 +32,12 @@ uint64_t cria_probe_int8_avx2(uint32_t n);
 uint64_t cria_probe_int8_avxvnni(uint32_t n);
 uint64_t cria_probe_read_avx2(const void *p, size_t bytes);
 
-void cria_matmul_f_avx512(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                          uint32_t block1, void *scratch);
-void cria_matmul_q_avx512(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                          uint32_t block1, void *scratch);
+void cria_matmul_f_avx512(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
+void cria_matmul_q_avx512(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
 cria_layout cria_layout_avx512(const cria_matrix_spec *w, uint32_t n, uint32_t planes);
 void cria_lay_out_avx512(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1);
-void cria_matmul_q_avx512vnni(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, uint32_t block0,
-                              uint32_t block1, void *scratch);
+void cria_matmul_q_avx512vnni(const cria_matrix *w, const cria_act *x, float *y, size_t ldy,
+                              cria_rect part, void *scratch);
 cria_layout cria_layout_avx512vnni(const cria_matrix_spec *w, uint32_t n, uint32_t planes);
 void cria_lay_out_avx512vnni(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1);
 void cria_quantize_avx512(const cria_act *a, uint32_t t, const float *x);
