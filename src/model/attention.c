@@ -4,6 +4,10 @@
  * head. It reads each KV block once for all query heads that share the head and all rows of the tile, in
  * ascending order of blocks, keeping a running softmax (kernels.h, cria_attend). How rows fall into tiles
  * does not change a bit of the result.
+ *
+ * Positions are cut into segments, always at the same places. A running softmax goes through one segment, and those of
+ * segments are joined in ascending order. So where there are few items, one sequence with few KV heads, its segments
+ * can go to different threads, and again no bit depends on it.
  */
 #include "model/scratch.h"
 
@@ -18,6 +22,9 @@
  * would convert for each few. */
 #define WIDE_QUERIES 13u
 
+/* Positions of a segment: KV blocks enough that joining costs nothing beside them. */
+#define SEGMENT 1024u
+
 static uint32_t tile_rows(const cria_config *c) {
     const uint32_t shared = c->h / c->hk;
     return shared >= ITEM_QUERIES ? 1 : ITEM_QUERIES / shared;
@@ -25,10 +32,16 @@ static uint32_t tile_rows(const cria_config *c) {
 
 static size_t item_queries(const cria_config *c) { return (size_t)tile_rows(c) * (c->h / c->hk); }
 
+static size_t round_up(size_t n) { return (n + 63) / 64 * 64; }
+
+size_t cria_attention_state_bytes(const cria_config *c) {
+    return round_up(item_queries(c) * (c->e + 2) * sizeof(float));
+}
+
 size_t cria_attention_scratch_bytes(const cria_config *c) {
     const size_t n = item_queries(c);
-    const size_t bytes = n * c->e * (2 * sizeof(float) + sizeof(int16_t)) + 3 * n * sizeof(float) + 2 * n;
-    return cria_kv_array_bytes(CRIA_KV_ELEM_F32, c->e) * 2 + (bytes + 63) / 64 * 64;
+    return cria_kv_array_bytes(CRIA_KV_ELEM_F32, c->e) * 2 + cria_attention_state_bytes(c) * 2 +
+           round_up(n * c->e * (sizeof(float) + sizeof(int16_t)) + n * sizeof(float) + 2 * n);
 }
 
 struct attention {
@@ -36,6 +49,32 @@ struct attention {
     const cria_config *c;
     const cria_batch *b;
     uint32_t layer;
+    /* where segments go to different threads: those of a wave */
+    uint32_t segment0, n_segments;
+    bool last_wave;
+    size_t kept; /* states of an item: the joined one, then the wave's */
+};
+
+/* Running softmaxes of an item's queries (kernels.h, cria_attend). */
+struct state {
+    float *m, *l; /* [n_q] */
+    float *o;     /* [n_q][e] */
+};
+
+/* Rows [t0, t1) of one sequence and a KV head. */
+struct item {
+    uint32_t t0, t1, head;
+    uint32_t n_q;
+    uint32_t first, last; /* positions: of the first block that the first row sees, and the last row's */
+};
+
+/* A worker's memory. */
+struct memory {
+    float *wide; /* keys, then values of a block */
+    struct state all, part;
+    float *q, *qd;
+    int16_t *qi;
+    uint8_t *visible, *hidden;
 };
 
 /* The first position that a position sees. */
@@ -46,81 +85,195 @@ static uint32_t within_block(uint32_t pos, uint32_t base) {
     return pos <= base ? 0 : pos - base < CRIA_KV_BLOCK ? pos - base : CRIA_KV_BLOCK;
 }
 
-/* Rows [t0, t1) of one sequence against KV head `head`. */
-static void attend_tile(const struct attention *a, uint32_t t0, uint32_t t1, uint32_t head,
-                        uint8_t *scratch) {
+static uint32_t window_of(const struct attention *a) {
+    return a->c->layer[a->layer] & CRIA_LAYER_WINDOW ? a->c->window : UINT32_MAX;
+}
+
+static struct item item_at(const struct attention *a, size_t i) {
+    const uint32_t *tile = a->s->tiles + i / a->c->hk;
+    struct item item = {.t0 = tile[0], .t1 = tile[1], .head = (uint32_t)(i % a->c->hk)};
+    item.n_q = (item.t1 - item.t0) * (a->c->h / a->c->hk);
+    item.first = first_seen(a->b->pos[item.t0], window_of(a)) / CRIA_KV_BLOCK * CRIA_KV_BLOCK;
+    item.last = a->b->pos[item.t1 - 1];
+    return item;
+}
+
+static struct state state_at(const cria_config *c, uint8_t *p) {
+    struct state s = {.o = (float *)(void *)p};
+    s.m = s.o + item_queries(c) * c->e;
+    s.l = s.m + item_queries(c);
+    return s;
+}
+
+static struct memory memory_of(const struct attention *a, uint32_t worker) {
+    const cria_config *c = a->c;
+    const size_t n = item_queries(c), state = cria_attention_state_bytes(c);
+    uint8_t *p = a->s->attend_scratch + (size_t)worker * a->s->attend_bytes;
+    struct memory m = {.wide = (float *)(void *)p};
+    p += cria_kv_array_bytes(CRIA_KV_ELEM_F32, c->e) * 2;
+    m.all = state_at(c, p);
+    m.part = state_at(c, p + state);
+    m.q = (float *)(void *)(p + 2 * state);
+    m.qd = m.q + n * c->e;
+    m.qi = (int16_t *)(void *)(m.qd + n);
+    m.visible = (uint8_t *)(m.qi + n * c->e);
+    m.hidden = m.visible + n;
+    return m;
+}
+
+static void clear(const struct state *s, uint32_t n_q, uint32_t e) {
+    memset(s->o, 0, (size_t)n_q * e * sizeof *s->o);
+    memset(s->l, 0, n_q * sizeof *s->l);
+    for (uint32_t i = 0; i < n_q; i++) s->m[i] = -INFINITY;
+}
+
+/* all becomes the softmax over what both went through; the second one's contents are used up. For a query:
+ *     m' = max(m_1, m_2),  c_k = exp(m_k − m'),  l' = l_1·c_1 + l_2·c_2,  o' = o_1·c_1 + o_2·c_2
+ * where the larger one's c is 1, and who saw nothing changes nothing. */
+static void join(const struct attention *a, const struct state *all, const struct state *part, uint32_t n_q) {
+    const struct cria_kernels *kern = a->s->kernels;
+    const uint32_t e = a->c->e;
+    for (uint32_t i = 0; i < n_q; i++) {
+        float *o = all->o + (size_t)i * e, *more = part->o + (size_t)i * e;
+        if (part->l[i] == 0) continue;
+        if (all->l[i] == 0) {
+            memcpy(o, more, e * sizeof *o);
+            all->l[i] = part->l[i];
+            all->m[i] = part->m[i];
+        } else if (part->m[i] > all->m[i]) {
+            const float c = cria_expf(all->m[i] - part->m[i]);
+            kern->scale(o, o, c, e);
+            kern->add(o, more, e);
+            all->l[i] = all->l[i] * c + part->l[i];
+            all->m[i] = part->m[i];
+        } else {
+            const float c = cria_expf(part->m[i] - all->m[i]);
+            kern->scale(more, more, c, e);
+            kern->add(o, more, e);
+            all->l[i] += part->l[i] * c;
+        }
+    }
+}
+
+/* The item's queries, as they meet keys. */
+static void take_queries(const struct attention *a, const struct item *item, const struct memory *m) {
     const cria_config *c = a->c;
     const struct cria_kernels *kern = a->s->kernels;
-    const uint32_t shared = c->h / c->hk, n_q = (t1 - t0) * shared;
-    const size_t width = (size_t)c->h * c->e;
-    const cria_kv_seq *seq = a->b->seq[t0];
+    const size_t rows = (size_t)(c->h / c->hk) * c->e, width = (size_t)c->h * c->e;
+    for (uint32_t t = item->t0; t < item->t1; t++)
+        kern->scale(m->q + (t - item->t0) * rows, a->s->q + t * width + item->head * rows, c->attention_scale, rows);
+    for (uint32_t i = 0; a->b->seq[item->t0]->pool->elem == CRIA_KV_ELEM_I8 && i < item->n_q; i++)
+        kern->quantize_query(m->qi + (size_t)i * c->e, m->qd + i, m->q + (size_t)i * c->e, c->e);
+}
+
+/* The queries against the KV blocks of a segment, from nothing. `until`: the last position that will be read next. */
+static void attend_segment(const struct attention *a, const struct item *item, const struct memory *mem,
+                           uint32_t segment, uint32_t until, const struct state *out) {
+    const cria_config *c = a->c;
+    const struct cria_kernels *kern = a->s->kernels;
+    const uint32_t shared = c->h / c->hk, window = window_of(a), begin = segment * SEGMENT;
+    const cria_kv_seq *seq = a->b->seq[item->t0];
     const cria_kv_pool *kv = seq->pool;
-
     const size_t array = (size_t)CRIA_KV_BLOCK * c->e; /* numbers */
-    float *wide = (float *)(void *)scratch;
-    float *q = wide + 2 * array, *o = q + (size_t)n_q * c->e, *m = o + (size_t)n_q * c->e, *l = m + n_q, *qd = l + n_q;
-    int16_t *qi = (int16_t *)(void *)(qd + n_q);
-    uint8_t *visible = (uint8_t *)(qi + (size_t)n_q * c->e), *hidden = visible + n_q;
-    const float scale = c->attention_scale;
-    const uint32_t window = c->layer[a->layer] & CRIA_LAYER_WINDOW ? c->window : UINT32_MAX;
-    for (uint32_t t = t0; t < t1; t++)
-        kern->scale(q + (size_t)(t - t0) * shared * c->e, a->s->q + t * width + (size_t)head * shared * c->e,
-                    scale, (size_t)shared * c->e);
-    for (uint32_t i = 0; kv->elem == CRIA_KV_ELEM_I8 && i < n_q; i++)
-        kern->quantize_query(qi + (size_t)i * c->e, qd + i, q + (size_t)i * c->e, c->e);
-    memset(o, 0, (size_t)n_q * c->e * sizeof *o);
-    memset(l, 0, n_q * sizeof *l);
-    for (uint32_t i = 0; i < n_q; i++) m[i] = -INFINITY;
-
-    const uint32_t last = a->b->pos[t1 - 1], first = first_seen(a->b->pos[t0], window) / CRIA_KV_BLOCK * CRIA_KV_BLOCK;
-    for (uint32_t base = first; base <= last; base += CRIA_KV_BLOCK) {
-        for (uint32_t t = t0; t < t1; t++) {
+    const bool widen = kv->elem == CRIA_KV_ELEM_F16 && item->n_q >= WIDE_QUERIES;
+    clear(out, item->n_q, c->e);
+    for (uint32_t base = item->first > begin ? item->first : begin; base <= item->last && base < begin + SEGMENT;
+         base += CRIA_KV_BLOCK) {
+        for (uint32_t t = item->t0; t < item->t1; t++) {
             const uint32_t pos = a->b->pos[t], before = within_block(first_seen(pos, window), base),
                            seen = within_block(pos + 1, base);
-            memset(visible + (size_t)(t - t0) * shared, before < seen ? (int)seen : 0, shared);
-            memset(hidden + (size_t)(t - t0) * shared, (int)before, shared);
+            memset(mem->visible + (size_t)(t - item->t0) * shared, before < seen ? (int)seen : 0, shared);
+            memset(mem->hidden + (size_t)(t - item->t0) * shared, (int)before, shared);
         }
-        const uint8_t *keys = cria_kv_at(kv, seq->blocks[base / CRIA_KV_BLOCK], a->layer, head);
+        const uint8_t *keys = cria_kv_at(kv, seq->blocks[base / CRIA_KV_BLOCK], a->layer, item->head);
         const uint8_t *next =
-            last - base >= CRIA_KV_BLOCK ? cria_kv_at(kv, seq->blocks[base / CRIA_KV_BLOCK + 1], a->layer, head)
-                                         : NULL;
-        const bool widen = kv->elem == CRIA_KV_ELEM_F16 && n_q >= WIDE_QUERIES;
+            until >= base && until - base >= CRIA_KV_BLOCK
+                ? cria_kv_at(kv, seq->blocks[base / CRIA_KV_BLOCK + 1], a->layer, item->head)
+                : NULL;
         if (widen) {
-            kern->widen(wide, (const uint16_t *)(const void *)keys, array);
-            kern->widen(wide + array, (const uint16_t *)(const void *)(keys + kv->half_bytes), array);
+            kern->widen(mem->wide, (const uint16_t *)(const void *)keys, array);
+            kern->widen(mem->wide + array, (const uint16_t *)(const void *)(keys + kv->half_bytes), array);
         }
-        kern->attend(&(cria_attend){.n_q = n_q,
+        kern->attend(&(cria_attend){.n_q = item->n_q,
                                     .e = c->e,
                                     .kv = widen ? CRIA_KV_ELEM_F32 : kv->elem,
-                                    .k = widen ? (const void *)wide : keys,
-                                    .v = widen ? (const void *)(wide + array) : keys + kv->half_bytes,
-                                    .q = q,
-                                    .qi = qi,
-                                    .qd = qd,
+                                    .k = widen ? (const void *)mem->wide : keys,
+                                    .v = widen ? (const void *)(mem->wide + array) : keys + kv->half_bytes,
+                                    .q = mem->q,
+                                    .qi = mem->qi,
+                                    .qd = mem->qd,
                                     .ldq = c->e,
-                                    .visible = visible,
-                                    .hidden = window == UINT32_MAX ? NULL : hidden,
+                                    .visible = mem->visible,
+                                    .hidden = window == UINT32_MAX ? NULL : mem->hidden,
                                     .cap = c->score_cap,
-                                    .m = m,
-                                    .l = l,
-                                    .o = o,
+                                    .m = out->m,
+                                    .l = out->l,
+                                    .o = out->o,
                                     .ldo = c->e,
                                     .ahead = next,
                                     .ahead_bytes = 2 * kv->half_bytes});
     }
-    for (uint32_t i = 0; i < n_q; i++) {
-        const uint32_t t = t0 + i / shared;
-        kern->scale(a->s->mixed + t * width + ((size_t)head * shared + i % shared) * c->e,
-                    o + (size_t)i * c->e, 1.0f / l[i], c->e);
+}
+
+/* Rows of s->mixed. */
+static void put_out(const struct attention *a, const struct item *item, const struct state *all) {
+    const cria_config *c = a->c;
+    const uint32_t shared = c->h / c->hk;
+    for (uint32_t i = 0; i < item->n_q; i++) {
+        const size_t t = item->t0 + i / shared, head = (size_t)item->head * shared + i % shared;
+        a->s->kernels->scale(a->s->mixed + (t * c->h + head) * c->e, all->o + (size_t)i * c->e, 1.0f / all->l[i], c->e);
     }
 }
 
+/* ---- an item on one thread ---- */
+
 static void attend_items(void *arg, size_t begin, size_t end, uint32_t worker) {
     const struct attention *a = arg;
-    uint8_t *scratch = a->s->attend_scratch + (size_t)worker * a->s->attend_bytes;
-    for (size_t item = begin; item < end; item++) {
-        const uint32_t *tile = a->s->tiles + item / a->c->hk;
-        attend_tile(a, tile[0], tile[1], (uint32_t)(item % a->c->hk), scratch);
+    const struct memory m = memory_of(a, worker);
+    for (size_t i = begin; i < end; i++) {
+        const struct item item = item_at(a, i);
+        take_queries(a, &item, &m);
+        const uint32_t first = item.first / SEGMENT, last = item.last / SEGMENT;
+        attend_segment(a, &item, &m, first, item.last, &m.all);
+        for (uint32_t segment = first + 1; segment <= last; segment++) {
+            attend_segment(a, &item, &m, segment, item.last, &m.part);
+            join(a, &m.all, &m.part, item.n_q);
+        }
+        put_out(a, &item, &m.all);
+    }
+}
+
+/* ---- its segments on several, some of them at a time ---- */
+
+static struct state kept_state(const struct attention *a, size_t item, size_t i) {
+    return state_at(a->c, a->s->attend_states + (item * a->kept + i) * cria_attention_state_bytes(a->c));
+}
+
+static void attend_segments(void *arg, size_t begin, size_t end, uint32_t worker) {
+    const struct attention *a = arg;
+    const struct memory m = memory_of(a, worker);
+    for (size_t i = begin; i < end; i++) {
+        const struct item item = item_at(a, i / a->n_segments);
+        const uint32_t n = (uint32_t)(i % a->n_segments), segment = a->segment0 + n;
+        const struct state out = kept_state(a, i / a->n_segments, n + 1);
+        take_queries(a, &item, &m);
+        const uint32_t until = segment * SEGMENT + SEGMENT - 1;
+        attend_segment(a, &item, &m, segment, until < item.last ? until : item.last, &out);
+    }
+}
+
+static void join_segments(void *arg, size_t begin, size_t end, uint32_t worker) {
+    const struct attention *a = arg;
+    (void)worker;
+    for (size_t i = begin; i < end; i++) {
+        const struct item item = item_at(a, i);
+        const struct state all = kept_state(a, i, 0);
+        if (a->segment0 == 0) clear(&all, item.n_q, a->c->e);
+        for (uint32_t n = 1; n <= a->n_segments; n++) {
+            const struct state part = kept_state(a, i, n);
+            join(a, &all, &part, item.n_q);
+        }
+        if (a->last_wave) put_out(a, &item, &all);
     }
 }
 
@@ -135,7 +288,26 @@ static uint32_t cut_tiles(struct cria_scratch *s, const cria_config *c, const cr
     return n;
 }
 
+/* Fewer items than twice the threads' number are taken apart: at least two of their segments at a time. */
+size_t cria_attention_states(uint32_t threads) { return threads == 1 ? 0 : 6 * (size_t)threads; }
+
 void cria_attention(struct cria_scratch *s, const cria_config *c, const cria_batch *b, uint32_t layer) {
     struct attention a = {.s = s, .c = c, .b = b, .layer = layer};
-    cria_pool_for(s->pool, (size_t)cut_tiles(s, c, b) * c->hk, 1, attend_items, &a);
+    const uint32_t threads = cria_pool_threads(s->pool);
+    const size_t items = (size_t)cut_tiles(s, c, b) * c->hk;
+    uint32_t last = 0;
+    for (uint32_t t = 0; t < b->n; t++)
+        if (b->pos[t] > last) last = b->pos[t];
+    if (threads == 1 || items >= 2 * (size_t)threads || last < SEGMENT) {
+        cria_pool_for(s->pool, items, 1, attend_items, &a);
+        return;
+    }
+    a.kept = cria_attention_states(threads) / items;
+    for (uint32_t all = last / SEGMENT + 1, left = all; left > 0; left -= a.n_segments) {
+        a.segment0 = all - left;
+        a.n_segments = left < a.kept ? left : (uint32_t)a.kept - 1;
+        a.last_wave = left == a.n_segments;
+        cria_pool_for(s->pool, items * a.n_segments, 1, attend_segments, &a);
+        cria_pool_for(s->pool, items, 1, join_segments, &a);
+    }
 }

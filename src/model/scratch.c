@@ -69,6 +69,7 @@ static void lay_out(struct arena *a, struct cria_scratch *s, const cria_config *
     s->product_scratch = take(a, threads, CRIA_MATMUL_SCRATCH, 1);
     s->attend_bytes = cria_attention_scratch_bytes(c);
     s->attend_scratch = take(a, threads, s->attend_bytes, 1);
+    s->attend_states = take(a, cria_attention_states((uint32_t)threads), cria_attention_state_bytes(c), 1);
 }
 
 cria_status cria_scratch_new(cria_ctx *ctx, const cria_config *config, cria_activations activations, uint32_t max_rows,

@@ -35,6 +35,7 @@ struct cria_scratch {
     uint8_t *product_scratch;   /* CRIA_MATMUL_SCRATCH each */
     uint8_t *attend_scratch;    /* attend_bytes each */
     size_t attend_bytes;
+    uint8_t *attend_states;     /* [cria_attention_states] of cria_attention_state_bytes each, of all workers */
     cria_observe_fn *observe; /* NULL: nobody */
     void *observe_user;
 };
@@ -86,8 +87,10 @@ void cria_experts(struct cria_scratch *s, const cria_config *c, const struct cri
 
 /* ---- attention.c ---- */
 
-/* Bytes of one worker's attend_scratch. */
+/* Bytes of one worker's attend_scratch; states that segments are kept in, and bytes of one. */
 size_t cria_attention_scratch_bytes(const cria_config *c);
+size_t cria_attention_states(uint32_t threads);
+size_t cria_attention_state_bytes(const cria_config *c);
 /* s->mixed = softmax(q·Kᵀ/√e)·V over the KV of layer `layer`, for all rows of the batch. */
 void cria_attention(struct cria_scratch *s, const cria_config *c, const cria_batch *b, uint32_t layer);
 

@@ -114,6 +114,28 @@ def test_truncate(lib, case):
         assert same(whole[n:], sequence.eval(TOKENS[n:])), f"truncated to {n}"
 
 
+@pytest.mark.parametrize("kind,kv", [("q4g64", "f16"), ("q4g64", "int8"), ("quantized mistral", "f32")])
+def test_segments(lib, stored, kind, kv):
+    """Attention cuts positions into segments of 1024, which go to different threads where there are few rows: with two
+    threads two waves of them here; with a window most of them are not seen at all."""
+    tokens = np.random.default_rng(6).integers(3, SHAPE.vocab, 4200).tolist()
+    end = 40
+    one = lib.open(stored(kind), threads=1, context=13000).engine(kv=kv).sequence()
+    one.eval(tokens[:-end], want="none")
+    whole = one.eval(tokens[-end:])
+    for threads in (2, 3, 16):
+        engine = lib.open(stored(kind), threads=threads, context=13000).engine(kv=kv)
+        sequences = [engine.sequence() for _ in range(3)]
+        for sequence, piece in zip(sequences, (7, 1, 20)):
+            sequence.eval(tokens[:-end], want="none")
+            parts = [sequence.eval(tokens[i:i + piece]) for i in range(len(tokens) - end, len(tokens), piece)]
+            assert same(whole, np.concatenate(parts)), f"{threads} threads, pieces of {piece}"
+        for sequence, n in zip(sequences, (4199, 2000, 4190)):
+            sequence.truncate(n)
+        logits = engine.eval([(s, tokens[len(s)], True) for s in sequences])
+        assert same(whole[[-1, -10]], logits[[0, 2]]), f"{threads} threads, sequences of different lengths together"
+
+
 def test_refused_rows_leave_no_trace(lib, stored):
     """A failing call grows no sequence."""
     engine = lib.open(stored("q4g64")).engine()
