@@ -334,7 +334,7 @@ static void no_more_threads_run_than_processors(void **state) {
     ctx->cpu.topology.n_cpus = 3;
     cria_pool *pool = NULL;
     assert_int_equal(cria_pool_new(ctx, 8, &pool, NULL), CRIA_OK);
-    assert_int_equal(cria_pool_threads(pool), 8); /* what was asked for: room for each, grains for each */
+    assert_int_equal(cria_pool_threads(pool), 8); /* what was asked for: room for each */
     atomic_uint seen[8] = {0};
     unsigned all = 0;
     for (int i = 0; i < 200; i++) cria_pool_for(pool, 20, 1, count_threads, seen);
