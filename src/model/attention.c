@@ -32,16 +32,14 @@ static uint32_t tile_rows(const cria_config *c) {
 
 static size_t item_queries(const cria_config *c) { return (size_t)tile_rows(c) * (c->h / c->hk); }
 
-static size_t round_up(size_t n) { return (n + 63) / 64 * 64; }
-
 size_t cria_attention_state_bytes(const cria_config *c) {
-    return round_up(item_queries(c) * (c->e + 2) * sizeof(float));
+    return cria_round_up(item_queries(c) * (c->e + 2) * sizeof(float), 64);
 }
 
 size_t cria_attention_scratch_bytes(const cria_config *c) {
     const size_t n = item_queries(c);
     return cria_kv_array_bytes(CRIA_KV_ELEM_F32, c->e) * 2 + cria_attention_state_bytes(c) * 2 +
-           round_up(n * c->e * (sizeof(float) + sizeof(int16_t)) + n * sizeof(float) + 2 * n);
+           cria_round_up(n * c->e * (sizeof(float) + sizeof(int16_t)) + n * sizeof(float) + 2 * n, 64);
 }
 
 struct attention {
@@ -49,9 +47,8 @@ struct attention {
     const cria_config *c;
     const cria_batch *b;
     uint32_t layer;
-    /* where segments go to different threads: those of a wave */
-    uint32_t segment0, n_segments;
-    bool last_wave;
+    /* where segments go to different threads: all that any row sees, and those of a wave */
+    uint32_t first, end, segment0, n_segments;
     size_t kept; /* states of an item: the joined one, then the wave's */
 };
 
@@ -268,12 +265,12 @@ static void join_segments(void *arg, size_t begin, size_t end, uint32_t worker) 
     for (size_t i = begin; i < end; i++) {
         const struct item item = item_at(a, i);
         const struct state all = kept_state(a, i, 0);
-        if (a->segment0 == 0) clear(&all, item.n_q, a->c->e);
+        if (a->segment0 == a->first) clear(&all, item.n_q, a->c->e);
         for (uint32_t n = 1; n <= a->n_segments; n++) {
             const struct state part = kept_state(a, i, n);
             join(a, &all, &part, item.n_q);
         }
-        if (a->last_wave) put_out(a, &item, &all);
+        if (a->segment0 + a->n_segments == a->end) put_out(a, &item, &all);
     }
 }
 
@@ -295,18 +292,20 @@ void cria_attention(struct cria_scratch *s, const cria_config *c, const cria_bat
     struct attention a = {.s = s, .c = c, .b = b, .layer = layer};
     const uint32_t threads = cria_pool_threads(s->pool);
     const size_t items = (size_t)cut_tiles(s, c, b) * c->hk;
-    uint32_t last = 0;
-    for (uint32_t t = 0; t < b->n; t++)
-        if (b->pos[t] > last) last = b->pos[t];
-    if (threads == 1 || items >= 2 * (size_t)threads || last < SEGMENT) {
+    a.first = UINT32_MAX;
+    for (uint32_t t = 0; t < b->n; t++) {
+        const uint32_t first = first_seen(b->pos[t], window_of(&a)) / SEGMENT, end = b->pos[t] / SEGMENT + 1;
+        if (first < a.first) a.first = first;
+        if (end > a.end) a.end = end;
+    }
+    if (threads == 1 || items >= 2 * (size_t)threads || a.end - a.first == 1) {
         cria_pool_for(s->pool, items, 1, attend_items, &a);
         return;
     }
     a.kept = cria_attention_states(threads) / items;
-    for (uint32_t all = last / SEGMENT + 1, left = all; left > 0; left -= a.n_segments) {
-        a.segment0 = all - left;
+    for (a.segment0 = a.first; a.segment0 < a.end; a.segment0 += a.n_segments) {
+        const uint32_t left = a.end - a.segment0;
         a.n_segments = left < a.kept ? left : (uint32_t)a.kept - 1;
-        a.last_wave = left == a.n_segments;
         cria_pool_for(s->pool, items * a.n_segments, 1, attend_segments, &a);
         cria_pool_for(s->pool, items, 1, join_segments, &a);
     }

@@ -45,8 +45,6 @@ static bool same_form(struct form a, struct form b) {
     return a.planes == b.planes && a.group == b.group && a.layout.tiles == b.layout.tiles && a.layout.id == b.layout.id;
 }
 
-static size_t round_up(size_t n, size_t m) { return (n + m - 1) / m * m; }
-
 enum {
     MAX_ITEMS = 8,
     MAX_NODES = 8,
@@ -175,9 +173,9 @@ void cria_products(struct cria_scratch *s, enum cria_role role, struct cria_inpu
         act.ldx = in.k;
         act.planes = form.planes;
         act.group = form.group;
-        act.ldq = round_up(in.k, 64);
-        act.ldd = round_up((in.k + 31) / 32, 16);
-        act.ldu = form.group ? round_up(in.k / form.group, 16) : 0;
+        act.ldq = cria_round_up(in.k, 64);
+        act.ldd = cria_round_up((in.k + 31) / 32, 16);
+        act.ldu = form.group ? cria_round_up(in.k / form.group, 16) : 0;
 
         struct job job = {.s = s, .in = &in, .act = &act, .layout = form.layout};
         const struct cria_product *alike[MAX_ITEMS];

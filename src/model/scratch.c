@@ -27,8 +27,6 @@ static void *take(struct arena *a, size_t count, size_t width, size_t item) {
     return p;
 }
 
-static size_t round_up(size_t n, size_t m) { return (n + m - 1) / m * m; }
-
 static void lay_out(struct arena *a, struct cria_scratch *s, const cria_config *c) {
     const size_t rows = s->max_rows, threads = cria_pool_threads(s->pool), f4 = sizeof(float);
     const size_t qw = (size_t)c->h * c->e, kvw = (size_t)c->hk * c->e;
@@ -60,10 +58,10 @@ static void lay_out(struct arena *a, struct cria_scratch *s, const cria_config *
         s->gathered_row = take(a, rows, 1, sizeof(uint32_t));
         s->gathered_weight = take(a, rows, 1, f4);
     }
-    s->act.q = take(a, rows * 2, round_up(widest, 64), 1);
-    s->act.d = take(a, rows, round_up((widest + 31) / 32, 16), f4);
-    s->act.sum = take(a, rows, round_up((widest + 31) / 32, 16), sizeof(int32_t));
-    s->act.u = take(a, rows, round_up((widest + 15) / 16, 16), f4);
+    s->act.q = take(a, rows * 2, cria_round_up(widest, 64), 1);
+    s->act.d = take(a, rows, cria_round_up((widest + 31) / 32, 16), f4);
+    s->act.sum = take(a, rows, cria_round_up((widest + 31) / 32, 16), sizeof(int32_t));
+    s->act.u = take(a, rows, cria_round_up((widest + 15) / 16, 16), f4);
     s->act.laid_out = take(a, CRIA_LAID_OUT(1, widest), rows, 1);
     s->tiles = take(a, rows + 1, 1, sizeof(uint32_t));
     s->product_scratch = take(a, threads, CRIA_MATMUL_SCRATCH, 1);
@@ -77,7 +75,7 @@ cria_status cria_scratch_new(cria_ctx *ctx, const cria_config *config, cria_acti
     struct cria_scratch s = {.ctx = ctx, .kernels = ctx->kernels, .pool = ctx->pool, .activations = activations,
                              .max_rows = max_rows};
     struct arena a = {0};
-    const size_t head = round_up(sizeof s, CRIA_ALIGN);
+    const size_t head = cria_round_up(sizeof s, CRIA_ALIGN);
     lay_out(&a, &s, config);
     size_t total = 0;
     uint8_t *block = NULL;

@@ -6,6 +6,8 @@
 #include "base/pool.h"
 #include "model/forward.h"
 
+static inline size_t cria_round_up(size_t n, size_t m) { return (n + m - 1) / m * m; }
+
 struct cria_scratch {
     cria_ctx *ctx;
     const struct cria_kernels *kernels;
