@@ -184,7 +184,8 @@ CRIA_API cria_status cria_selftest(cria_ctx *ctx, const char *table, uint64_t se
 typedef struct cria_model cria_model;
 
 /* Precision of the activations that meet quantized weights (weights in float formats always meet float32
- * activations). DEFAULT: int16 where it costs little or matters (q·k·v, the output head), int8 elsewhere. */
+ * activations). DEFAULT: int16 where it matters (values, the last layer's feed-forward network, the output head), int8
+ * elsewhere. */
 typedef enum cria_activations {
     CRIA_ACTIVATIONS_DEFAULT = 0,
     CRIA_ACTIVATIONS_INT8,

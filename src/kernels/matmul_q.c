@@ -371,9 +371,10 @@ void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w
                     .scratch = scratch,
                     .part = part};
     j.layout = layout_of(&j.plan, &w->spec, x->n);
-    /* Pieces of about the same size; eight chunks are whole groups of any size, and a super-block. */
+    /* Pieces of about the same size; eight chunks are whole groups of any size, and a super-block. What tiles take as
+     * it is stored needs no scratch, and is best read from end to end. */
     const uint32_t columns = j.plan.wide ? PIECE_MANY / 2 : x->n <= FEW_TOKENS ? PIECE_FEW : PIECE_MANY;
-    const uint32_t most = columns / CRIA_CHUNK;
+    const uint32_t most = j.plan.stored ? w->n_chunks : columns / CRIA_CHUNK;
     const uint32_t n_pieces = (w->n_chunks + most - 1) / most;
     const uint32_t piece = ((w->n_chunks + n_pieces - 1) / n_pieces + 7) & ~7u;
     for (uint32_t c = 0; c < w->n_chunks; c += piece)

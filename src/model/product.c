@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Products of activations and packed weights: chooses how the activations meet each matrix (float32, int16 or
- * int8), prepares them once for all matrices that want them alike, and splits the product among the threads.
+ * int8), prepares them once for all matrices that want them alike, and splits all these products, as if they were one,
+ * among the threads.
  *
  * The row blocks of all these matrices, one after the other in a joint list, are cut into strips, the tokens into
  * groups. The work is handed out strip by strip, in a strip group by group, in a group some row blocks at a time: those
@@ -10,6 +11,7 @@
  */
 #include "model/scratch.h"
 
+#include "base/mem.h"
 #include "base/pool.h"
 
 /* A form of activations. Matrices with the same form share one preparation. */
@@ -19,25 +21,25 @@ struct form {
     cria_layout layout;
 };
 
-static struct form form_for(const cria_matrix *w, cria_activations activations, enum cria_role role) {
+static struct form form_for(const cria_matrix *w, cria_activations activations, bool sensitive) {
     struct form f = {0};
     if (w->spec.kind != CRIA_MATRIX_CODES || activations == CRIA_ACTIVATIONS_F32) return f;
     if (activations == CRIA_ACTIVATIONS_DEFAULT)
-        f.planes = role == CRIA_ROLE_OTHER ? 1 : 2;
+        f.planes = sensitive ? 2 : 1;
     else
         f.planes = activations == CRIA_ACTIVATIONS_INT16 ? 2 : 1;
     if (w->spec.affine) f.group = w->spec.group;
     return f;
 }
 
-uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations, enum cria_role role) {
-    return form_for(w, activations, role).planes;
+uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations, bool sensitive) {
+    return form_for(w, activations, sensitive).planes;
 }
 
 /* With how n rows of it lie for a matrix. */
-static struct form form_of_rows(const struct cria_scratch *s, enum cria_role role, const cria_matrix *w, uint32_t n) {
-    struct form f = form_for(w, s->activations, role);
-    f.layout = f.planes == 0 ? (cria_layout){.tiles = n} : s->kernels->layout(&w->spec, n, f.planes);
+static struct form form_of_rows(const struct cria_scratch *s, const struct cria_product *item, uint32_t n) {
+    struct form f = form_for(item->w, s->activations, item->sensitive);
+    f.layout = f.planes == 0 ? (cria_layout){.tiles = n} : s->kernels->layout(&item->w->spec, n, f.planes);
     return f;
 }
 
@@ -52,18 +54,30 @@ enum {
     STRIP_BYTES = 512 << 10 /* weights of a strip: of the second cache, what the activations leave */
 };
 
+/* The activations in one form. */
+struct prepared {
+    struct form form;
+    cria_act act;
+};
+
 /* Row blocks of an item, one after the other in the joint list of row blocks. */
 struct piece {
     const struct cria_product *item;
+    const struct prepared *x;
     uint32_t first; /* in the joint list */
     uint32_t block; /* of the item */
 };
 
 struct job {
     struct cria_scratch *s;
-    const struct cria_input *in;
-    const cria_act *act;
-    cria_layout layout; /* of act; floats: tiles are rows */
+    struct cria_input in;
+    uint32_t n; /* tokens */
+    struct prepared prepared[MAX_ITEMS];
+    uint32_t n_prepared;
+    size_t used; /* of activation_memory */
+    const struct cria_product *items[MAX_ITEMS]; /* to be multiplied, */
+    const struct prepared *x[MAX_ITEMS];         /* with which activations */
+    uint32_t n_items;
     struct piece pieces[MAX_ITEMS * MAX_NODES + 1]; /* [n] is the end of the list */
     uint32_t n_pieces;
     /* What is handed out are units of row blocks, of one group. */
@@ -72,56 +86,119 @@ struct job {
     uint32_t strip, n_groups;  /* units of a strip, the last one's may be fewer */
 };
 
+/* ---- Activations ---- */
+
+/* Where the arrays of x lie from p on; counts where p is NULL. Returns their bytes. */
+static size_t place(cria_act *x, uint8_t *p) {
+    const size_t n = x->n, k = x->k;
+    x->ldq = cria_round_up(k, 64);
+    x->ldd = cria_round_up((k + 31) / 32, 16);
+    x->ldu = x->group ? cria_round_up(k / x->group, 16) : 0;
+    const size_t q = n * x->planes * x->ldq, d = n * x->ldd * sizeof *x->d,
+                 sum = cria_round_up(n * x->ldd * sizeof *x->sum, CRIA_ALIGN), u = n * x->ldu * sizeof *x->u,
+                 laid_out = cria_round_up(CRIA_LAID_OUT(n, k), CRIA_ALIGN);
+    if (p != NULL) {
+        x->q = (int8_t *)p;
+        x->d = (float *)(void *)(p + q);
+        x->sum = (int32_t *)(void *)(p + q + d);
+        x->u = (float *)(void *)(p + q + d + sum);
+        x->laid_out = p + q + d + sum + u;
+    }
+    return q + d + sum + u + laid_out;
+}
+
+size_t cria_activation_bytes(uint32_t k) {
+    return place(&(cria_act){.n = 1, .k = (uint32_t)cria_round_up(k, 16), .planes = 2, .group = 16}, NULL);
+}
+
+/* Tiles of rows are made, quantized and then laid out. */
+struct preparation {
+    const struct job *job;
+    const struct prepared *x;
+    const cria_matrix *w;
+};
+
+static void prepare_tiles(void *arg, size_t begin, size_t end, uint32_t worker) {
+    const struct preparation *p = arg;
+    const struct cria_kernels *kern = p->job->s->kernels;
+    const struct cria_input *in = &p->job->in;
+    const cria_act *act = &p->x->act;
+    const cria_layout layout = p->x->form.layout;
+    const uint32_t first = cria_layout_row(layout, act->n, (uint32_t)begin),
+                   last = cria_layout_row(layout, act->n, (uint32_t)end);
+    for (uint32_t t = first; t < last; t++) {
+        if (in->make) in->make((void *)(uintptr_t)in->arg, t, t + 1, worker);
+        kern->quantize(act, t, act->x + t * act->ldx);
+    }
+    kern->lay_out(p->w, act, (uint32_t)begin, (uint32_t)end);
+}
+
+/* Makes all rows at once, where they are not made on the way to a product. */
+static void make_now(struct job *job) {
+    if (job->in.make) cria_for_rows(job->s, job->n, job->in.make, job->in.arg);
+    job->in.make = NULL;
+}
+
+/* In this form, for w and matrices alike. NULL when there is no memory left for it. */
+static const struct prepared *prepare(struct job *job, struct form form, const cria_matrix *w) {
+    struct cria_scratch *s = job->s;
+    struct prepared *x = &job->prepared[job->n_prepared];
+    *x = (struct prepared){form, {.n = job->n, .k = job->in.k, .x = job->in.x, .ldx = job->in.k,
+                                  .planes = form.planes, .group = form.group}};
+    if (form.planes != 0) {
+        const size_t bytes = place(&x->act, NULL);
+        if (bytes > s->activation_bytes - job->used) return NULL;
+        place(&x->act, s->activation_memory + job->used);
+        job->used += bytes;
+    }
+    job->n_prepared++;
+    /* A product of floats needs all rows at once, and few tiles would leave threads without rows to make. */
+    if (form.planes == 0 || form.layout.tiles < cria_pool_threads(s->pool)) make_now(job);
+    if (form.planes != 0)
+        cria_pool_for(s->pool, form.layout.tiles, SIZE_MAX, prepare_tiles, &(struct preparation){job, x, w});
+    job->in.make = NULL; /* they are there now */
+    return x;
+}
+
+/* ---- Products ---- */
+
 /* The joint list: on one memory node all of an item after all of another. On several, first the rows of all items
  * that the first node's threads packed (and have in their memory), then those of the second, …; beyond MAX_NODES
  * reading from other nodes is put up with. */
-static void join(struct job *job, const struct cria_product *const *items, uint32_t n_items) {
+static void join(struct job *job) {
     const cria_pool *pool = job->s->pool;
     const uint32_t nodes = cria_pool_nodes(pool) <= MAX_NODES ? cria_pool_nodes(pool) : 1;
     uint32_t n = 0, blocks = 0;
     for (uint32_t node = 0; node < nodes; node++) {
-        for (uint32_t i = 0; i < n_items; i++) {
-            const uint32_t all = items[i]->w->n_blocks;
+        for (uint32_t i = 0; i < job->n_items; i++) {
+            const uint32_t all = job->items[i]->w->n_blocks;
             const uint32_t b0 = nodes == 1 ? 0 : (uint32_t)cria_pool_part(pool, all, node),
                            b1 = nodes == 1 ? all : (uint32_t)cria_pool_part(pool, all, node + 1);
-            job->pieces[n++] = (struct piece){items[i], blocks, b0};
+            job->pieces[n++] = (struct piece){job->items[i], job->x[i], blocks, b0};
             blocks += b1 - b0;
         }
     }
-    job->pieces[n] = (struct piece){NULL, blocks, 0};
+    job->pieces[n] = (struct piece){.first = blocks};
     job->n_pieces = n;
-}
-
-/* Tiles of rows are made, quantized and then laid out. */
-static void prepare_tiles(void *arg, size_t begin, size_t end, uint32_t worker) {
-    const struct job *job = arg;
-    const struct cria_kernels *kern = job->s->kernels;
-    const cria_act *act = job->act;
-    const uint32_t first = cria_layout_row(job->layout, act->n, (uint32_t)begin),
-                   last = cria_layout_row(job->layout, act->n, (uint32_t)end);
-    for (uint32_t t = first; t < last; t++) {
-        if (job->in->make) job->in->make((void *)(uintptr_t)job->in->arg, t, t + 1, worker);
-        kern->quantize(act, t, act->x + t * act->ldx);
-    }
-    kern->lay_out(job->pieces[0].item->w, act, (uint32_t)begin, (uint32_t)end);
 }
 
 /* Row blocks [begin, end) of the joint list times a group of tokens. */
 static void multiply_blocks(const struct job *job, size_t begin, size_t end, uint32_t group, uint32_t worker) {
     const struct cria_kernels *kern = job->s->kernels;
     void *scratch = job->s->product_scratch + (size_t)worker * CRIA_MATMUL_SCRATCH;
-    const uint64_t tiles = job->layout.tiles;
-    cria_rect part = {.tile0 = (uint32_t)(tiles * group / job->n_groups),
-                      .tile1 = (uint32_t)(tiles * (group + 1) / job->n_groups)};
     for (uint32_t i = 0; i < job->n_pieces; i++) {
         const struct piece *p = &job->pieces[i];
         const size_t first = p->first, last = p[1].first;
         const size_t b0 = begin > first ? begin : first, b1 = end < last ? end : last;
         if (b0 >= b1) continue;
         const cria_matrix *w = p->item->w;
-        part.block0 = (uint32_t)(b0 - first) + p->block;
-        part.block1 = (uint32_t)(b1 - first) + p->block;
-        (job->act->planes == 0 ? kern->matmul_f : kern->matmul_q)(w, job->act, p->item->y, w->spec.rows, part, scratch);
+        const cria_act *x = &p->x->act;
+        const uint64_t tiles = p->x->form.layout.tiles;
+        const cria_rect part = {.block0 = (uint32_t)(b0 - first) + p->block,
+                                .block1 = (uint32_t)(b1 - first) + p->block,
+                                .tile0 = (uint32_t)(tiles * group / job->n_groups),
+                                .tile1 = (uint32_t)(tiles * (group + 1) / job->n_groups)};
+        (x->planes == 0 ? kern->matmul_f : kern->matmul_q)(w, x, p->item->y, w->spec.rows, part, scratch);
     }
 }
 
@@ -138,60 +215,54 @@ static void multiply_units(void *arg, size_t begin, size_t end, uint32_t worker)
     }
 }
 
+/* All items at hand. Afterwards there are none, and no activations. */
 static void multiply(struct job *job) {
-    const uint32_t blocks = job->pieces[job->n_pieces].first, n = job->act->n;
-    const cria_matrix *w = job->pieces[0].item->w;
-    job->unit = job->act->planes == 0 ? 4 : 2;
+    join(job);
+    const uint32_t blocks = job->pieces[job->n_pieces].first;
+    size_t block_bytes = 0; /* the most */
+    job->unit = 2;
+    for (uint32_t i = 0; i < job->n_items; i++) {
+        if (job->x[i]->form.planes == 0) job->unit = 4;
+        if (job->items[i]->w->block_bytes > block_bytes) block_bytes = job->items[i]->w->block_bytes;
+    }
     job->n_units = (blocks + job->unit - 1) / job->unit;
-    job->n_groups = (n + GROUP_ROWS - 1) / GROUP_ROWS;
-    const size_t fit = STRIP_BYTES / (w->block_bytes * job->unit);
+    job->n_groups = (job->n + GROUP_ROWS - 1) / GROUP_ROWS;
+    const size_t fit = STRIP_BYTES / (block_bytes * job->unit);
     job->strip = job->n_groups == 1 || fit > job->n_units ? job->n_units : fit == 0 ? 1 : (uint32_t)fit;
     cria_pool_for(job->s->pool, (size_t)job->n_units * job->n_groups, SIZE_MAX, multiply_units, job);
+    job->n_items = job->n_prepared = 0;
+    job->used = 0;
 }
 
-/* Makes all rows at once, where they are not made on the way to a product. */
-static void make_now(const struct cria_scratch *s, struct cria_input *in, uint32_t n) {
-    if (in->make) cria_for_rows(s, n, in->make, in->arg);
-    in->make = NULL;
+/* The activations in the form that an item wants; NULL when they are not there yet. */
+static const struct prepared *find(const struct job *job, struct form form) {
+    for (uint32_t i = 0; i < job->n_prepared; i++)
+        if (same_form(job->prepared[i].form, form)) return &job->prepared[i];
+    return NULL;
 }
 
-void cria_products(struct cria_scratch *s, enum cria_role role, struct cria_input in, uint32_t n,
-                   const struct cria_product *items, uint32_t n_items) {
-    const uint32_t threads = cria_pool_threads(s->pool);
-    uint32_t done = 0; /* bit i: item i */
+void cria_products(struct cria_scratch *s, struct cria_input in, uint32_t n, const struct cria_product *items,
+                   uint32_t n_items) {
+    struct job job; /* no initializer: that would write all of it */
+    job.s = s;
+    job.in = in;
+    job.n = n;
+    job.n_items = job.n_prepared = 0;
+    job.used = 0;
     if (s->observe != NULL) {
-        make_now(s, &in, n);
+        make_now(&job);
         s->observe(s->observe_user, items[0].w, in.x, n, in.k);
     }
-    for (uint32_t first = 0; first < n_items; first++) {
-        if (done >> first & 1) continue;
-        const struct form form = form_of_rows(s, role, items[first].w, n);
-        cria_act act = s->act;
-        act.n = n;
-        act.k = in.k;
-        act.x = in.x;
-        act.ldx = in.k;
-        act.planes = form.planes;
-        act.group = form.group;
-        act.ldq = cria_round_up(in.k, 64);
-        act.ldd = cria_round_up((in.k + 31) / 32, 16);
-        act.ldu = form.group ? cria_round_up(in.k / form.group, 16) : 0;
-
-        struct job job = {.s = s, .in = &in, .act = &act, .layout = form.layout};
-        const struct cria_product *alike[MAX_ITEMS];
-        uint32_t n_alike = 0;
-        for (uint32_t i = first; i < n_items; i++) {
-            if (done >> i & 1 || !same_form(form_of_rows(s, role, items[i].w, n), form)) continue;
-            done |= 1u << i;
-            alike[n_alike++] = &items[i];
+    for (uint32_t i = 0; i < n_items; i++) {
+        const struct form form = form_of_rows(s, &items[i], n);
+        const struct prepared *x = find(&job, form);
+        if (x == NULL) x = prepare(&job, form, items[i].w);
+        if (x == NULL) { /* memory enough for one form is always there */
+            multiply(&job);
+            x = prepare(&job, form, items[i].w);
         }
-        join(&job, alike, n_alike);
-
-        /* A product of floats needs all rows at once, and few tiles would leave threads without rows to make. */
-        const uint32_t tiles = form.layout.tiles;
-        if (form.planes == 0 || tiles < threads) make_now(s, &in, n);
-        if (form.planes != 0) cria_pool_for(s->pool, tiles, SIZE_MAX, prepare_tiles, &job);
-        in.make = NULL; /* they are there now */
-        multiply(&job);
+        job.items[job.n_items] = &items[i];
+        job.x[job.n_items++] = x;
     }
+    multiply(&job);
 }

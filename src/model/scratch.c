@@ -58,11 +58,8 @@ static void lay_out(struct arena *a, struct cria_scratch *s, const cria_config *
         s->gathered_row = take(a, rows, 1, sizeof(uint32_t));
         s->gathered_weight = take(a, rows, 1, f4);
     }
-    s->act.q = take(a, rows * 2, cria_round_up(widest, 64), 1);
-    s->act.d = take(a, rows, cria_round_up((widest + 31) / 32, 16), f4);
-    s->act.sum = take(a, rows, cria_round_up((widest + 31) / 32, 16), sizeof(int32_t));
-    s->act.u = take(a, rows, cria_round_up((widest + 15) / 16, 16), f4);
-    s->act.laid_out = take(a, CRIA_LAID_OUT(1, widest), rows, 1);
+    s->activation_bytes = rows * cria_activation_bytes((uint32_t)widest);
+    s->activation_memory = take(a, rows, cria_activation_bytes((uint32_t)widest), 1);
     s->tiles = take(a, rows + 1, 1, sizeof(uint32_t));
     s->product_scratch = take(a, threads, CRIA_MATMUL_SCRATCH, 1);
     s->attend_bytes = cria_attention_scratch_bytes(c);

@@ -31,7 +31,8 @@ struct cria_scratch {
     float *gathered;          /* [d] rows of one expert side by side; its outputs */
     uint32_t *gathered_row;   /* their row in the batch, and … */
     float *gathered_weight;   /* … their weight */
-    cria_act act;      /* quantized inputs of one product, up to max(d, h·e, f) wide */
+    uint8_t *activation_memory; /* the quantized inputs of products that are under way, up to max(d, h·e, f) wide */
+    size_t activation_bytes;
     uint32_t *tiles;   /* [max_rows + 1] attention.c */
     /* per worker */
     uint8_t *product_scratch;   /* CRIA_MATMUL_SCRATCH each */
@@ -44,13 +45,15 @@ struct cria_scratch {
 
 /* ---- product.c: y = x·Wᵀ for matrices that share an input ---- */
 
-/* How exact the activations of a product are by default (design: int16 where it matters). */
-enum cria_role { CRIA_ROLE_QKV, CRIA_ROLE_OUTPUT, CRIA_ROLE_OTHER };
-
 struct cria_product {
     const cria_matrix *w;
-    float *y; /* [n][w->spec.rows] */
+    float *y;       /* [n][w->spec.rows] */
+    bool sensitive; /* activations are int16 by default, not int8 */
 };
+
+/* Which products are sensitive, by what they add to the divergence (docs/quality.md): those that make values, the
+ * output head and the router; and the last layer's feed-forward network, whose output no layer behind it evens out. */
+static inline bool cria_sensitive_ffn(const cria_config *c, uint32_t layer) { return layer + 1 == c->n_layers; }
 
 /* Rows that products take in: there already, or made when a product comes to them, so that it finds them in the cache
  * of the core that made them. */
@@ -62,11 +65,14 @@ struct cria_input {
 };
 
 /* y_i[t] = x[t]·W_iᵀ for t < n and every item. Afterwards the rows of x are there. */
-void cria_products(struct cria_scratch *s, enum cria_role role, struct cria_input in, uint32_t n,
-                   const struct cria_product *items, uint32_t n_items);
+void cria_products(struct cria_scratch *s, struct cria_input in, uint32_t n, const struct cria_product *items,
+                   uint32_t n_items);
+
+/* What a row of k activations takes of activation_memory at most, however a product wants it. */
+size_t cria_activation_bytes(uint32_t k);
 
 /* 0: the product is one of floats. Otherwise how many int8 products it is made of. */
-uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations, enum cria_role role);
+uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations, bool sensitive);
 
 /* ---- what forward.c and experts.c have in common ---- */
 
@@ -83,9 +89,9 @@ static inline void cria_gate(const struct cria_scratch *s, const cria_config *c,
 
 /* ---- experts.c: y[t] = Σ over the experts e that the router chooses for x[t] of weight_e·ffn_e(x[t]) ---- */
 
-/* x (in, see there) and y are [n][d], dense, and apart. Uses gate, up. */
+/* x (in, see there) and y are [n][d], dense, and apart. sensitive: of the experts' products. Uses gate, up. */
 void cria_experts(struct cria_scratch *s, const cria_config *c, const struct cria_layer *l, struct cria_input in,
-                  uint32_t n, float *y);
+                  uint32_t n, bool sensitive, float *y);
 
 /* ---- attention.c ---- */
 
