@@ -10,7 +10,10 @@ INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, int b0,
     const int8_t *q = r->s->q + CRIA_CHUNK * u.chunk;
     const ints table = k.levels ? load_levels(r->s->levels) : V(set1_epi32)(0);
     const ints start = k.affine ? V(set1_epi32)(0) : broadcast4(r->s->start + u.index);
-    ints high[REGISTERS];
+    /* High nibbles can stay where they are, 16 times their codes, in sums of their own, which also makes the chains of
+     * sums half as long. With sixteen registers that is too many sums. */
+    const bool apart = MOST_LEVEL >= 240 && PER_BLOCK == 1 && k.bits == 4 && !k.levels && k.planes == 1 && u.steps == 8;
+    ints high[REGISTERS]; /* of the high plane, or of the high nibbles */
     UNROLL for (int i = b0 * PER_BLOCK; i < b1 * PER_BLOCK; i++) {
         dot[i] = start;
         high[i] = V(set1_epi32)(0);
@@ -20,12 +23,19 @@ INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, int b0,
         const ints a = broadcast4(q + 4 * step);
         UNROLL for (int b = b0; b < b1; b++) ask(r, u, k.bits, i, i + 1, b);
         UNROLL for (int j = b0 * PER_BLOCK; j < b1 * PER_BLOCK; j++) {
+            if (apart && step >= 4) {
+                high[j] = add_four(high[j], high_nibbles(chunk_of(r, u, 4, j / PER_BLOCK), j % PER_BLOCK, step - 4), a);
+                continue;
+            }
             ints w = step_codes(chunk_of(r, u, k.bits, j / PER_BLOCK), k.bits, j % PER_BLOCK, step);
             if (k.levels) w = V(shuffle_epi8)(table, w);
             dot[j] = add_four(dot[j], w, a);
             if (k.planes == 2) high[j] = add_four(high[j], w, broadcast4(q + r->s->plane + 4 * step));
         }
     }
+    if (apart)
+        UNROLL for (int i = b0 * PER_BLOCK; i < b1 * PER_BLOCK; i++) dot[i] =
+            V(add_epi32)(dot[i], V(srai_epi32)(high[i], 4));
     if (k.planes == 2)
         UNROLL for (int i = b0 * PER_BLOCK; i < b1 * PER_BLOCK; i++) dot[i] =
             V(add_epi32)(dot[i], V(slli_epi32)(high[i], 8));

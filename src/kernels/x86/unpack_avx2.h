@@ -66,6 +66,11 @@ INLINE __m256i step_codes(const uint8_t *chunk, int bits, int h, int s) {
     return _mm256_or_si256(low, high);
 }
 
+/* Half h of vector i of a chunk of nibbles: 16 times the codes of step i + 4. */
+INLINE __m256i high_nibbles(const uint8_t *chunk, int h, int i) {
+    return _mm256_and_si256(load256(chunk + 64 * i + 32 * h), _mm256_set1_epi8((char)0xf0));
+}
+
 /* The 16 levels in both halves. */
 INLINE __m256i load_levels(const uint8_t *levels) {
     return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)levels));

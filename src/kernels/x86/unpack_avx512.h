@@ -65,6 +65,12 @@ INLINE __m512i step_codes(const uint8_t *p, int bits, int h, int s) {
     return _mm512_or_si512(low, high);
 }
 
+/* Vector i of a chunk of nibbles: 16 times the codes of step i + 4. h as above. */
+INLINE __m512i high_nibbles(const uint8_t *p, int h, int i) {
+    (void)h;
+    return _mm512_and_si512(_mm512_loadu_si512(p + 64 * i), _mm512_set1_epi8((char)0xf0));
+}
+
 /* The 16 levels in each quarter. */
 INLINE __m512i load_levels(const uint8_t *levels) {
     return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)levels));
@@ -165,31 +171,45 @@ INLINE void scales_of_type(enum cria_scale_type type, const uint8_t *src, size_t
         _mm512_storeu_ps(dst + i, _mm512_mul_ps(sixteen_floats(type, src, i), f));
 }
 
-/* Group i (0..7) of a plane of second levels: a byte for each of 16 rows. bits and i are constants. */
-INLINE __m128i second_levels(const uint8_t *planes, int bits, int i) {
-    const int low_width = bits == 6 ? 4 : bits;
-    const __m128i low = _mm_loadu_si128((const __m128i *)(planes + 16 * (i % low_width)));
-    if (bits == 8) return low;
-    const __m128i nibbles = _mm_and_si128(_mm_srli_epi16(low, i / 4 * 4), _mm_set1_epi8(15));
-    if (bits == 4) return nibbles;
-    const __m128i high = _mm_loadu_si128((const __m128i *)(planes + 64 + 16 * (i % 2)));
-    const __m128i twos = _mm_and_si128(_mm_srli_epi16(high, i / 2 * 2), _mm_set1_epi8(3));
-    return _mm_or_si128(nibbles, _mm_slli_epi16(twos, 4));
+/* The second levels of eight groups less `zero`, a byte for each of 16 rows: those of four groups at a time (matrix.h).
+ * bits and zero are constants. */
+INLINE void second_levels(const uint8_t *planes, int bits, int zero, int8_t out[8][CRIA_ROWS]) {
+    const __m512i nibble = _mm512_set1_epi8(15);
+    __m512i a = _mm512_loadu_si512(planes), b;
+    if (bits == 8) {
+        b = _mm512_loadu_si512(planes + 64);
+    } else {
+        b = _mm512_and_si512(_mm512_srli_epi16(a, 4), nibble);
+        a = _mm512_and_si512(a, nibble);
+    }
+    if (bits == 6) { /* groups 2i and 2i+1 have bits 2i and 2i+1 of the two vectors of the second plane */
+        const __m512i twos = _mm512_set1_epi8(0x30);
+        const __m512i high = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(planes + 64)));
+        const __m512i to_a = _mm512_set_epi64(2, 2, 2, 2, 4, 4, 4, 4), to_b = _mm512_set_epi64(2, 2, 2, 2, 0, 0, 0, 0);
+        a = _mm512_or_si512(a, _mm512_and_si512(_mm512_sllv_epi64(high, to_a), twos));
+        b = _mm512_or_si512(b, _mm512_and_si512(_mm512_srlv_epi64(high, to_b), twos));
+    }
+    if (zero) {
+        a = _mm512_sub_epi8(a, _mm512_set1_epi8((char)zero));
+        b = _mm512_sub_epi8(b, _mm512_set1_epi8((char)zero));
+    }
+    _mm512_storeu_si512(out[0], a);
+    _mm512_storeu_si512(out[4], b);
 }
 
 /* Scales of two levels; type is a constant. */
 INLINE void scales_of_supers(enum cria_scale_type type, const uint8_t *src, size_t n, float factor,
                              float *dst) {
     const struct cria_two_levels t = cria_two_levels(type);
-    const __m512i zero = _mm512_set1_epi32(t.zero);
     for (size_t i = 0; i < n; i += 16 * t.groups) {
         const __m512 d = _mm512_mul_ps(f16_floats((const uint16_t *)(const void *)src), _mm512_set1_ps(factor));
         src += 32;
         for (uint32_t eight = 0; eight < t.groups; eight += 8, src += 16 * t.bits, dst += 128) {
+            int8_t s[8][CRIA_ROWS];
+            second_levels(src, (int)t.bits, t.zero, s);
             UNROLL for (int g = 0; g < 8; g++) {
-                const __m512i s = _mm512_cvtepu8_epi32(second_levels(src, (int)t.bits, g));
-                const __m512 whole = _mm512_cvtepi32_ps(_mm512_sub_epi32(s, zero));
-                _mm512_storeu_ps(dst + 16 * g, _mm512_mul_ps(whole, d));
+                const __m512i whole = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)s[g]));
+                _mm512_storeu_ps(dst + 16 * g, _mm512_mul_ps(_mm512_cvtepi32_ps(whole), d));
             }
         }
     }

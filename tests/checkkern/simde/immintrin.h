@@ -63,6 +63,12 @@ static inline __m512i extra_cvtepu8_epi32(__m128i a) {
     _mm256_storeu_si256((__m256i *)(v + 8), _mm256_cvtepu8_epi32(_mm_srli_si128(a, 8)));
     return simde_mm512_loadu_si512(v);
 }
+static inline __m512i extra_cvtepi8_epi32(__m128i a) {
+    uint32_t v[16];
+    _mm256_storeu_si256((__m256i *)v, _mm256_cvtepi8_epi32(a));
+    _mm256_storeu_si256((__m256i *)(v + 8), _mm256_cvtepi8_epi32(_mm_srli_si128(a, 8)));
+    return simde_mm512_loadu_si512(v);
+}
 static inline __m512i extra_cvtepu16_epi32(__m256i a) {
     uint32_t v[16];
     _mm256_storeu_si256((__m256i *)v, _mm256_cvtepu16_epi32(_mm256_castsi256_si128(a)));
@@ -105,6 +111,7 @@ static inline __m256i extra_cvtepi32_epi16(__m512i a) {
 #define _mm256_dpbusd_avx_epi32(sum, a, b) simde_mm256_dpbusd_epi32(sum, a, b)
 
 /* Without optimization compilers have some of them as macros. */
+#undef _mm512_cvtepi8_epi32
 #undef _mm512_cvtepu8_epi32
 #undef _mm512_cvtepu16_epi32
 #undef _mm512_cvtepi32_ps
@@ -118,6 +125,7 @@ static inline __m256i extra_cvtepi32_epi16(__m512i a) {
 #undef _mm512_slli_epi16
 #undef _mm512_srli_epi16
 #define _mm512_cvtepu8_epi32(a) extra_cvtepu8_epi32(a)
+#define _mm512_cvtepi8_epi32(a) extra_cvtepi8_epi32(a)
 #define _mm512_cvtepu16_epi32(a) extra_cvtepu16_epi32(a)
 #define _mm512_cvtepi32_ps(a) extra_cvtepi32_ps(a)
 #define _mm512_cvtepi32_epi16(a) extra_cvtepi32_epi16(a)
