@@ -6,9 +6,10 @@
 #include "engine/engine.h"
 #include "model/scratch.h"
 
-static void add_product(cria_work *work, const cria_model *m, const cria_matrix *w, bool sensitive, uint64_t rows) {
+static void add_product(cria_work *work, const cria_model *m, const cria_matrix *w, enum cria_role role,
+                        uint64_t rows) {
     const uint64_t n = (uint64_t)w->spec.rows * w->spec.cols * rows;
-    const uint32_t planes = cria_product_planes(w, m->activations, sensitive);
+    const uint32_t planes = cria_product_planes(w, m->activations, role);
     if (planes == 0)
         work->f32_multiply_adds += n;
     else
@@ -16,16 +17,17 @@ static void add_product(cria_work *work, const cria_model *m, const cria_matrix 
     work->read_bytes += cria_matrix_bytes(w);
 }
 
-static void add_ffn(cria_work *work, const cria_model *m, const struct cria_ffn *ffn, bool sensitive, uint64_t rows) {
-    add_product(work, m, &ffn->w1, sensitive, rows);
-    add_product(work, m, &ffn->w3, sensitive, rows);
-    add_product(work, m, &ffn->w2, sensitive, rows);
+static void add_ffn(cria_work *work, const cria_model *m, const struct cria_ffn *ffn, enum cria_role role,
+                    uint64_t rows) {
+    add_product(work, m, &ffn->w1, role, rows);
+    add_product(work, m, &ffn->w3, role, rows);
+    add_product(work, m, &ffn->w2, role, rows);
 }
 
 /* As if all rows chose the same experts, which is the least that has to be read. */
-static void add_experts(cria_work *work, const cria_model *m, const struct cria_layer *l, bool sensitive,
+static void add_experts(cria_work *work, const cria_model *m, const struct cria_layer *l, enum cria_role role,
                         uint64_t rows) {
-    for (uint32_t i = 0; i < m->config.n_experts_used; i++) add_ffn(work, m, &l->experts[i], sensitive, rows);
+    for (uint32_t i = 0; i < m->config.n_experts_used; i++) add_ffn(work, m, &l->experts[i], role, rows);
 }
 
 /* All layers for a batch of this many rows, without attention over earlier positions. */
@@ -33,16 +35,16 @@ static void add_layers(cria_work *work, const cria_model *m, uint64_t rows) {
     const cria_config *c = &m->config;
     for (uint32_t i = 0; i < c->n_layers; i++) {
         const struct cria_layer *l = &m->weights.layers[i];
-        const bool sensitive = cria_sensitive_ffn(c, i);
-        add_product(work, m, &l->wq, false, rows);
-        add_product(work, m, &l->wk, false, rows);
-        add_product(work, m, &l->wv, true, rows);
-        add_product(work, m, &l->wo, false, rows);
+        const enum cria_role ffn = cria_ffn_role(c, i);
+        add_product(work, m, &l->wq, CRIA_ROLE_QUERIES, rows);
+        add_product(work, m, &l->wk, CRIA_ROLE_KEYS, rows);
+        add_product(work, m, &l->wv, CRIA_ROLE_VALUES, rows);
+        add_product(work, m, &l->wo, CRIA_ROLE_ATTENTION_OUT, rows);
         if (c->layer[i] & CRIA_LAYER_EXPERTS) {
-            add_product(work, m, &l->router, true, rows);
-            add_experts(work, m, l, sensitive, rows);
+            add_product(work, m, &l->router, CRIA_ROLE_ROUTER, rows);
+            add_experts(work, m, l, ffn, rows);
         } else {
-            add_ffn(work, m, &l->ffn, sensitive, rows);
+            add_ffn(work, m, &l->ffn, ffn, rows);
         }
         work->read_bytes += 2 * (uint64_t)c->d * sizeof(float);
     }
@@ -78,7 +80,7 @@ cria_work cria_engine_work(const cria_engine *e, uint64_t sequences, uint64_t de
             row += to - from;
         }
         work.read_bytes += n * w->tok_embeddings.block_bytes / CRIA_ROWS;
-        if (wanted > 0) add_product(&work, e->model, &w->output, true, wanted);
+        if (wanted > 0) add_product(&work, e->model, &w->output, CRIA_ROLE_OUTPUT, wanted);
         at += n;
     }
     return work;
@@ -88,6 +90,6 @@ uint64_t cria_model_work_bytes(const cria_model *m) {
     const cria_weights *w = &m->weights;
     cria_work work = {0};
     add_layers(&work, m, 1);
-    add_product(&work, m, &w->output, true, 1);
+    add_product(&work, m, &w->output, CRIA_ROLE_OUTPUT, 1);
     return work.read_bytes + w->tok_embeddings.block_bytes / CRIA_ROWS;
 }

@@ -84,8 +84,8 @@ struct cria_tile_plan {
     /* Before tiles see them, n chunks of codes to levels (codes, where there are no levels), as bytes or `wide`; NULL:
      * tiles take codes. dst is 64-byte aligned. */
     void (*unpack)(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst);
-    bool stored;                   /* tiles take scales as they are stored: with one token a pass of its own over them
-                                    * costs 3 % of the time */
+    bool stored;                   /* tiles take scales as they are stored, and codes (unpack is NULL): with one token a
+                                    * pass of its own over scales costs 3 % of the time */
     bool biased;                   /* tiles take cria_tile.minus, and starts that count from CRIA_BIAS_BITS */
     int32_t shift;                 /* what the tiles leave out of every level they multiply by */
 };

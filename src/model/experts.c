@@ -95,10 +95,10 @@ static void scatter_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
 }
 
 void cria_experts(struct cria_scratch *s, const cria_config *c, const struct cria_layer *l, struct cria_input in,
-                  uint32_t n, bool sensitive, float *y) {
+                  uint32_t n, enum cria_role role, float *y) {
     struct experts m = {s, c, in.x, y, 0};
     const struct cria_input gathered = {s->gathered, c->d, NULL, NULL}, gated = {s->gate, c->f_expert, gate_rows, &m};
-    cria_products(s, in, n, &(struct cria_product){&l->router, s->router, true}, 1);
+    cria_products(s, in, n, &(struct cria_product){&l->router, s->router, CRIA_ROLE_ROUTER}, 1);
     cria_for_rows(s, n, choose_rows, &m);
     memset(y, 0, (size_t)n * c->d * sizeof *y);
     for (uint32_t e = 0; e < c->n_experts; e++) {
@@ -106,8 +106,8 @@ void cria_experts(struct cria_scratch *s, const cria_config *c, const struct cri
         gather(&m, n, e);
         if (m.n == 0) continue;
         cria_products(s, gathered, m.n,
-                      (struct cria_product[]){{&ffn->w1, s->gate, sensitive}, {&ffn->w3, s->up, sensitive}}, 2);
-        cria_products(s, gated, m.n, &(struct cria_product){&ffn->w2, s->gathered, sensitive}, 1);
+                      (struct cria_product[]){{&ffn->w1, s->gate, role}, {&ffn->w3, s->up, role}}, 2);
+        cria_products(s, gated, m.n, &(struct cria_product){&ffn->w2, s->gathered, role}, 1);
         cria_for_rows(s, m.n, scatter_rows, &m);
     }
 }

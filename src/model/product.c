@@ -21,24 +21,31 @@ struct form {
     cria_layout layout;
 };
 
-static struct form form_for(const cria_matrix *w, cria_activations activations, bool sensitive) {
+/* int16 where a little work takes much of the divergence away (docs/quality.md). What the last feed-forward network
+ * adds no layer behind it evens out; the router decides. */
+static bool is_sensitive(enum cria_role role) {
+    return role == CRIA_ROLE_VALUES || role == CRIA_ROLE_LAST_FFN || role == CRIA_ROLE_ROUTER ||
+           role == CRIA_ROLE_OUTPUT;
+}
+
+static struct form form_for(const cria_matrix *w, cria_activations activations, enum cria_role role) {
     struct form f = {0};
     if (w->spec.kind != CRIA_MATRIX_CODES || activations == CRIA_ACTIVATIONS_F32) return f;
     if (activations == CRIA_ACTIVATIONS_DEFAULT)
-        f.planes = sensitive ? 2 : 1;
+        f.planes = is_sensitive(role) ? 2 : 1;
     else
         f.planes = activations == CRIA_ACTIVATIONS_INT16 ? 2 : 1;
     if (w->spec.affine) f.group = w->spec.group;
     return f;
 }
 
-uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations, bool sensitive) {
-    return form_for(w, activations, sensitive).planes;
+uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations, enum cria_role role) {
+    return form_for(w, activations, role).planes;
 }
 
 /* With how n rows of it lie for a matrix. */
 static struct form form_of_rows(const struct cria_scratch *s, const struct cria_product *item, uint32_t n) {
-    struct form f = form_for(item->w, s->activations, item->sensitive);
+    struct form f = form_for(item->w, s->activations, item->role);
     f.layout = f.planes == 0 ? (cria_layout){.tiles = n} : s->kernels->layout(&item->w->spec, n, f.planes);
     return f;
 }
@@ -60,10 +67,15 @@ struct prepared {
     cria_act act;
 };
 
+/* A product and the activations that it takes. */
+struct item {
+    const struct cria_product *product;
+    const struct prepared *x;
+};
+
 /* Row blocks of an item, one after the other in the joint list of row blocks. */
 struct piece {
-    const struct cria_product *item;
-    const struct prepared *x;
+    struct item item;
     uint32_t first; /* in the joint list */
     uint32_t block; /* of the item */
 };
@@ -75,8 +87,7 @@ struct job {
     struct prepared prepared[MAX_ITEMS];
     uint32_t n_prepared;
     size_t used; /* of activation_memory */
-    const struct cria_product *items[MAX_ITEMS]; /* to be multiplied, */
-    const struct prepared *x[MAX_ITEMS];         /* with which activations */
+    struct item items[MAX_ITEMS]; /* to be multiplied */
     uint32_t n_items;
     struct piece pieces[MAX_ITEMS * MAX_NODES + 1]; /* [n] is the end of the list */
     uint32_t n_pieces;
@@ -171,10 +182,10 @@ static void join(struct job *job) {
     uint32_t n = 0, blocks = 0;
     for (uint32_t node = 0; node < nodes; node++) {
         for (uint32_t i = 0; i < job->n_items; i++) {
-            const uint32_t all = job->items[i]->w->n_blocks;
+            const uint32_t all = job->items[i].product->w->n_blocks;
             const uint32_t b0 = nodes == 1 ? 0 : (uint32_t)cria_pool_part(pool, all, node),
                            b1 = nodes == 1 ? all : (uint32_t)cria_pool_part(pool, all, node + 1);
-            job->pieces[n++] = (struct piece){job->items[i], job->x[i], blocks, b0};
+            job->pieces[n++] = (struct piece){job->items[i], blocks, b0};
             blocks += b1 - b0;
         }
     }
@@ -191,14 +202,15 @@ static void multiply_blocks(const struct job *job, size_t begin, size_t end, uin
         const size_t first = p->first, last = p[1].first;
         const size_t b0 = begin > first ? begin : first, b1 = end < last ? end : last;
         if (b0 >= b1) continue;
-        const cria_matrix *w = p->item->w;
-        const cria_act *x = &p->x->act;
-        const uint64_t tiles = p->x->form.layout.tiles;
+        const struct cria_product *product = p->item.product;
+        const cria_act *x = &p->item.x->act;
+        const uint64_t tiles = p->item.x->form.layout.tiles;
         const cria_rect part = {.block0 = (uint32_t)(b0 - first) + p->block,
                                 .block1 = (uint32_t)(b1 - first) + p->block,
                                 .tile0 = (uint32_t)(tiles * group / job->n_groups),
                                 .tile1 = (uint32_t)(tiles * (group + 1) / job->n_groups)};
-        (x->planes == 0 ? kern->matmul_f : kern->matmul_q)(w, x, p->item->y, w->spec.rows, part, scratch);
+        (x->planes == 0 ? kern->matmul_f : kern->matmul_q)(product->w, x, product->y, product->w->spec.rows, part,
+                                                           scratch);
     }
 }
 
@@ -222,8 +234,9 @@ static void multiply(struct job *job) {
     size_t block_bytes = 0; /* the most */
     job->unit = 2;
     for (uint32_t i = 0; i < job->n_items; i++) {
-        if (job->x[i]->form.planes == 0) job->unit = 4;
-        if (job->items[i]->w->block_bytes > block_bytes) block_bytes = job->items[i]->w->block_bytes;
+        const size_t bytes = job->items[i].product->w->block_bytes;
+        if (job->items[i].x->act.planes == 0) job->unit = 4;
+        if (bytes > block_bytes) block_bytes = bytes;
     }
     job->n_units = (blocks + job->unit - 1) / job->unit;
     job->n_groups = (job->n + GROUP_ROWS - 1) / GROUP_ROWS;
@@ -261,8 +274,7 @@ void cria_products(struct cria_scratch *s, struct cria_input in, uint32_t n, con
             multiply(&job);
             x = prepare(&job, form, items[i].w);
         }
-        job.items[job.n_items] = &items[i];
-        job.x[job.n_items++] = x;
+        job.items[job.n_items++] = (struct item){&items[i], x};
     }
     multiply(&job);
 }

@@ -58,8 +58,9 @@ static void lay_out(struct arena *a, struct cria_scratch *s, const cria_config *
         s->gathered_row = take(a, rows, 1, sizeof(uint32_t));
         s->gathered_weight = take(a, rows, 1, f4);
     }
-    s->activation_bytes = rows * cria_activation_bytes((uint32_t)widest);
-    s->activation_memory = take(a, rows, cria_activation_bytes((uint32_t)widest), 1);
+    const size_t activations = cria_activation_bytes((uint32_t)widest);
+    s->activation_bytes = rows * activations;
+    s->activation_memory = take(a, rows, activations, 1);
     s->tiles = take(a, rows + 1, 1, sizeof(uint32_t));
     s->product_scratch = take(a, threads, CRIA_MATMUL_SCRATCH, 1);
     s->attend_bytes = cria_attention_scratch_bytes(c);

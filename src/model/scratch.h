@@ -45,15 +45,27 @@ struct cria_scratch {
 
 /* ---- product.c: y = x·Wᵀ for matrices that share an input ---- */
 
-struct cria_product {
-    const cria_matrix *w;
-    float *y;       /* [n][w->spec.rows] */
-    bool sensitive; /* activations are int16 by default, not int8 */
+/* What a product is there for. By default its activations' precision goes by that (product.c). */
+enum cria_role {
+    CRIA_ROLE_QUERIES,
+    CRIA_ROLE_KEYS,
+    CRIA_ROLE_VALUES,
+    CRIA_ROLE_ATTENTION_OUT,
+    CRIA_ROLE_FFN, /* experts', too */
+    CRIA_ROLE_LAST_FFN,
+    CRIA_ROLE_ROUTER,
+    CRIA_ROLE_OUTPUT
 };
 
-/* Which products are sensitive, by what they add to the divergence (docs/quality.md): those that make values, the
- * output head and the router; and the last layer's feed-forward network, whose output no layer behind it evens out. */
-static inline bool cria_sensitive_ffn(const cria_config *c, uint32_t layer) { return layer + 1 == c->n_layers; }
+static inline enum cria_role cria_ffn_role(const cria_config *c, uint32_t layer) {
+    return layer + 1 == c->n_layers ? CRIA_ROLE_LAST_FFN : CRIA_ROLE_FFN;
+}
+
+struct cria_product {
+    const cria_matrix *w;
+    float *y; /* [n][w->spec.rows] */
+    enum cria_role role;
+};
 
 /* Rows that products take in: there already, or made when a product comes to them, so that it finds them in the cache
  * of the core that made them. */
@@ -72,7 +84,7 @@ void cria_products(struct cria_scratch *s, struct cria_input in, uint32_t n, con
 size_t cria_activation_bytes(uint32_t k);
 
 /* 0: the product is one of floats. Otherwise how many int8 products it is made of. */
-uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations, bool sensitive);
+uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations, enum cria_role role);
 
 /* ---- what forward.c and experts.c have in common ---- */
 
@@ -89,9 +101,9 @@ static inline void cria_gate(const struct cria_scratch *s, const cria_config *c,
 
 /* ---- experts.c: y[t] = Σ over the experts e that the router chooses for x[t] of weight_e·ffn_e(x[t]) ---- */
 
-/* x (in, see there) and y are [n][d], dense, and apart. sensitive: of the experts' products. Uses gate, up. */
+/* x (in, see there) and y are [n][d], dense, and apart. role: of the experts' products. Uses gate, up. */
 void cria_experts(struct cria_scratch *s, const cria_config *c, const struct cria_layer *l, struct cria_input in,
-                  uint32_t n, bool sensitive, float *y);
+                  uint32_t n, enum cria_role role, float *y);
 
 /* ---- attention.c ---- */
 

@@ -54,7 +54,7 @@ static void stop(struct mixture *m) {
 }
 
 static void run(struct mixture *m, const float *x, uint32_t n, float *y) {
-    cria_experts(m->s, &m->c, &m->w.layers[0], (struct cria_input){x, HF_D, NULL, NULL}, n, false, y);
+    cria_experts(m->s, &m->c, &m->w.layers[0], (struct cria_input){x, HF_D, NULL, NULL}, n, CRIA_ROLE_FFN, y);
 }
 
 static const float *inputs(void) {
