@@ -208,6 +208,9 @@ struct cria_kernels {
     /* y_i = x_i·a. y may be x. */
     void (*scale)(float *y, const float *x, float a, size_t n);
 
+    /* y_i = fma(a, x_i, y_i). y and x apart. */
+    void (*add_scaled)(float *y, const float *x, float a, size_t n);
+
     /* y_i = float32(x_i) of n f16, exactly: an array of a KV block in F16 becomes one in F32. y and x apart. */
     void (*widen)(float *y, const uint16_t *x, size_t n);
 

@@ -155,14 +155,14 @@ static void attention_block(const struct rows *r, uint32_t n) {
     const cria_config *c = r->c;
     const struct cria_layer *l = &r->w->layers[r->layer];
     struct rows step;
-    cria_products(s, block_input(r, l->attention_norm, &step), n,
-                  (struct cria_product[]){{&l->wq, s->q, CRIA_ROLE_QUERIES},
-                                          {&l->wk, s->k, CRIA_ROLE_KEYS},
-                                          {&l->wv, s->v, CRIA_ROLE_VALUES}}, 3);
+    cria_products(s, block_input(r, l->attention_norm, &step),
+                  (struct cria_product[]){{&l->wq, s->q, CRIA_ROLE_QUERIES, 0, n},
+                                          {&l->wk, s->k, CRIA_ROLE_KEYS, 0, n},
+                                          {&l->wv, s->v, CRIA_ROLE_VALUES, 0, n}}, 3);
     for_rows(r, n, rope_and_store_rows);
     cria_attention(s, c, r->b, r->layer);
     const struct cria_input mixed = {s->mixed, c->h * c->e, NULL, NULL};
-    cria_products(s, mixed, n, &(struct cria_product){&l->wo, s->normed, CRIA_ROLE_ATTENTION_OUT}, 1);
+    cria_products(s, mixed, &(struct cria_product){&l->wo, s->normed, CRIA_ROLE_ATTENTION_OUT, 0, n}, 1);
     add_to_residual(r, n, s->normed, l->bo, l->post_attention_norm);
 }
 
@@ -178,8 +178,9 @@ static void feed_forward_block(const struct rows *r, uint32_t n) {
         add_to_residual(r, n, s->mixed_experts, NULL, l->post_ffn_norm);
         return;
     }
-    cria_products(s, in, n, (struct cria_product[]){{&l->ffn.w1, s->gate, role}, {&l->ffn.w3, s->up, role}}, 2);
-    cria_products(s, gated, n, &(struct cria_product){&l->ffn.w2, s->normed, role}, 1);
+    cria_products(s, in,
+                  (struct cria_product[]){{&l->ffn.w1, s->gate, role, 0, n}, {&l->ffn.w3, s->up, role, 0, n}}, 2);
+    cria_products(s, gated, &(struct cria_product){&l->ffn.w2, s->normed, role, 0, n}, 1);
     add_to_residual(r, n, s->normed, l->b2, l->post_ffn_norm);
 }
 
@@ -208,7 +209,7 @@ static void logits_block(const struct rows *r, uint32_t n) {
     }
     if (wanted == 0) return;
     const struct cria_input in = {s->normed, c->d, NULL, NULL};
-    cria_products(s, in, wanted, &(struct cria_product){&r->w->output, r->b->logits, CRIA_ROLE_OUTPUT}, 1);
+    cria_products(s, in, &(struct cria_product){&r->w->output, r->b->logits, CRIA_ROLE_OUTPUT, 0, wanted}, 1);
     if (c->logit_scale == 1.0f && c->logit_cap == 0.0f) return;
     struct rows step = *r;
     step.y = r->b->logits;

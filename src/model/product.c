@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Products of activations and packed weights: chooses how the activations meet each matrix (float32, int16 or
- * int8), prepares them once for all matrices that want them alike, and splits all these products, as if they were one,
- * among the threads.
+ * int8), prepares them once for all matrices that want the same rows alike, and splits all these products, as if they
+ * were one, among the threads.
  *
  * The row blocks of all these matrices, one after the other in a joint list, are cut into strips, the tokens into
  * groups. The work is handed out strip by strip, in a strip group by group, in a group some row blocks at a time: those
@@ -43,8 +43,9 @@ uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations,
     return form_for(w, activations, role).planes;
 }
 
-/* With how n rows of it lie for a matrix. */
-static struct form form_of_rows(const struct cria_scratch *s, const struct cria_product *item, uint32_t n) {
+/* With how the rows lie for the matrix. */
+static struct form form_of_rows(const struct cria_scratch *s, const struct cria_product *item) {
+    const uint32_t n = item->n;
     struct form f = form_for(item->w, s->activations, item->role);
     f.layout = f.planes == 0 ? (cria_layout){.tiles = n} : s->kernels->layout(&item->w->spec, n, f.planes);
     return f;
@@ -55,15 +56,18 @@ static bool same_form(struct form a, struct form b) {
 }
 
 enum {
-    MAX_ITEMS = 8,
+    MAX_ITEMS = 32,
     MAX_NODES = 8,
     GROUP_ROWS = 192,       /* tokens of a group at most: more than that a kernel would not take at once, either */
     STRIP_BYTES = 512 << 10 /* weights of a strip: of the second cache, what the activations leave */
 };
 
-/* The activations in one form. */
+/* Some rows of the input in one form. */
 struct prepared {
     struct form form;
+    const cria_matrix *w; /* one of those that it is for */
+    uint32_t row0;
+    bool first; /* form of these rows: they are made on the way to it */
     cria_act act;
 };
 
@@ -83,7 +87,7 @@ struct piece {
 struct job {
     struct cria_scratch *s;
     struct cria_input in;
-    uint32_t n; /* tokens */
+    uint32_t n_made, n_known; /* rows of it that are there, and with those that are prepared */
     struct prepared prepared[MAX_ITEMS];
     uint32_t n_prepared;
     size_t used; /* of activation_memory */
@@ -122,40 +126,83 @@ size_t cria_activation_bytes(uint32_t k) {
     return place(&(cria_act){.n = 1, .k = (uint32_t)cria_round_up(k, 16), .planes = 2, .group = 16}, NULL);
 }
 
+static void make_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
+    const struct job *job = arg;
+    job->in.make((void *)(uintptr_t)job->in.arg, job->n_made + begin, job->n_made + end, worker);
+}
+
+/* Makes rows up to n at once, where they are not made on the way to a product. */
+static void make_now(struct job *job, uint32_t n) {
+    if (job->in.make && n > job->n_made) cria_pool_for(job->s->pool, n - job->n_made, SIZE_MAX, make_rows, job);
+    job->n_made = n;
+}
+
 /* Tiles of rows are made, quantized and then laid out. */
-struct preparation {
+static void prepare_tiles(const struct job *job, const struct prepared *x, uint32_t tile0, uint32_t tile1,
+                          uint32_t worker) {
+    const struct cria_kernels *kern = job->s->kernels;
+    const cria_act *act = &x->act;
+    const cria_layout layout = x->form.layout;
+    const uint32_t first = cria_layout_row(layout, act->n, tile0), last = cria_layout_row(layout, act->n, tile1);
+    for (uint32_t t = first; t < last; t++) {
+        const size_t row = x->row0 + t;
+        if (row >= job->n_made) job->in.make((void *)(uintptr_t)job->in.arg, row, row + 1, worker);
+        if (act->planes != 0) kern->quantize(act, t, act->x + t * act->ldx);
+    }
+    if (act->planes != 0) kern->lay_out(x->w, act, tile0, tile1);
+}
+
+/* Rows in the first form that is wanted of them, all together, or in others. */
+struct round {
     const struct job *job;
-    const struct prepared *x;
-    const cria_matrix *w;
+    bool first;
 };
 
-static void prepare_tiles(void *arg, size_t begin, size_t end, uint32_t worker) {
-    const struct preparation *p = arg;
-    const struct cria_kernels *kern = p->job->s->kernels;
-    const struct cria_input *in = &p->job->in;
-    const cria_act *act = &p->x->act;
-    const cria_layout layout = p->x->form.layout;
-    const uint32_t first = cria_layout_row(layout, act->n, (uint32_t)begin),
-                   last = cria_layout_row(layout, act->n, (uint32_t)end);
-    for (uint32_t t = first; t < last; t++) {
-        if (in->make) in->make((void *)(uintptr_t)in->arg, t, t + 1, worker);
-        kern->quantize(act, t, act->x + t * act->ldx);
+static uint32_t tiles_in(const struct round *r, const struct prepared *x) {
+    const bool any = x->first == r->first && (x->act.planes != 0 || x->row0 >= r->job->n_made);
+    return any ? x->form.layout.tiles : 0;
+}
+
+static uint32_t all_tiles_in(const struct round *r) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->job->n_prepared; i++) n += tiles_in(r, &r->job->prepared[i]);
+    return n;
+}
+
+static void prepare_round(void *arg, size_t begin, size_t end, uint32_t worker) {
+    const struct round *r = arg;
+    size_t first = 0;
+    for (uint32_t i = 0; i < r->job->n_prepared && first < end; i++) {
+        const struct prepared *x = &r->job->prepared[i];
+        const size_t last = first + tiles_in(r, x);
+        const size_t t0 = begin > first ? begin : first, t1 = end < last ? end : last;
+        if (t0 < t1) prepare_tiles(r->job, x, (uint32_t)(t0 - first), (uint32_t)(t1 - first), worker);
+        first = last;
     }
-    kern->lay_out(p->w, act, (uint32_t)begin, (uint32_t)end);
 }
 
-/* Makes all rows at once, where they are not made on the way to a product. */
-static void make_now(struct job *job) {
-    if (job->in.make) cria_for_rows(job->s, job->n, job->in.make, job->in.arg);
-    job->in.make = NULL;
+/* All that is to be prepared. */
+static void prepare(struct job *job) {
+    cria_pool *pool = job->s->pool;
+    if (!job->in.make) job->n_made = job->n_known;
+    struct round r = {job, true};
+    const uint32_t tiles = all_tiles_in(&r);
+    /* Few tiles would leave threads without rows to make. */
+    if (tiles < cria_pool_threads(pool) && tiles < job->n_known - job->n_made) make_now(job, job->n_known);
+    cria_pool_for(pool, all_tiles_in(&r), SIZE_MAX, prepare_round, &r);
+    job->n_made = job->n_known;
+    r.first = false;
+    cria_pool_for(pool, all_tiles_in(&r), SIZE_MAX, prepare_round, &r);
 }
 
-/* In this form, for w and matrices alike. NULL when there is no memory left for it. */
-static const struct prepared *prepare(struct job *job, struct form form, const cria_matrix *w) {
+/* The rows of an item in its form are to be prepared. NULL when there is no memory left for that. */
+static const struct prepared *plan(struct job *job, struct form form, const struct cria_product *item) {
     struct cria_scratch *s = job->s;
+    const uint32_t k = job->in.k, row0 = item->row0;
     struct prepared *x = &job->prepared[job->n_prepared];
-    *x = (struct prepared){form, {.n = job->n, .k = job->in.k, .x = job->in.x, .ldx = job->in.k,
-                                  .planes = form.planes, .group = form.group}};
+    *x = (struct prepared){form, item->w, row0, row0 >= job->n_known,
+                           {.n = item->n, .k = k, .x = job->in.x + (size_t)row0 * k, .ldx = k,
+                            .planes = form.planes, .group = form.group}};
     if (form.planes != 0) {
         const size_t bytes = place(&x->act, NULL);
         if (bytes > s->activation_bytes - job->used) return NULL;
@@ -163,11 +210,7 @@ static const struct prepared *prepare(struct job *job, struct form form, const c
         job->used += bytes;
     }
     job->n_prepared++;
-    /* A product of floats needs all rows at once, and few tiles would leave threads without rows to make. */
-    if (form.planes == 0 || form.layout.tiles < cria_pool_threads(s->pool)) make_now(job);
-    if (form.planes != 0)
-        cria_pool_for(s->pool, form.layout.tiles, SIZE_MAX, prepare_tiles, &(struct preparation){job, x, w});
-    job->in.make = NULL; /* they are there now */
+    if (x->first) job->n_known = row0 + item->n;
     return x;
 }
 
@@ -193,7 +236,9 @@ static void join(struct job *job) {
     job->n_pieces = n;
 }
 
-/* Row blocks [begin, end) of the joint list times a group of tokens. */
+static uint32_t groups_of(const cria_act *x) { return (x->n + GROUP_ROWS - 1) / GROUP_ROWS; }
+
+/* Row blocks [begin, end) of the joint list times a group of tokens, of products that have so many. */
 static void multiply_blocks(const struct job *job, size_t begin, size_t end, uint32_t group, uint32_t worker) {
     const struct cria_kernels *kern = job->s->kernels;
     void *scratch = job->s->product_scratch + (size_t)worker * CRIA_MATMUL_SCRATCH;
@@ -201,14 +246,14 @@ static void multiply_blocks(const struct job *job, size_t begin, size_t end, uin
         const struct piece *p = &job->pieces[i];
         const size_t first = p->first, last = p[1].first;
         const size_t b0 = begin > first ? begin : first, b1 = end < last ? end : last;
-        if (b0 >= b1) continue;
         const struct cria_product *product = p->item.product;
         const cria_act *x = &p->item.x->act;
-        const uint64_t tiles = p->item.x->form.layout.tiles;
+        const uint64_t tiles = p->item.x->form.layout.tiles, groups = groups_of(x);
+        if (b0 >= b1 || group >= groups) continue;
         const cria_rect part = {.block0 = (uint32_t)(b0 - first) + p->block,
                                 .block1 = (uint32_t)(b1 - first) + p->block,
-                                .tile0 = (uint32_t)(tiles * group / job->n_groups),
-                                .tile1 = (uint32_t)(tiles * (group + 1) / job->n_groups)};
+                                .tile0 = (uint32_t)(tiles * group / groups),
+                                .tile1 = (uint32_t)(tiles * (group + 1) / groups)};
         (x->planes == 0 ? kern->matmul_f : kern->matmul_q)(product->w, x, product->y, product->w->spec.rows, part,
                                                            scratch);
     }
@@ -229,17 +274,20 @@ static void multiply_units(void *arg, size_t begin, size_t end, uint32_t worker)
 
 /* All items at hand. Afterwards there are none, and no activations. */
 static void multiply(struct job *job) {
+    prepare(job);
     join(job);
     const uint32_t blocks = job->pieces[job->n_pieces].first;
     size_t block_bytes = 0; /* the most */
     job->unit = 2;
+    job->n_groups = 1;
     for (uint32_t i = 0; i < job->n_items; i++) {
         const size_t bytes = job->items[i].product->w->block_bytes;
-        if (job->items[i].x->act.planes == 0) job->unit = 4;
+        const cria_act *x = &job->items[i].x->act;
+        if (x->planes == 0) job->unit = 4;
         if (bytes > block_bytes) block_bytes = bytes;
+        if (groups_of(x) > job->n_groups) job->n_groups = groups_of(x);
     }
     job->n_units = (blocks + job->unit - 1) / job->unit;
-    job->n_groups = (job->n + GROUP_ROWS - 1) / GROUP_ROWS;
     const size_t fit = STRIP_BYTES / (block_bytes * job->unit);
     job->strip = job->n_groups == 1 || fit > job->n_units ? job->n_units : fit == 0 ? 1 : (uint32_t)fit;
     cria_pool_for(job->s->pool, (size_t)job->n_units * job->n_groups, SIZE_MAX, multiply_units, job);
@@ -247,34 +295,34 @@ static void multiply(struct job *job) {
     job->used = 0;
 }
 
-/* The activations in the form that an item wants; NULL when they are not there yet. */
-static const struct prepared *find(const struct job *job, struct form form) {
+/* The rows from row0 on in the form that an item wants; NULL when that is not there yet. */
+static const struct prepared *find(const struct job *job, struct form form, uint32_t row0) {
     for (uint32_t i = 0; i < job->n_prepared; i++)
-        if (same_form(job->prepared[i].form, form)) return &job->prepared[i];
+        if (job->prepared[i].row0 == row0 && same_form(job->prepared[i].form, form)) return &job->prepared[i];
     return NULL;
 }
 
-void cria_products(struct cria_scratch *s, struct cria_input in, uint32_t n, const struct cria_product *items,
-                   uint32_t n_items) {
+void cria_products(struct cria_scratch *s, struct cria_input in, const struct cria_product *items, uint32_t n_items) {
     struct job job; /* no initializer: that would write all of it */
     job.s = s;
     job.in = in;
-    job.n = n;
+    job.n_made = job.n_known = 0;
     job.n_items = job.n_prepared = 0;
     job.used = 0;
-    if (s->observe != NULL) {
-        make_now(&job);
-        s->observe(s->observe_user, items[0].w, in.x, n, in.k);
-    }
+    if (s->observe != NULL) make_now(&job, items[n_items - 1].row0 + items[n_items - 1].n);
     for (uint32_t i = 0; i < n_items; i++) {
-        const struct form form = form_of_rows(s, &items[i], n);
-        const struct prepared *x = find(&job, form);
-        if (x == NULL) x = prepare(&job, form, items[i].w);
+        const struct cria_product *item = &items[i];
+        if (s->observe != NULL && (i == 0 || item->row0 != item[-1].row0))
+            s->observe(s->observe_user, item->w, in.x + (size_t)item->row0 * in.k, item->n, in.k);
+        if (job.n_items == MAX_ITEMS) multiply(&job);
+        const struct form form = form_of_rows(s, item);
+        const struct prepared *x = find(&job, form, item->row0);
+        if (x == NULL) x = plan(&job, form, item);
         if (x == NULL) { /* memory enough for one form is always there */
             multiply(&job);
-            x = prepare(&job, form, items[i].w);
+            x = plan(&job, form, item);
         }
-        job.items[job.n_items++] = (struct item){&items[i], x};
+        job.items[job.n_items++] = (struct item){item, x};
     }
     multiply(&job);
 }

@@ -54,9 +54,10 @@ static void lay_out(struct arena *a, struct cria_scratch *s, const cria_config *
         s->router = take(a, rows, c->n_experts, f4);
         s->chosen = take(a, rows, c->n_experts_used, sizeof(uint32_t));
         s->chosen_weight = take(a, rows, c->n_experts_used, f4);
+        s->place = take(a, rows, c->n_experts_used, sizeof(uint32_t));
+        s->placed_row = take(a, rows, c->n_experts_used, sizeof(uint32_t));
+        s->expert_end = take(a, c->n_experts, 1, sizeof(uint32_t));
         s->gathered = take(a, rows, c->d, f4);
-        s->gathered_row = take(a, rows, 1, sizeof(uint32_t));
-        s->gathered_weight = take(a, rows, 1, f4);
     }
     const size_t activations = cria_activation_bytes((uint32_t)widest);
     s->activation_bytes = rows * activations;

@@ -28,9 +28,10 @@ struct cria_scratch {
     float *router;            /* [n_experts] logits, then probabilities */
     uint32_t *chosen;         /* [n_experts_used] in ascending order */
     float *chosen_weight;     /* [n_experts_used] */
-    float *gathered;          /* [d] rows of one expert side by side; its outputs */
-    uint32_t *gathered_row;   /* their row in the batch, and … */
-    float *gathered_weight;   /* … their weight */
+    uint32_t *place;          /* [n_experts_used] where in the order of experts a row meets each that it chose */
+    uint32_t *placed_row;     /* [n_experts_used] in that order: the row in the batch */
+    uint32_t *expert_end;     /* not a row's, [n_experts]: where in that order the rows of each expert end */
+    float *gathered;          /* [d] rows of some experts, in that order; then their outputs */
     uint8_t *activation_memory; /* the quantized inputs of products that are under way, up to max(d, h·e, f) wide */
     size_t activation_bytes;
     uint32_t *tiles;   /* [max_rows + 1] attention.c */
@@ -65,6 +66,7 @@ struct cria_product {
     const cria_matrix *w;
     float *y; /* [n][w->spec.rows] */
     enum cria_role role;
+    uint32_t row0, n; /* rows of the input: n from row0 on */
 };
 
 /* Rows that products take in: there already, or made when a product comes to them, so that it finds them in the cache
@@ -76,9 +78,9 @@ struct cria_input {
     const void *arg;    /* of make */
 };
 
-/* y_i[t] = x[t]·W_iᵀ for t < n and every item. Afterwards the rows of x are there. */
-void cria_products(struct cria_scratch *s, struct cria_input in, uint32_t n, const struct cria_product *items,
-                   uint32_t n_items);
+/* y_i[t] = x[row0_i + t]·W_iᵀ for every item and t < n_i. The first item's rows begin at 0; any other takes the rows of
+ * the item before or those that follow. Afterwards all these rows of x are there. */
+void cria_products(struct cria_scratch *s, struct cria_input in, const struct cria_product *items, uint32_t n_items);
 
 /* What a row of k activations takes of activation_memory at most, however a product wants it. */
 size_t cria_activation_bytes(uint32_t k);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Products of one input with several matrices that want it in different forms: near what double precision gives, and
- * the same bits as each by itself, whatever the tokens, the threads, and whether the memory holds all forms at once. */
+/* Products of one input with several matrices that want it, or some of its rows, in different forms: near what double
+ * precision gives, and the same bits as each by itself, whatever the tokens, the threads, and whether the memory holds
+ * all forms at once. */
 #include "unit.h"
 
 #include "cria/cria.h"
@@ -51,8 +52,8 @@ static const struct cria_input input = {&x[0][0], COLS, NULL, NULL};
 static void alone(struct machine *m) {
     for (uint32_t i = 0; i < ITEMS; i++)
         for (uint32_t t = 0; t < MAX_ROWS; t++)
-            cria_products(m->s, (struct cria_input){x[t], COLS, NULL, NULL}, 1,
-                          &(struct cria_product){&matrices[i], want[i][t], kinds[i].role}, 1);
+            cria_products(m->s, (struct cria_input){x[t], COLS, NULL, NULL},
+                          &(struct cria_product){&matrices[i], want[i][t], kinds[i].role, 0, 1}, 1);
 }
 
 static int set_up(void **unused) {
@@ -110,9 +111,9 @@ static void together(void **unused) {
             static float y[ITEMS][MAX_ROWS][ROWS];
             struct cria_product items[ITEMS];
             for (uint32_t k = 0; k < ITEMS; k++)
-                items[k] = (struct cria_product){&matrices[k], &y[k][0][0], kinds[k].role};
+                items[k] = (struct cria_product){&matrices[k], &y[k][0][0], kinds[k].role, 0, counts[j]};
             memset(y, 0, sizeof y);
-            cria_products(m.s, input, counts[j], items, ITEMS);
+            cria_products(m.s, input, items, ITEMS);
             for (uint32_t k = 0; k < ITEMS; k++)
                 for (uint32_t t = 0; t < counts[j]; t++) assert_memory_equal(y[k][t], want[k][t], sizeof y[k][t]);
             for (uint32_t k = 0; k < ITEMS && counts[j] < MAX_ROWS; k++) /* and nothing behind */
@@ -145,11 +146,11 @@ static void rows_are_made_once(void **unused) {
             struct cria_product items[ITEMS];
             for (uint32_t k = 0; k < ITEMS; k++) {
                 const uint32_t i = (first + k) % ITEMS;
-                items[k] = (struct cria_product){&matrices[i], &y[i][0][0], kinds[i].role};
+                items[k] = (struct cria_product){&matrices[i], &y[i][0][0], kinds[i].role, 0, n};
             }
             memset(made, 0xff, sizeof made);
             memset(times, 0, sizeof times);
-            cria_products(m.s, (struct cria_input){&made[0][0], COLS, make, NULL}, n, items, ITEMS);
+            cria_products(m.s, (struct cria_input){&made[0][0], COLS, make, NULL}, items, ITEMS);
             for (uint32_t t = 0; t < MAX_ROWS; t++) assert_int_equal(times[t], t < n);
             for (uint32_t k = 0; k < ITEMS; k++)
                 for (uint32_t t = 0; t < n; t++) assert_memory_equal(y[k][t], want[k][t], sizeof y[k][t]);
@@ -158,11 +159,36 @@ static void rows_are_made_once(void **unused) {
     stop(&m);
 }
 
+/* Items that take some rows each, more of them than one loop has room for. */
+static void parts_of_the_rows(void **unused) {
+    (void)unused;
+    static const uint32_t parts[] = {1, 7, 64, 193, 1, 2, 49, 83}; /* together MAX_ROWS; 193 are two groups */
+    for (uint32_t i = 0; i < 6; i++) {
+        struct machine m = machine(1 + i % 2, MAX_ROWS, (1 + i / 2 * 2) * COLS);
+        static float y[ITEMS][MAX_ROWS][ROWS];
+        struct cria_product items[N_ITEMS(parts) * ITEMS];
+        uint32_t n = 0, row0 = 0;
+        for (size_t j = 0; j < N_ITEMS(parts); row0 += parts[j++])
+            for (uint32_t k = 0; k < ITEMS; k++) /* any form first */
+                items[n++] = (struct cria_product){&matrices[(j + k) % ITEMS], &y[(j + k) % ITEMS][row0][0],
+                                                   kinds[(j + k) % ITEMS].role, row0, parts[j]};
+        assert_int_equal(row0, MAX_ROWS);
+        memset(y, 0xff, sizeof y);
+        memset(made, 0xff, sizeof made);
+        memset(times, 0, sizeof times);
+        cria_products(m.s, (struct cria_input){&made[0][0], COLS, make, NULL}, items, n);
+        for (uint32_t t = 0; t < MAX_ROWS; t++) assert_int_equal(times[t], 1);
+        for (uint32_t k = 0; k < ITEMS; k++) assert_memory_equal(y[k], want[k], sizeof y[k]);
+        stop(&m);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(near_double),
         cmocka_unit_test(together),
         cmocka_unit_test(rows_are_made_once),
+        cmocka_unit_test(parts_of_the_rows),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -41,6 +41,12 @@ void cria_scale_neon(float *y, const float *x, float a, size_t n) {
     for (; i < n; i++) y[i] = x[i] * a;
 }
 
+void cria_add_scaled_neon(float *y, const float *x, float a, size_t n) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) vst1q_f32(y + i, vfmaq_f32(vld1q_f32(y + i), vdupq_n_f32(a), vld1q_f32(x + i)));
+    for (; i < n; i++) y[i] = fmaf(a, x[i], y[i]);
+}
+
 void cria_widen_neon(float *y, const uint16_t *x, size_t n) {
     size_t i = 0;
     for (; i + 4 <= n; i += 4) vst1q_f32(y + i, neon_load_f16(x + i));

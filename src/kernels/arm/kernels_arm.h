@@ -25,6 +25,7 @@ void cria_gelu_mul_neon(float *y, const float *g, const float *u, size_t n);
 void cria_softcap_neon(float *x, float cap, size_t n);
 void cria_rope_neon(float *x, uint32_t n_heads, uint32_t e, uint32_t rot, const float *cos, const float *sin);
 void cria_scale_neon(float *y, const float *x, float a, size_t n);
+void cria_add_scaled_neon(float *y, const float *x, float a, size_t n);
 void cria_widen_neon(float *y, const uint16_t *x, size_t n);
 void cria_kv_store_neon(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
                         const float *k, const float *v);

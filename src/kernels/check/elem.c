@@ -72,6 +72,20 @@ static void run_scale(struct check *c) {
     }
 }
 
+static void run_add_scaled(struct check *c) {
+    for (int i = 0; i < check_cases(c, CASES); i++) {
+        const size_t n = some_size(c);
+        float a;
+        check_data(c, &a, 1);
+        check_case(c, "n %zu, a %a", n, (double)a);
+        const float *x = some_floats(c, n);
+        const struct check_pair y = some_pair(c, n);
+        c->ref->add_scaled(y.want, x, a, n);
+        CHECK_CALL(c, c->k->add_scaled(y.got, x, a, n));
+        check_same_f32(c, "y", y, n);
+    }
+}
+
 static void run_rmsnorm(struct check *c) {
     for (int i = 0; i < check_cases(c, CASES); i++) {
         const size_t n = some_size(c) + 1;
@@ -258,6 +272,10 @@ static void bench_scale(struct check *c) {
     float *y = bench_floats(c, BENCH_D), *x = bench_floats(c, BENCH_D);
     CHECK_BENCH(c, "scale 2048", BENCH_D * 8.0, "B", K->scale(y, x, 0.5f, BENCH_D));
 }
+static void bench_add_scaled(struct check *c) {
+    float *y = bench_floats(c, BENCH_D), *x = bench_floats(c, BENCH_D);
+    CHECK_BENCH(c, "add_scaled 2048", BENCH_D * 12.0, "B", K->add_scaled(y, x, 0x1p-60f, BENCH_D));
+}
 static void bench_widen(struct check *c) {
     float *y = bench_floats(c, BENCH_D);
     uint16_t *x = check_buf(c, BENCH_D * sizeof *x, 64);
@@ -291,6 +309,7 @@ static void bench_kv_store(struct check *c) {
 const struct check_test check_elem[] = {
     {"add", SLOT(add), run_add, bench_add, NULL},
     {"scale", SLOT(scale), run_scale, bench_scale, NULL},
+    {"add_scaled", SLOT(add_scaled), run_add_scaled, bench_add_scaled, NULL},
     {"widen", SLOT(widen), run_widen, bench_widen, NULL},
     {"rmsnorm", SLOT(rmsnorm), run_rmsnorm, bench_rmsnorm, self_rmsnorm},
     {"silu_mul", SLOT(silu_mul), run_silu_mul, bench_silu_mul, self_silu_mul},

@@ -65,6 +65,10 @@ void cria_scale_ref(float *y, const float *x, float a, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = x[i] * a;
 }
 
+void cria_add_scaled_ref(float *y, const float *x, float a, size_t n) {
+    for (size_t i = 0; i < n; i++) y[i] = fmaf(a, x[i], y[i]);
+}
+
 void cria_widen_ref(float *y, const uint16_t *x, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = cria_f16_to_f32(x[i]);
 }

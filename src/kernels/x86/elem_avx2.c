@@ -42,6 +42,14 @@ void cria_scale_avx2(float *y, const float *x, float a, size_t n) {
     for (; i < n; i++) y[i] = x[i] * a;
 }
 
+void cria_add_scaled_avx2(float *y, const float *x, float a, size_t n) {
+    const __m256 va = _mm256_set1_ps(a);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(y + i, _mm256_fmadd_ps(va, _mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
+    for (; i < n; i++) y[i] = fmaf(a, x[i], y[i]);
+}
+
 void cria_widen_avx2(float *y, const uint16_t *x, size_t n) {
     size_t i = 0;
     for (; i + 8 <= n; i += 8)

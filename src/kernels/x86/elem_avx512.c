@@ -40,6 +40,15 @@ void cria_scale_avx512(float *y, const float *x, float a, size_t n) {
     }
 }
 
+void cria_add_scaled_avx512(float *y, const float *x, float a, size_t n) {
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 k = lanes(i, n);
+        const __m512 sum = _mm512_fmadd_ps(_mm512_set1_ps(a), _mm512_maskz_loadu_ps(k, x + i),
+                                           _mm512_maskz_loadu_ps(k, y + i));
+        _mm512_mask_storeu_ps(y + i, k, sum);
+    }
+}
+
 void cria_widen_avx512(float *y, const uint16_t *x, size_t n) {
     for (size_t i = 0; i < n; i += 16) {
         const __mmask16 k = lanes(i, n);

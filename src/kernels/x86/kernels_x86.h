@@ -22,6 +22,7 @@ void cria_gelu_mul_avx2(float *y, const float *g, const float *u, size_t n);
 void cria_softcap_avx2(float *x, float cap, size_t n);
 void cria_rope_avx2(float *x, uint32_t n_heads, uint32_t e, uint32_t rot, const float *cos, const float *sin);
 void cria_scale_avx2(float *y, const float *x, float a, size_t n);
+void cria_add_scaled_avx2(float *y, const float *x, float a, size_t n);
 void cria_widen_avx2(float *y, const uint16_t *x, size_t n);
 void cria_kv_store_avx2(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
                         const float *k, const float *v);
@@ -48,6 +49,7 @@ void cria_gelu_mul_avx512(float *y, const float *g, const float *u, size_t n);
 void cria_softcap_avx512(float *x, float cap, size_t n);
 void cria_rope_avx512(float *x, uint32_t n_heads, uint32_t e, uint32_t rot, const float *cos, const float *sin);
 void cria_scale_avx512(float *y, const float *x, float a, size_t n);
+void cria_add_scaled_avx512(float *y, const float *x, float a, size_t n);
 void cria_widen_avx512(float *y, const uint16_t *x, size_t n);
 void cria_attend_avx512(const cria_attend *a);
 void cria_attend_avx512vnni(const cria_attend *a);

@@ -10,7 +10,8 @@
     .matmul_f = cria_matmul_f_ref, .quantize = cria_quantize_ref, .rmsnorm = cria_rmsnorm_ref,               \
     .add = cria_add_ref, .silu_mul = cria_silu_mul_ref, .gelu_mul = cria_gelu_mul_ref,                    \
     .softcap = cria_softcap_ref, .rope = cria_rope_ref, .scale = cria_scale_ref, .widen = cria_widen_ref,     \
-    .kv_store = cria_kv_store_ref, .quantize_query = cria_quantize_query_ref,                                \
+    .add_scaled = cria_add_scaled_ref, .kv_store = cria_kv_store_ref,                                        \
+    .quantize_query = cria_quantize_query_ref,                                                               \
     .probe_f32 = cria_probe_f32_ref, .probe_read = cria_probe_read_ref
 
 static const struct cria_kernels avxvnni = {
@@ -37,6 +38,7 @@ static const struct cria_kernels avx512 = {
     .softcap = cria_softcap_avx512,
     .rope = cria_rope_avx512,
     .scale = cria_scale_avx512,
+    .add_scaled = cria_add_scaled_avx512,
     .widen = cria_widen_avx512,
     .kv_store = cria_kv_store_avx2,
     .quantize_query = cria_quantize_query_avx2,
