@@ -18,7 +18,8 @@ enum {
     AHEAD_BYTES = 2048,          /* in row blocks read from end to end, */
     AHEAD_CODES = 1024,          /* within the codes of larger ones, */
     WHOLE_BLOCK_MOST = 12 << 10, /* of more than this, */
-    AHEAD_OF_TWO = 1536          /* and of two side by side: 2048 where memory is fast, 512 where others slow it down */
+    AHEAD_OF_TWO = 1536, /* and of two side by side: 2048 where memory is fast, 512 where others slow it down; */
+    AHEAD_FAR = 2048     /* so much further into the second cache first: memory reads 4 to 10 % slower without */
 };
 
 /* A tile as far as its tokens tell; what its row blocks tell is filled in block by block. */
@@ -279,15 +280,24 @@ static struct cria_stream stream_of(const struct job *j, uint32_t take) {
     const cria_matrix *w = j->w;
     if (take == 1 && j->n_chunks == w->n_chunks && w->block_bytes <= WHOLE_BLOCK_MOST) {
         const size_t share = w->block_bytes / w->n_chunks;
-        return (struct cria_stream){AHEAD_BYTES, share, SIZE_MAX, 0, AHEAD_BYTES + share - 1, share};
+        return (struct cria_stream){.codes = AHEAD_BYTES,
+                                    .codes_step = share,
+                                    .turn = SIZE_MAX,
+                                    .far = AHEAD_FAR,
+                                    .far_turn = SIZE_MAX,
+                                    .line = AHEAD_BYTES + AHEAD_FAR + share - 1,
+                                    .line_step = share};
     }
     const size_t ahead = take == 2 ? AHEAD_OF_TWO : AHEAD_CODES, chunk = w->chunk_bytes;
-    const size_t lead = (ahead + chunk - 1) / chunk, next = take * w->block_bytes;
+    const size_t lead = (ahead + chunk - 1) / chunk, far = (AHEAD_FAR + chunk - 1) / chunk;
+    const size_t next = take * w->block_bytes;
     const size_t scales = (size_t)j->n_groups * (w->bias_offset / w->n_groups) * (w->spec.affine ? 2 : 1);
     return (struct cria_stream){.codes = j->codes_at + lead * chunk,
                                 .codes_step = chunk,
                                 .turn = j->n_chunks > lead ? j->n_chunks - lead : 0,
                                 .jump = next - j->n_chunks * chunk,
+                                .far = far * chunk,
+                                .far_turn = j->n_chunks > lead + far ? j->n_chunks - lead - far : 0,
                                 .line = j->scales_at + next,
                                 .line_step = scales / j->n_chunks};
 }

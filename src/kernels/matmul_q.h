@@ -31,9 +31,11 @@ enum {
 /* Where a tile that reads codes from memory asks for what will be read next (cria_ask): a product with one token
  * is as fast as memory, and without this it reads a good deal slower. Addresses, for they may lie beyond the matrix. */
 struct cria_stream {
-    uintptr_t codes; /* + chunk·codes_step, from chunk `turn` on + jump: as many bytes as the chunk's codes */
+    /* + chunk·codes_step, from chunk `turn` on + jump: as many bytes as the chunk's codes, into the first cache */
+    uintptr_t codes;
     size_t codes_step, turn, jump;
-    uintptr_t line; /* + chunk·line_step: one cache line more, for the scales' share */
+    size_t far, far_turn; /* as many so much further, from chunk far_turn on + jump, into the second cache */
+    uintptr_t line; /* + chunk·line_step: a cache line more, for the scales' share, into the second cache */
     size_t line_step;
 };
 
@@ -99,11 +101,15 @@ CRIA_INLINE int cria_nth_step(int i, int from, int steps) { return steps == 8 ? 
  * one token than at once. All ints are constants. */
 CRIA_INLINE void cria_ask(const struct cria_stream *s, size_t chunk, int bits, int from, int i0, int i1,
                           size_t offset) {
-    const uintptr_t codes = s->codes + chunk * s->codes_step + (chunk >= s->turn ? s->jump : 0) + offset;
-    if (i0 == 0 && from == 0) __builtin_prefetch((const char *)(s->line + offset + chunk * s->line_step));
+    const uintptr_t codes = s->codes + chunk * s->codes_step + offset + (uintptr_t)(8 * bits * from);
+    const uintptr_t near = codes + (chunk >= s->turn ? s->jump : 0);
+    const uintptr_t far = codes + s->far + (chunk >= s->far_turn ? s->jump : 0);
+    if (i0 == 0 && from == 0) __builtin_prefetch((const char *)(s->line + offset + chunk * s->line_step), 0, 2);
     CRIA_UNROLL
-    for (int line = (i0 * bits + 7) / 8; line < (i1 * bits + 7) / 8; line++)
-        __builtin_prefetch((const char *)(codes + (uintptr_t)(8 * bits * from + 64 * line)));
+    for (int line = (i0 * bits + 7) / 8; line < (i1 * bits + 7) / 8; line++) {
+        __builtin_prefetch((const char *)(near + (uintptr_t)(64 * line)));
+        __builtin_prefetch((const char *)(far + (uintptr_t)(64 * line)), 0, 2);
+    }
 }
 
 /* The parts that depend on the instruction set. */
