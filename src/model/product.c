@@ -67,7 +67,7 @@ struct prepared {
     struct form form;
     const cria_matrix *w; /* one of those that it is for */
     uint32_t row0;
-    bool first; /* form of these rows: they are made on the way to it */
+    bool first_form; /* of these rows: they are made on the way to it */
     cria_act act;
 };
 
@@ -155,11 +155,11 @@ static void prepare_tiles(const struct job *job, const struct prepared *x, uint3
 /* Rows in the first form that is wanted of them, all together, or in others. */
 struct round {
     const struct job *job;
-    bool first;
+    bool first_form;
 };
 
 static uint32_t tiles_in(const struct round *r, const struct prepared *x) {
-    const bool any = x->first == r->first && (x->act.planes != 0 || x->row0 >= r->job->n_made);
+    const bool any = x->first_form == r->first_form && (x->act.planes != 0 || x->row0 >= r->job->n_made);
     return any ? x->form.layout.tiles : 0;
 }
 
@@ -191,7 +191,7 @@ static void prepare(struct job *job) {
     if (tiles < cria_pool_threads(pool) && tiles < job->n_known - job->n_made) make_now(job, job->n_known);
     cria_pool_for(pool, all_tiles_in(&r), SIZE_MAX, prepare_round, &r);
     job->n_made = job->n_known;
-    r.first = false;
+    r.first_form = false;
     cria_pool_for(pool, all_tiles_in(&r), SIZE_MAX, prepare_round, &r);
 }
 
@@ -210,7 +210,7 @@ static const struct prepared *plan(struct job *job, struct form form, const stru
         job->used += bytes;
     }
     job->n_prepared++;
-    if (x->first) job->n_known = row0 + item->n;
+    if (x->first_form) job->n_known = row0 + item->n;
     return x;
 }
 
