@@ -24,7 +24,7 @@ struct experts {
     uint32_t from, to; /* of the order of experts, what is at work */
 };
 
-enum { MOST_AT_ONCE = 16 }; /* experts */
+enum { MOST_AT_ONCE = CRIA_PRODUCTS_AT_ONCE / 2 }; /* experts: gate and up of all are one loop */
 
 /* ---- choosing ---- */
 

@@ -43,11 +43,11 @@ uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations,
     return form_for(w, activations, role).planes;
 }
 
-/* With how the rows lie for the matrix. */
+/* The form that a product wants, with how its rows lie for its matrix. */
 static struct form form_of_rows(const struct cria_scratch *s, const struct cria_product *item) {
-    const uint32_t n = item->n;
     struct form f = form_for(item->w, s->activations, item->role);
-    f.layout = f.planes == 0 ? (cria_layout){.tiles = n} : s->kernels->layout(&item->w->spec, n, f.planes);
+    f.layout = f.planes == 0 ? (cria_layout){.tiles = item->n}
+                             : s->kernels->layout(&item->w->spec, item->n, f.planes);
     return f;
 }
 
@@ -56,7 +56,6 @@ static bool same_form(struct form a, struct form b) {
 }
 
 enum {
-    MAX_ITEMS = 32,
     MAX_NODES = 8,
     GROUP_ROWS = 192,       /* tokens of a group at most: more than that a kernel would not take at once, either */
     STRIP_BYTES = 512 << 10 /* weights of a strip: of the second cache, what the activations leave */
@@ -88,12 +87,12 @@ struct job {
     struct cria_scratch *s;
     struct cria_input in;
     uint32_t n_made, n_known; /* rows of it that are there, and with those that are prepared */
-    struct prepared prepared[MAX_ITEMS];
+    struct prepared prepared[CRIA_PRODUCTS_AT_ONCE];
     uint32_t n_prepared;
     size_t used; /* of activation_memory */
-    struct item items[MAX_ITEMS]; /* to be multiplied */
+    struct item items[CRIA_PRODUCTS_AT_ONCE]; /* to be multiplied */
     uint32_t n_items;
-    struct piece pieces[MAX_ITEMS * MAX_NODES + 1]; /* [n] is the end of the list */
+    struct piece pieces[CRIA_PRODUCTS_AT_ONCE * MAX_NODES + 1]; /* [n] is the end of the list */
     uint32_t n_pieces;
     /* What is handed out are units of row blocks, of one group. */
     uint32_t unit;             /* row blocks that kernels take side by side */
@@ -314,7 +313,7 @@ void cria_products(struct cria_scratch *s, struct cria_input in, const struct cr
         const struct cria_product *item = &items[i];
         if (s->observe != NULL && (i == 0 || item->row0 != item[-1].row0))
             s->observe(s->observe_user, item->w, in.x + (size_t)item->row0 * in.k, item->n, in.k);
-        if (job.n_items == MAX_ITEMS) multiply(&job);
+        if (job.n_items == CRIA_PRODUCTS_AT_ONCE) multiply(&job);
         const struct form form = form_of_rows(s, item);
         const struct prepared *x = find(&job, form, item->row0);
         if (x == NULL) x = plan(&job, form, item);

@@ -30,10 +30,10 @@ struct cria_scratch {
     float *chosen_weight;     /* [n_experts_used] */
     uint32_t *place;          /* [n_experts_used] where in the order of experts a row meets each that it chose */
     uint32_t *placed_row;     /* [n_experts_used] in that order: the row in the batch */
-    uint32_t *expert_end;     /* not a row's, [n_experts]: where in that order the rows of each expert end */
     float *gathered;          /* [d] rows of some experts, in that order; then their outputs */
     uint8_t *activation_memory; /* the quantized inputs of products that are under way, up to max(d, h·e, f) wide */
     size_t activation_bytes;
+    uint32_t *expert_end; /* [n_experts] experts.c: where in its order the rows of each expert end */
     uint32_t *tiles;   /* [max_rows + 1] attention.c */
     /* per worker */
     uint8_t *product_scratch;   /* CRIA_MATMUL_SCRATCH each */
@@ -77,6 +77,8 @@ struct cria_input {
     cria_pool_fn *make; /* makes rows [begin, end) of x; NULL: they are there */
     const void *arg;    /* of make */
 };
+
+enum { CRIA_PRODUCTS_AT_ONCE = 32 }; /* more are several loops */
 
 /* y_i[t] = x[row0_i + t]·W_iᵀ for every item and t < n_i. The first item's rows begin at 0; any other takes the rows of
  * the item before or those that follow. Afterwards all these rows of x are there. */
