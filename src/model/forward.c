@@ -17,6 +17,8 @@
 #include "base/dmath.h"
 #include "model/scratch.h"
 
+#include <string.h>
+
 /* What a row-wise loop needs; each loop below uses some of it. */
 struct rows {
     struct cria_scratch *s;
@@ -72,25 +74,37 @@ static void finish_heads(const struct rows *r, float *x, uint32_t heads, const f
     for (size_t i = 0; norm && i < all; i += e) r->s->kernels->rmsnorm(x + i, x + i, norm, c->norm_eps, e);
 }
 
-/* Rotates queries and keys, and puts keys and values where attention finds them. */
-static void rope_and_store_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
+static void rotate(const struct rows *r, size_t t, float *x, uint32_t heads) {
+    const cria_config *c = r->c;
+    if (c->layer[r->layer] & CRIA_LAYER_NO_ROPE) return;
+    const size_t which = c->layer[r->layer] & CRIA_LAYER_LOCAL_ROPE ? 1 : 0, at = t * (c->rotary / 2);
+    r->s->kernels->rope(x, heads, c->e, c->rotary, r->s->rope_cos[which] + at, r->s->rope_sin[which] + at);
+}
+
+static void query_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
+    const struct rows *r = arg;
+    const cria_config *c = r->c;
+    const struct cria_layer *l = &r->w->layers[r->layer];
+    (void)worker;
+    for (size_t t = begin; t < end; t++) {
+        float *q = r->s->q + t * c->h * c->e;
+        finish_heads(r, q, c->h, l->bq, l->q_norm);
+        rotate(r, t, q, c->h);
+    }
+}
+
+/* Puts keys and values where attention finds them. */
+static void store_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
     const struct rows *r = arg;
     const cria_config *c = r->c;
     const struct cria_kernels *kern = r->s->kernels;
     const struct cria_layer *l = &r->w->layers[r->layer];
-    const uint32_t which = c->layer[r->layer] & CRIA_LAYER_LOCAL_ROPE ? 1 : 0;
-    const size_t half = c->rotary / 2;
     (void)worker;
     for (size_t t = begin; t < end; t++) {
-        const float *cosine = r->s->rope_cos[which] + t * half, *sine = r->s->rope_sin[which] + t * half;
-        float *q = r->s->q + t * c->h * c->e, *k = r->s->k + t * c->hk * c->e, *v = r->s->v + t * c->hk * c->e;
-        finish_heads(r, q, c->h, l->bq, l->q_norm);
+        float *k = r->s->k + t * c->hk * c->e, *v = r->s->v + t * c->hk * c->e;
         finish_heads(r, k, c->hk, l->bk, l->k_norm);
         if (l->bv) kern->add(v, l->bv, (size_t)c->hk * c->e);
-        if (!(c->layer[r->layer] & CRIA_LAYER_NO_ROPE)) {
-            kern->rope(q, c->h, c->e, c->rotary, cosine, sine);
-            kern->rope(k, c->hk, c->e, c->rotary, cosine, sine);
-        }
+        rotate(r, t, k, c->hk);
 
         const cria_kv_pool *kv = r->b->seq[t]->pool;
         const struct cria_kv_block *block = r->b->seq[t]->blocks[r->b->pos[t] / CRIA_KV_BLOCK];
@@ -100,6 +114,11 @@ static void rope_and_store_rows(void *arg, size_t begin, size_t end, uint32_t wo
                            k + (size_t)head * c->e, v + (size_t)head * c->e);
         }
     }
+}
+
+static void query_and_store_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
+    query_rows(arg, begin, end, worker);
+    store_rows(arg, begin, end, worker);
 }
 
 /* x += what a block gives out (in y): its bias, its norm and the factor first, where the model has them. */
@@ -150,26 +169,36 @@ static struct cria_input block_input(const struct rows *r, const float *norm, st
     return (struct cria_input){step->y, r->c->d, norm_rows, step};
 }
 
-static void attention_block(const struct rows *r, uint32_t n) {
+/* What keys and values of earlier rows give to queries that are there, into x. */
+static void attend(const struct rows *r) {
     struct cria_scratch *s = r->s;
     const cria_config *c = r->c;
     const struct cria_layer *l = &r->w->layers[r->layer];
-    struct rows step;
-    cria_products(s, block_input(r, l->attention_norm, &step),
-                  (struct cria_product[]){{&l->wq, s->q, CRIA_ROLE_QUERIES, 0, n},
-                                          {&l->wk, s->k, CRIA_ROLE_KEYS, 0, n},
-                                          {&l->wv, s->v, CRIA_ROLE_VALUES, 0, n}}, 3);
-    for_rows(r, n, rope_and_store_rows);
+    const uint32_t n = r->b->n;
     cria_attention(s, c, r->b, r->layer);
     const struct cria_input mixed = {s->mixed, c->h * c->e, NULL, NULL};
     cria_products(s, mixed, &(struct cria_product){&l->wo, s->normed, CRIA_ROLE_ATTENTION_OUT, 0, n}, 1);
     add_to_residual(r, n, s->normed, l->bo, l->post_attention_norm);
 }
 
-static void feed_forward_block(const struct rows *r, uint32_t n) {
+static void attention_block(const struct rows *r) {
+    struct cria_scratch *s = r->s;
+    const struct cria_layer *l = &r->w->layers[r->layer];
+    const uint32_t n = r->b->n;
+    struct rows step;
+    cria_products(s, block_input(r, l->attention_norm, &step),
+                  (struct cria_product[]){{&l->wq, s->q, CRIA_ROLE_QUERIES, 0, n},
+                                          {&l->wk, s->k, CRIA_ROLE_KEYS, 0, n},
+                                          {&l->wv, s->v, CRIA_ROLE_VALUES, 0, n}}, 3);
+    for_rows(r, n, query_and_store_rows);
+    attend(r);
+}
+
+static void feed_forward_block(const struct rows *r) {
     struct cria_scratch *s = r->s;
     const cria_config *c = r->c;
     const struct cria_layer *l = &r->w->layers[r->layer];
+    const uint32_t n = r->b->n;
     struct rows step;
     const struct cria_input in = block_input(r, l->ffn_norm, &step), gated = {s->gate, c->f, gate_rows, r};
     const enum cria_role role = cria_ffn_role(c, r->layer);
@@ -184,6 +213,51 @@ static void feed_forward_block(const struct rows *r, uint32_t n) {
     add_to_residual(r, n, s->normed, l->b2, l->post_ffn_norm);
 }
 
+static void layer_block(const struct rows *r) {
+    attention_block(r);
+    feed_forward_block(r);
+}
+
+/* Rows that want logits move to the front, in their order; *wanted has what belongs to them. */
+static void gather_wanted(const struct rows *r, cria_batch *wanted) {
+    struct cria_scratch *s = r->s;
+    const size_t d = r->c->d, half = r->c->rotary / 2;
+    uint32_t n = 0;
+    for (size_t t = 0; t < r->b->n; t++) {
+        if (!r->b->want_logits[t]) continue;
+        s->wanted_pos[n] = r->b->pos[t];
+        s->wanted_seq[n] = r->b->seq[t];
+        memmove(s->x + n * d, s->x + t * d, d * sizeof *s->x);
+        for (uint32_t i = 0; i < s->n_ropes; i++) {
+            memmove(s->rope_cos[i] + n * half, s->rope_cos[i] + t * half, half * sizeof *s->rope_cos[i]);
+            memmove(s->rope_sin[i] + n * half, s->rope_sin[i] + t * half, half * sizeof *s->rope_sin[i]);
+        }
+        n++;
+    }
+    *wanted = (cria_batch){.n = n, .pos = s->wanted_pos, .seq = s->wanted_seq, .logits = r->b->logits};
+}
+
+/* The last layer, where not all rows want logits: nobody reads what comes out of the others, so of those only keys and
+ * values are computed. A prompt of a model of n layers is over 1/n sooner. */
+static void last_layer_block(const struct rows *r, cria_batch *wanted) {
+    struct cria_scratch *s = r->s;
+    const struct cria_layer *l = &r->w->layers[r->layer];
+    const uint32_t n = r->b->n;
+    struct rows step, few = *r;
+    cria_products(s, block_input(r, l->attention_norm, &step),
+                  (struct cria_product[]){{&l->wk, s->k, CRIA_ROLE_KEYS, 0, n},
+                                          {&l->wv, s->v, CRIA_ROLE_VALUES, 0, n}}, 2);
+    for_rows(r, n, store_rows);
+    gather_wanted(r, wanted);
+    if (wanted->n == 0) return;
+    few.b = wanted;
+    cria_products(s, block_input(&few, l->attention_norm, &step),
+                  &(struct cria_product){&l->wq, s->q, CRIA_ROLE_QUERIES, 0, wanted->n}, 1);
+    for_rows(&few, wanted->n, query_rows);
+    attend(&few);
+    feed_forward_block(&few);
+}
+
 /* What is done to logits, a row at a time. */
 static void finish_logits(void *arg, size_t begin, size_t end, uint32_t worker) {
     const struct rows *r = arg;
@@ -196,24 +270,17 @@ static void finish_logits(void *arg, size_t begin, size_t end, uint32_t worker) 
     }
 }
 
-/* Only rows that want logits meet the output matrix, the largest of all. */
-static void logits_block(const struct rows *r, uint32_t n) {
-    struct cria_scratch *s = r->s;
+/* All rows of the batch. */
+static void logits_block(const struct rows *r) {
     const cria_config *c = r->c;
-    uint32_t wanted = 0;
-    for (uint32_t t = 0; t < n; t++) {
-        if (!r->b->want_logits[t]) continue;
-        const float *x = s->x + (size_t)t * c->d;
-        s->kernels->rmsnorm(s->normed + (size_t)wanted * c->d, x, r->w->norm, c->norm_eps, c->d);
-        wanted++;
-    }
-    if (wanted == 0) return;
-    const struct cria_input in = {s->normed, c->d, NULL, NULL};
-    cria_products(s, in, &(struct cria_product){&r->w->output, r->b->logits, CRIA_ROLE_OUTPUT, 0, wanted}, 1);
+    const uint32_t n = r->b->n;
+    struct rows step;
+    cria_products(r->s, block_input(r, r->w->norm, &step),
+                  &(struct cria_product){&r->w->output, r->b->logits, CRIA_ROLE_OUTPUT, 0, n}, 1);
     if (c->logit_scale == 1.0f && c->logit_cap == 0.0f) return;
-    struct rows step = *r;
+    step = *r;
     step.y = r->b->logits;
-    for_rows(&step, wanted, finish_logits);
+    for_rows(&step, n, finish_logits);
 }
 
 /* ---- all ---- */
@@ -225,13 +292,21 @@ void cria_forward_begin(const cria_config *config, const cria_weights *weights, 
 
 void cria_forward_layer(const cria_config *config, const cria_weights *weights, const cria_batch *batch, uint32_t layer,
                         cria_scratch *s) {
-    const struct rows r = {.s = s, .c = config, .w = weights, .b = batch, .layer = layer};
-    attention_block(&r, batch->n);
-    feed_forward_block(&r, batch->n);
+    layer_block(&(struct rows){.s = s, .c = config, .w = weights, .b = batch, .layer = layer});
 }
 
 void cria_forward(const cria_config *config, const cria_weights *weights, const cria_batch *batch, cria_scratch *s) {
+    struct rows r = {.s = s, .c = config, .w = weights, .b = batch};
+    cria_batch wanted;
+    bool all = true;
+    for (uint32_t t = 0; t < batch->n; t++) all &= batch->want_logits[t];
     cria_forward_begin(config, weights, batch, s);
-    for (uint32_t layer = 0; layer < config->n_layers; layer++) cria_forward_layer(config, weights, batch, layer, s);
-    logits_block(&(struct rows){.s = s, .c = config, .w = weights, .b = batch}, batch->n);
+    for (; r.layer + 1 < config->n_layers; r.layer++) layer_block(&r);
+    if (all) {
+        layer_block(&r);
+    } else {
+        last_layer_block(&r, &wanted);
+        r.b = &wanted;
+    }
+    if (r.b->n > 0) logits_block(&r);
 }

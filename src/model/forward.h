@@ -34,8 +34,8 @@ void cria_forward(const cria_config *config, const cria_weights *weights, const 
                   cria_scratch *s);
 
 /* The same in steps, up to the logits, for who wants to see what flows between layers or carry it elsewhere: begin,
- * then every layer in ascending order. Another batch of the same positions may take the first one's place once its rows
- * are put into cria_scratch_rows. */
+ * then every layer in ascending order, all of them for all rows. Another batch of the same positions may take the first
+ * one's place once its rows are put into cria_scratch_rows. */
 void cria_forward_begin(const cria_config *config, const cria_weights *weights, const cria_batch *batch,
                         cria_scratch *s);
 void cria_forward_layer(const cria_config *config, const cria_weights *weights, const cria_batch *batch, uint32_t layer,

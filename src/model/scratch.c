@@ -49,6 +49,8 @@ static void lay_out(struct arena *a, struct cria_scratch *s, const cria_config *
         s->rope_cos[i] = take(a, rows, c->rotary / 2, f4);
         s->rope_sin[i] = take(a, rows, c->rotary / 2, f4);
     }
+    s->wanted_pos = take(a, rows, 1, sizeof *s->wanted_pos);
+    s->wanted_seq = take(a, rows, 1, sizeof *s->wanted_seq);
     if (c->n_experts) {
         s->mixed_experts = take(a, rows, c->d, f4);
         s->router = take(a, rows, c->n_experts, f4);

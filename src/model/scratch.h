@@ -23,6 +23,8 @@ struct cria_scratch {
     float *gate, *up;  /* [f] */
     float *rope_cos[2], *rope_sin[2]; /* [rotary/2], for each rope that the model has */
     uint32_t n_ropes;
+    uint32_t *wanted_pos; /* rows that want logits, together: forward.c */
+    const cria_kv_seq **wanted_seq;
     /* Where there are experts (experts.c): */
     float *mixed_experts;     /* [d] */
     float *router;            /* [n_experts] logits, then probabilities */

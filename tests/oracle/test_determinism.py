@@ -103,6 +103,21 @@ def test_company(lib, case):
         assert same(logits, together[[r for r, (j, _) in enumerate(rows) if j == i]]), f"sequence {i}"
 
 
+def test_who_asks(lib, case):
+    """Rows that want no logits skip most of the last layer: the others, and what comes after, do not notice."""
+    engine = engine_of(lib, case)
+    texts = [TOKENS[:120], TOKENS[30:150]]
+    whole = [engine.sequence().eval(t) for t in texts]
+    for asks in (lambda r: r % 3 == 1, lambda r: r == 40, lambda r: r < 2, lambda r: False):
+        sequences = [engine.sequence() for _ in texts]
+        rows = [(i, k) for k in range(90) for i in range(2)]
+        some = engine.eval([(sequences[i], texts[i][k], asks(r)) for r, (i, k) in enumerate(rows)])
+        want = [whole[i][k] for r, (i, k) in enumerate(rows) if asks(r)]
+        assert len(some) == len(want) and all(map(same, some, want))
+        for i, sequence in enumerate(sequences):
+            assert same(whole[i][90:], sequence.eval(texts[i][90:])), f"what follows in sequence {i}"
+
+
 def test_truncate(lib, case):
     engine = engine_of(lib, case)
     whole = engine.sequence().eval(TOKENS)
