@@ -49,7 +49,7 @@ static void add_layers(cria_work *work, const cria_model *m, uint64_t rows, uint
         } else {
             add_ffn(work, m, &l->ffn, ffn, out);
         }
-        work->read_bytes += 2 * (uint64_t)c->d * sizeof(float);
+        work->read_bytes += (out > 0 ? 2 : 1) * (uint64_t)c->d * sizeof(float); /* norms */
     }
 }
 
