@@ -74,7 +74,7 @@ static inline float cria_act_scale(float d) {
 
 /* Scratch that a matmul may use: bytes, 64-byte aligned, contents meaningless before and after; one per
  * worker. */
-#define CRIA_MATMUL_SCRATCH ((size_t)256 << 10)
+#define CRIA_MATMUL_SCRATCH ((size_t)412 << 10)
 
 #define CRIA_KV_BLOCK 64u /* positions per KV block */
 

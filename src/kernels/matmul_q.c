@@ -13,7 +13,9 @@ enum {
     FEW_TOKENS = 4,
     BATCH_BYTES = 192 << 10, /* activations that a row block meets in a row: a part of the second cache */
     BATCH_TILES = 96,        /* and tiles, at most */
-    BLOCKS = 2,
+    BLOCKS = CRIA_TILE_ROWS / CRIA_ROWS,
+    /* Of a tile's rows and a token: that rest between pieces, in another part of the second cache. */
+    SUMS = (192 << 10) / (CRIA_TILE_ROWS * sizeof(float)),
     /* How far ahead memory is asked for what will be read. */
     AHEAD_BYTES = 2048,          /* in row blocks read from end to end, */
     AHEAD_CODES = 1024,          /* within the codes of larger ones, */
@@ -25,8 +27,7 @@ enum {
 /* A tile as far as its tokens tell; what its row blocks tell is filled in block by block. */
 struct token_tile {
     struct cria_tile tile;
-    float *y;   /* of its first token */
-    uint32_t n; /* tokens */
+    uint32_t t0, n; /* its first token, how many */
 };
 
 /* What a worker keeps in its scratch memory. */
@@ -34,6 +35,7 @@ struct scratch {
     struct token_tile tiles[BATCH_TILES];
     /* Per row block of a tile: scales, biases, levels as bytes. Most: PIECE_FEW columns, affine, in groups of 16. */
     _Alignas(64) uint8_t blocks[BLOCKS][PIECE_FEW * (2 * sizeof(float) + CRIA_ROWS)];
+    _Alignas(64) float sums[SUMS][CRIA_TILE_ROWS]; /* [row blocks / BLOCKS][tokens] of the part */
 };
 _Static_assert(sizeof(struct scratch) <= CRIA_MATMUL_SCRATCH, "the scratch memory is too small");
 
@@ -46,10 +48,12 @@ struct job {
     float *y;
     size_t ldy;
     struct scratch *scratch;
-    cria_rect part;
     cria_layout layout;
+    cria_rect part;         /* what is at work: as much as there is room for sums */
+    uint32_t row0, n_rows;  /* its tokens */
     /* the piece of the columns */
     uint32_t chunk0, n_chunks, n_groups;
+    bool last;
     size_t scales_at, codes_at;       /* of the piece, within a row block of the matrix */
     size_t bias_offset, codes_offset; /* within one of scratch->blocks */
     struct cria_stream streams[BLOCKS]; /* for tiles of one and of two row blocks, from the first one's beginning */
@@ -230,7 +234,7 @@ static void describe_tile(const struct job *j, uint32_t t0, uint32_t n, struct t
     const size_t k = (size_t)j->chunk0 * CRIA_CHUNK, group0 = k / w->spec.group;
     const size_t unit0 = w->spec.group < CRIA_CHUNK ? group0 : j->chunk0;
     const bool in_place = n == 1, affine = w->spec.affine;
-    out->y = j->y + t0 * j->ldy;
+    out->t0 = t0;
     out->n = n;
     out->tile = (struct cria_tile){
         .n_groups = j->n_groups,
@@ -246,7 +250,7 @@ static void describe_tile(const struct job *j, uint32_t t0, uint32_t n, struct t
         .u = !affine    ? NULL
              : in_place ? x->u + t0 * x->ldu + group0
                         : at.u + group0 * n,
-        .ldy = j->ldy,
+        .ldy = j->last ? j->ldy : CRIA_TILE_ROWS,
         .first = j->chunk0 == 0,
         .scales_stride = sizeof scratch->blocks[0] / sizeof(float),
         .codes_stride = j->plan.unpack ? sizeof scratch->blocks[0] : w->block_bytes,
@@ -302,6 +306,13 @@ static struct cria_stream stream_of(const struct job *j, uint32_t take) {
                                 .line_step = scales / j->n_chunks};
 }
 
+/* Where the sums of a tile from row block b and token t0 on rest between pieces: not in y, whose rows lie so far apart
+ * that no processor looks ahead there by itself, and each on another page. */
+static float *sums_of(const struct job *j, uint32_t b, uint32_t t0) {
+    const size_t i = b - j->part.block0;
+    return j->scratch->sums[i / BLOCKS * j->n_rows + (t0 - j->row0)] + i % BLOCKS * CRIA_ROWS;
+}
+
 /* Row blocks b .. b+take−1, unpacked, against a tile. */
 static void multiply_tile(const struct job *j, uint32_t b, uint32_t take, struct token_tile *t) {
     const cria_matrix *w = j->w;
@@ -317,17 +328,12 @@ static void multiply_tile(const struct job *j, uint32_t b, uint32_t take, struct
     }
     s->codes = j->plan.unpack ? unpacked + j->codes_offset : data + j->codes_at;
     s->rows = rows < take * CRIA_ROWS ? rows : take * CRIA_ROWS;
-    s->y = t->y + row;
+    s->sums = sums_of(j, b, t->t0);
+    s->y = j->last ? j->y + t->t0 * j->ldy + row : s->sums;
     s->stream = j->streams[take - 1];
     s->stream.codes += (uintptr_t)data;
     s->stream.line += (uintptr_t)data;
     (take == 2 ? j->plan.two : j->plan.one)[t->n - 1](s);
-}
-
-/* The sums of a tile lie a row of y apart, where no processor looks ahead by itself. */
-static void ask_for_sums(const struct job *j, uint32_t b, const struct token_tile *t) {
-    const float *y = t->y + (size_t)b * CRIA_ROWS;
-    for (uint32_t i = 0; i < t->n; i++) __builtin_prefetch(y + i * j->ldy, 1);
 }
 
 /* ---- Loops ---- */
@@ -343,10 +349,7 @@ static void batch_product(const struct job *j, uint32_t tile0, uint32_t tile1) {
     for (uint32_t b = j->part.block0, take; b < j->part.block1; b += take) {
         take = j->plan.two && j->part.block1 - b >= 2 ? 2 : 1;
         for (uint32_t i = 0; i < take; i++) unpack_block(j, b + i, j->scratch->blocks[i]);
-        for (uint32_t i = 0; i < n_tiles; i++) {
-            if (i + 1 < n_tiles) ask_for_sums(j, b, &tiles[i + 1]);
-            multiply_tile(j, b, take, &tiles[i]);
-        }
+        for (uint32_t i = 0; i < n_tiles; i++) multiply_tile(j, b, take, &tiles[i]);
     }
 }
 
@@ -354,6 +357,7 @@ static void piece_product(struct job *j, uint32_t chunk0, uint32_t n_chunks) {
     const cria_matrix_spec *spec = &j->w->spec;
     j->chunk0 = chunk0;
     j->n_chunks = n_chunks;
+    j->last = chunk0 + n_chunks == j->w->n_chunks;
     j->n_groups = n_chunks * CRIA_CHUNK / spec->group;
     j->bias_offset = (size_t)j->n_groups * CRIA_ROWS * sizeof(float);
     j->codes_offset = j->bias_offset * (spec->affine ? 2 : 1);
@@ -369,6 +373,15 @@ static void piece_product(struct job *j, uint32_t chunk0, uint32_t n_chunks) {
         batch_product(j, (uint32_t)(tile0 + tiles * i / batches), (uint32_t)(tile0 + tiles * (i + 1) / batches));
 }
 
+/* A part that there is room for sums for; `piece` chunks at a time. */
+static void part_product(struct job *j, cria_rect part, uint32_t piece) {
+    const uint32_t n_chunks = j->w->n_chunks;
+    j->part = part;
+    j->row0 = cria_layout_row(j->layout, j->x->n, part.tile0);
+    j->n_rows = cria_layout_row(j->layout, j->x->n, part.tile1) - j->row0;
+    for (uint32_t c = 0; c < n_chunks; c += piece) piece_product(j, c, n_chunks - c < piece ? n_chunks - c : piece);
+}
+
 void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w, const cria_act *x, float *y,
                        size_t ldy, cria_rect part, void *scratch) {
     if (part.tile0 == part.tile1) return;
@@ -378,8 +391,7 @@ void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w
                     .x = x,
                     .y = y,
                     .ldy = ldy,
-                    .scratch = scratch,
-                    .part = part};
+                    .scratch = scratch};
     j.layout = layout_of(&j.plan, &w->spec, x->n);
     /* Pieces of about the same size; eight chunks are whole groups of any size, and a super-block. What tiles take as
      * it is stored needs no scratch, and is best read from end to end. */
@@ -387,6 +399,17 @@ void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w
     const uint32_t most = j.plan.stored ? w->n_chunks : columns / CRIA_CHUNK;
     const uint32_t n_pieces = (w->n_chunks + most - 1) / most;
     const uint32_t piece = ((w->n_chunks + n_pieces - 1) / n_pieces + 7) & ~7u;
-    for (uint32_t c = 0; c < w->n_chunks; c += piece)
-        piece_product(&j, c, w->n_chunks - c < piece ? w->n_chunks - c : piece);
+    uint32_t tiles = part.tile1 - part.tile0, blocks = part.block1 - part.block0;
+    if (n_pieces > 1) {
+        if (tiles > SUMS / j.plan.max_tokens) tiles = SUMS / j.plan.max_tokens;
+        if (blocks > SUMS / (tiles * j.plan.max_tokens) * BLOCKS) blocks = SUMS / (tiles * j.plan.max_tokens) * BLOCKS;
+    }
+    cria_rect next = part;
+    for (; next.tile0 < part.tile1; next.tile0 = next.tile1) {
+        next.tile1 = part.tile1 - next.tile0 < tiles ? part.tile1 : next.tile0 + tiles;
+        for (next.block0 = part.block0; next.block0 < part.block1; next.block0 = next.block1) {
+            next.block1 = part.block1 - next.block0 < blocks ? part.block1 : next.block0 + blocks;
+            part_product(&j, next, piece);
+        }
+    }
 }

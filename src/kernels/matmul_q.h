@@ -7,8 +7,8 @@
  * from the outside in: pieces of the columns, batches of tokens, row blocks, tiles of tokens. So the levels
  * of a row block, 16 KiB of bytes, are unpacked once a batch and then stay in the first cache while all tiles
  * of the batch pass by. Few tokens: tiles unpack codes themselves, the matrix is read once. Scales are turned
- * into float32 in both cases, unless tiles do that themselves. Between pieces the running sums
- * rest in y.
+ * into float32 in both cases, unless tiles do that themselves. Between pieces the running sums rest
+ * in scratch memory, side by side, so outermost are parts that there is room for.
  *
  * What a tile needs of its tokens is laid out for it once for all row blocks, token beside token: a tile then reads
  * one stream with constant distances, which on AVX2 is a tenth faster than six streams.
@@ -24,6 +24,7 @@
 
 enum {
     CRIA_TILE_TOKENS = 6,   /* of a tile at most */
+    CRIA_TILE_ROWS = 32,    /* rows of weights, likewise: two row blocks */
     CRIA_BYTES_CHUNK = 512, /* a chunk of levels as bytes: laid out as 8-bit codes are */
     CRIA_WORDS_CHUNK = 1024 /* and as 16-bit numbers: [step][inputs 0 and 2, then 1 and 3][16 rows][2] */
 };
@@ -63,10 +64,11 @@ struct cria_tile {
     const int32_t *start; /* [unit][n]: (shift − zero)·Σa, what the sums start at; NULL where there is no such number:
                            * for affine matrices without a shift */
     const float *u;       /* [group][n]; affine only */
-    float *y; /* token t, row r at y + t·ldy + r */
+    float *sums; /* [n][CRIA_TILE_ROWS] of the pieces before, where this is not the first */
+    float *y;    /* where they go: token t, row r at y + t·ldy + r; may be sums */
     size_t ldy;
     uint32_t rows; /* rows to write: of the blocks of the tile together */
-    bool first;    /* sums start at 0, not at y */
+    bool first;    /* sums start at 0 */
     struct cria_stream stream;
 };
 typedef void (*cria_tile_fn)(const struct cria_tile *s);

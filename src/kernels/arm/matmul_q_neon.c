@@ -44,7 +44,7 @@ INLINE void tile(const struct cria_tile *s, int steps, int n) {
     float32x4_t acc[MAX_TOKENS][4], sum[MAX_TOKENS][4];
     UNROLL for (int t = 0; t < n; t++) {
         UNROLL for (int i = 0; i < 4; i++) {
-            acc[t][i] = s->first ? vdupq_n_f32(0) : load_rows(s->y + (size_t)t * s->ldy, s->rows, i);
+            acc[t][i] = s->first ? vdupq_n_f32(0) : load_rows(s->sums + CRIA_TILE_ROWS * t, s->rows, i);
         }
     }
     size_t unit = 0;

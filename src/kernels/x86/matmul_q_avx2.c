@@ -170,12 +170,12 @@ INLINE void store_y(const struct cria_tile *s, int n, const struct sums *sums) {
     }
 }
 
-INLINE void load_y(const struct cria_tile *s, int n, struct sums *sums) {
+INLINE void load_sums(const struct cria_tile *s, int n, struct sums *sums) {
     UNROLL for (int t = 0; t < n; t++) {
         UNROLL for (int h = 0; h < 2; h++) {
-            const float *y = s->y + (size_t)t * s->ldy + 8 * h;
+            const float *rest = s->sums + CRIA_TILE_ROWS * t + 8 * h;
             _mm256_store_ps(sums->acc[t] + 8 * h,
-                            s->first ? _mm256_setzero_ps() : _mm256_maskload_ps(y, row_mask(s->rows, h)));
+                            s->first ? _mm256_setzero_ps() : _mm256_maskload_ps(rest, row_mask(s->rows, h)));
         }
     }
 }
@@ -193,7 +193,7 @@ INLINE void unit(const struct cria_tile *s, struct unit u, int bits, bool levels
 INLINE void tile(const struct cria_tile *s, int bits, bool levels, int depth, bool halves, enum form form,
                  int planes, int n) {
     struct sums sums;
-    load_y(s, n, &sums);
+    load_sums(s, n, &sums);
     size_t i = 0;
     for (size_t g = 0; g < s->n_groups; g++) {
         if (halves) { /* two groups are a chunk */

@@ -107,7 +107,7 @@ INLINE void multiply(struct rows *r, struct kind k, dots_fn *dots, bool f16) {
     const struct cria_tile *s = r->s;
     struct sums sums;
     UNROLL for (int i = 0; i < REGISTERS; i++) sums.acc[i] =
-        s->first ? V(setzero_ps)() : load_rows(s->y, s->rows, i);
+        s->first ? V(setzero_ps)() : load_rows(s->sums, s->rows, i);
     for (size_t end; r->first < s->n_groups; r->first = end) {
         end = f16 || s->n_groups - r->first < GROUPS ? s->n_groups : r->first + GROUPS;
         if (!f16) unpack_group_scales(r, end - r->first);

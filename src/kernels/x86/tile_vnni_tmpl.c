@@ -160,7 +160,7 @@ INLINE void tile(const struct cria_tile *given, struct kind k, int n) {
     if (s->rows <= CRIA_ROWS) own.codes_stride = own.scales_stride = 0; /* the second of one block is the first */
     UNROLL for (int t = 0; t < n; t++) {
         UNROLL for (int r = 0; r < REGISTERS; r++)
-            V(store_ps)(acc[t][r], s->first ? V(setzero_ps)() : load_rows(s->y + (size_t)t * s->ldy, s->rows, r));
+            V(store_ps)(acc[t][r], s->first ? V(setzero_ps)() : load_rows(s->sums + CRIA_TILE_ROWS * t, s->rows, r));
     }
     for (size_t g = 0, i = 0; g < s->n_groups; g++) {
         if (k.halves) { /* two groups are a chunk */
