@@ -26,7 +26,7 @@ static inline void cria_hide(float *scores, uint32_t n) {
     for (uint32_t p = 0; p < n; p++) scores[p] = -__builtin_inff();
 }
 
-/* Memory that is asked for piece by piece while a kernel is at work on something else. */
+/* Memory that is asked for piece by piece, into the second cache, while a kernel is at work on something else. */
 struct cria_ahead {
     const char *at;
     size_t lines, lines_at_once; /* of 64 bytes */
@@ -40,7 +40,7 @@ CRIA_INLINE struct cria_ahead cria_ahead_over(const void *p, size_t bytes, size_
 CRIA_INLINE void cria_ahead_ask(struct cria_ahead *a) {
     const size_t n = a->lines < a->lines_at_once ? a->lines : a->lines_at_once;
     if (n == 0) return;
-    for (size_t i = 0; i < n; i++) __builtin_prefetch(a->at + 64 * i);
+    for (size_t i = 0; i < n; i++) __builtin_prefetch(a->at + 64 * i, 0, 2);
     a->at += 64 * n;
     a->lines -= n;
 }

@@ -14,7 +14,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_ROWS = 6, MAX_COLUMNS = 8, ASK_EVERY = 16 };
+enum { MAX_ROWS = 6, MAX_COLUMNS = 8, ASK_EVERY = 4 };
 enum { F16 = CRIA_KV_ELEM_F16, F32 = CRIA_KV_ELEM_F32, I8 = CRIA_KV_ELEM_I8 };
 
 CRIA_INLINE int columns_for(int rows, int kv) {
@@ -336,8 +336,9 @@ static uint32_t seeing(const cria_attend *a, uint32_t row, uint32_t n) {
 
 /* Tiles as even as can be: 7 queries are 4 and 3. What comes next is asked for little by little during all of it:
  * then reading and computing overlap. On two cores of a Zen 3 server, blocks that lie in memory are read at 75-90 % of
- * the speed of a plain read by 3 or 8 queries, without it at 40-60 %. One query of floats has so little to compute that
- * the hardware reads at 85-100 % by itself, and asking costs it a tenth. */
+ * the speed of a plain read by 3 or 8 queries, without it at 40-60 % (when 16 lines at a time were asked for into the
+ * first cache; a few lines and the second cache were measured on Intel's only, at 100 to 105 % of that). One query of
+ * floats has so little to compute that the hardware reads at 85-100 % by itself, and asking costs it a tenth. */
 void cria_attend_avx2(const cria_attend *a) {
     if (a->n_q == 0) return;
     const bool i8 = a->kv == CRIA_KV_ELEM_I8;
