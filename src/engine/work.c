@@ -43,7 +43,7 @@ static void add_layers(cria_work *work, const cria_model *m, uint64_t rows, uint
         add_product(work, m, &l->wk, CRIA_ROLE_KEYS, rows);
         add_product(work, m, &l->wv, CRIA_ROLE_VALUES, rows);
         add_product(work, m, &l->wo, CRIA_ROLE_ATTENTION_OUT, out);
-        if (out > 0 && c->layer[i] & CRIA_LAYER_EXPERTS) {
+        if (c->layer[i] & CRIA_LAYER_EXPERTS) {
             add_product(work, m, &l->router, CRIA_ROLE_ROUTER, out);
             add_experts(work, m, l, ffn, out);
         } else {

@@ -401,8 +401,10 @@ void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w
     const uint32_t piece = ((w->n_chunks + n_pieces - 1) / n_pieces + 7) & ~7u;
     uint32_t tiles = part.tile1 - part.tile0, blocks = part.block1 - part.block0;
     if (n_pieces > 1) {
-        if (tiles > SUMS / j.plan.max_tokens) tiles = SUMS / j.plan.max_tokens;
-        if (blocks > SUMS / (tiles * j.plan.max_tokens) * BLOCKS) blocks = SUMS / (tiles * j.plan.max_tokens) * BLOCKS;
+        const uint32_t most_tiles = SUMS / j.plan.max_tokens;
+        if (tiles > most_tiles) tiles = most_tiles;
+        const uint32_t most_blocks = SUMS / (tiles * j.plan.max_tokens) * BLOCKS;
+        if (blocks > most_blocks) blocks = most_blocks;
     }
     cria_rect next = part;
     for (; next.tile0 < part.tile1; next.tile0 = next.tile1) {

@@ -81,6 +81,7 @@ static void rotate(const struct rows *r, size_t t, float *x, uint32_t heads) {
     r->s->kernels->rope(x, heads, c->e, c->rotary, r->s->rope_cos[which] + at, r->s->rope_sin[which] + at);
 }
 
+/* Finishes queries. */
 static void query_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
     const struct rows *r = arg;
     const cria_config *c = r->c;
@@ -93,7 +94,7 @@ static void query_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
     }
 }
 
-/* Puts keys and values where attention finds them. */
+/* Finishes keys and values, and puts them where attention finds them. */
 static void store_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
     const struct rows *r = arg;
     const cria_config *c = r->c;
