@@ -31,7 +31,8 @@ struct rows {
     float *y;          /* output */
 };
 
-static void for_rows(const struct rows *r, uint32_t n, cria_pool_fn *fn) { cria_for_rows(r->s, n, fn, r); }
+/* Over all rows of its batch. */
+static void for_rows(const struct rows *r, cria_pool_fn *fn) { cria_for_rows(r->s, r->b->n, fn, r); }
 
 /* ---- rows ---- */
 
@@ -152,12 +153,12 @@ static void gate_rows(void *arg, size_t begin, size_t end, uint32_t worker) {
 
 /* ---- steps ---- */
 
-static void add_to_residual(const struct rows *r, uint32_t n, float *y, const float *bias, const float *norm) {
+static void add_to_residual(const struct rows *r, float *y, const float *bias, const float *norm) {
     struct rows step = *r;
     step.y = y;
     step.bias = bias;
     step.norm = norm;
-    for_rows(&step, n, add_rows);
+    for_rows(&step, add_rows);
 }
 
 /* What a block takes in: x, normed in most models. *step is what makes it, as long as it is wanted. */
@@ -179,7 +180,7 @@ static void attend(const struct rows *r) {
     cria_attention(s, c, r->b, r->layer);
     const struct cria_input mixed = {s->mixed, c->h * c->e, NULL, NULL};
     cria_products(s, mixed, &(struct cria_product){&l->wo, s->normed, CRIA_ROLE_ATTENTION_OUT, 0, n}, 1);
-    add_to_residual(r, n, s->normed, l->bo, l->post_attention_norm);
+    add_to_residual(r, s->normed, l->bo, l->post_attention_norm);
 }
 
 static void attention_block(const struct rows *r) {
@@ -191,7 +192,7 @@ static void attention_block(const struct rows *r) {
                   (struct cria_product[]){{&l->wq, s->q, CRIA_ROLE_QUERIES, 0, n},
                                           {&l->wk, s->k, CRIA_ROLE_KEYS, 0, n},
                                           {&l->wv, s->v, CRIA_ROLE_VALUES, 0, n}}, 3);
-    for_rows(r, n, query_and_store_rows);
+    for_rows(r, query_and_store_rows);
     attend(r);
 }
 
@@ -205,13 +206,13 @@ static void feed_forward_block(const struct rows *r) {
     const enum cria_role role = cria_ffn_role(c, r->layer);
     if (l->experts) {
         cria_experts(s, c, l, in, n, role, s->mixed_experts);
-        add_to_residual(r, n, s->mixed_experts, NULL, l->post_ffn_norm);
+        add_to_residual(r, s->mixed_experts, NULL, l->post_ffn_norm);
         return;
     }
     cria_products(s, in,
                   (struct cria_product[]){{&l->ffn.w1, s->gate, role, 0, n}, {&l->ffn.w3, s->up, role, 0, n}}, 2);
     cria_products(s, gated, &(struct cria_product){&l->ffn.w2, s->normed, role, 0, n}, 1);
-    add_to_residual(r, n, s->normed, l->b2, l->post_ffn_norm);
+    add_to_residual(r, s->normed, l->b2, l->post_ffn_norm);
 }
 
 static void layer_block(const struct rows *r) {
@@ -248,13 +249,13 @@ static void last_layer_block(const struct rows *r, cria_batch *wanted) {
     cria_products(s, block_input(r, l->attention_norm, &step),
                   (struct cria_product[]){{&l->wk, s->k, CRIA_ROLE_KEYS, 0, n},
                                           {&l->wv, s->v, CRIA_ROLE_VALUES, 0, n}}, 2);
-    for_rows(r, n, store_rows);
+    for_rows(r, store_rows);
     gather_wanted(r, wanted);
     if (wanted->n == 0) return;
     few.b = wanted;
     cria_products(s, block_input(&few, l->attention_norm, &step),
                   &(struct cria_product){&l->wq, s->q, CRIA_ROLE_QUERIES, 0, wanted->n}, 1);
-    for_rows(&few, wanted->n, query_rows);
+    for_rows(&few, query_rows);
     attend(&few);
     feed_forward_block(&few);
 }
@@ -281,14 +282,14 @@ static void logits_block(const struct rows *r) {
     if (c->logit_scale == 1.0f && c->logit_cap == 0.0f) return;
     step = *r;
     step.y = r->b->logits;
-    for_rows(&step, n, finish_logits);
+    for_rows(&step, finish_logits);
 }
 
 /* ---- all ---- */
 
 void cria_forward_begin(const cria_config *config, const cria_weights *weights, const cria_batch *batch,
                         cria_scratch *s) {
-    for_rows(&(struct rows){.s = s, .c = config, .w = weights, .b = batch}, batch->n, embed_rows);
+    for_rows(&(struct rows){.s = s, .c = config, .w = weights, .b = batch}, embed_rows);
 }
 
 void cria_forward_layer(const cria_config *config, const cria_weights *weights, const cria_batch *batch, uint32_t layer,

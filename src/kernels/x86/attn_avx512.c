@@ -263,7 +263,7 @@ static void values_f32(const struct pass *s) { values(s, 1, F32); }
 CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, struct cria_ahead *ahead, int rows, int kv) {
     static const float one = 1.0f;
     _Alignas(64) float w[MAX_ROWS][CRIA_KV_BLOCK];
-    float max[16], c[16], d[MAX_ROWS];
+    float max[16], c[16], d[MAX_ROWS]; /* the first two are vectors */
     uint32_t least = CRIA_KV_BLOCK, most = 0;
     for (int r = 0; r < rows; r++) {
         const uint32_t n = a->visible[row + (uint32_t)r];
