@@ -53,7 +53,8 @@ struct cria_tile {
     enum cria_scale_type scale_type;              /* of this type, */
     float scale_factor;                           /* scales to be multiplied by this, */
     size_t group_scale_bytes;                     /* as many bytes for a group, */
-    size_t block_bytes;                           /* that far from one row block to the next */
+    size_t block_bytes;                           /* of a row block, */
+    uint32_t second;                              /* and the second one comes so many behind the first (else: one) */
     const uint8_t *levels; /* [16], NULL when there are none or codes are unpacked already */
     const int8_t *q;       /* [plane][step][n][4 inputs], planes `plane` bytes apart; plane 0 = a or lo, 1 = hi */
     size_t plane;
@@ -65,7 +66,8 @@ struct cria_tile {
                            * for affine matrices without a shift */
     const float *u;       /* [group][n]; affine only */
     float *sums; /* [n][CRIA_TILE_ROWS] of the pieces before, where this is not the first */
-    float *y;    /* where they go: token t, row r at y + t·ldy + r; may be sums */
+    float *y;    /* where they go: token t, row r at y + t·ldy + r, of the second row block at y + t·ldy + 16·second + r;
+                  * may be sums */
     size_t ldy;
     uint32_t rows; /* rows to write: of the blocks of the tile together */
     bool first;    /* sums start at 0 */
@@ -90,6 +92,7 @@ struct cria_tile_plan {
     void (*unpack)(const cria_matrix *m, const uint8_t *src, uint32_t n, uint8_t *dst);
     bool stored;                   /* tiles take scales as they are stored, and codes (unpack is NULL): with one token a
                                     * pass of its own over scales costs 3 % of the time */
+    bool apart;                    /* and row blocks that are far apart, two streams that are read from end to end */
     bool biased;                   /* tiles take cria_tile.minus, and starts that count from CRIA_BIAS_BITS */
     int32_t shift;                 /* what the tiles leave out of every level they multiply by */
 };

@@ -32,6 +32,14 @@ INLINE void store_rows(float *y, uint32_t rows, int r, floats v) {
     _mm512_mask_storeu_ps(y + LANES * r, row_mask(rows, r), v);
 }
 
+/* Zen 4 reads row blocks that are far apart up to 1.3 times as fast as neighbours. Emerald Rapids reads neighbours at 95 %
+ * of what memory gives, and has not been measured with the others. Tests have both ways: emulated it is this one. */
+#if defined(__AVX512F__)
+#define APART __builtin_cpu_is("amd")
+#else
+#define APART true
+#endif
+
 /* The plan for one token; false when there are no such tiles for a matrix. */
 bool cria_matvec_plan_avx512(const cria_matrix_spec *s, uint32_t planes, struct cria_tile_plan *plan);
 bool cria_matvec_plan_avx512vnni(const cria_matrix_spec *s, uint32_t planes, struct cria_tile_plan *plan);

@@ -3,6 +3,7 @@
  * once. Included by files that define
  *     add_four(sum, levels, a)    exact for levels up to MOST_LEVEL
  *     MATVEC_PLAN                 the name of the plan
+ *     APART                       whether row blocks are far apart (struct cria_tile_plan)
  * after matmul_q_avx2.h or matmul_q_avx512.h. */
 #include "kernels/x86/matvec_tmpl.c"
 
@@ -12,28 +13,31 @@ INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, int b0,
     const ints start = k.affine ? V(set1_epi32)(0) : broadcast4(r->s->start + u.index);
     /* High nibbles can stay where they are, 16 times their codes, in sums of their own, which also makes the chains of
      * sums half as long. With sixteen registers that is too many sums. */
-    const bool apart = MOST_LEVEL >= 240 && PER_BLOCK == 1 && k.bits == 4 && !k.levels && k.planes == 1 && u.steps == 8;
+    const bool two_sums = MOST_LEVEL >= 240 && PER_BLOCK == 1 && k.bits == 4 && !k.levels && k.planes == 1 && u.steps == 8;
     ints high[REGISTERS]; /* of the high plane, or of the high nibbles */
     UNROLL for (int i = b0 * PER_BLOCK; i < b1 * PER_BLOCK; i++) {
         dot[i] = start;
         high[i] = V(set1_epi32)(0);
     }
     UNROLL for (int i = 0; i < u.steps; i++) {
-        const int step = cria_nth_step(i, u.from, u.steps);
+        const int step = k.bits == 8 ? u.from + i : cria_nth_step(i, u.from, u.steps);
         const ints a = broadcast4(q + 4 * step);
         UNROLL for (int b = b0; b < b1; b++) ask(r, u, k.bits, i, i + 1, b);
         UNROLL for (int j = b0 * PER_BLOCK; j < b1 * PER_BLOCK; j++) {
-            if (apart && step >= 4) {
-                high[j] = add_four(high[j], high_nibbles(chunk_of(r, u, 4, j / PER_BLOCK), j % PER_BLOCK, step - 4), a);
+            const uint8_t *chunk = chunk_of(r, u, k.bits, j / PER_BLOCK);
+            const bool stays = two_sums && step >= 4;
+            ints w = stays ? high_nibbles(chunk, j % PER_BLOCK, step - 4) : step_codes(chunk, k.bits, j % PER_BLOCK, step);
+            if (j == b0 * PER_BLOCK) keep_order(&w); /* requests for all of a chunk before its first load gain nothing */
+            if (stays) {
+                high[j] = add_four(high[j], w, a);
                 continue;
             }
-            ints w = step_codes(chunk_of(r, u, k.bits, j / PER_BLOCK), k.bits, j % PER_BLOCK, step);
             if (k.levels) w = V(shuffle_epi8)(table, w);
             dot[j] = add_four(dot[j], w, a);
             if (k.planes == 2) high[j] = add_four(high[j], w, broadcast4(q + r->s->plane + 4 * step));
         }
     }
-    if (apart)
+    if (two_sums)
         UNROLL for (int i = b0 * PER_BLOCK; i < b1 * PER_BLOCK; i++) dot[i] =
             V(add_epi32)(dot[i], V(srai_epi32)(high[i], 4));
     if (k.planes == 2)
@@ -47,6 +51,6 @@ bool MATVEC_PLAN(const cria_matrix_spec *s, uint32_t planes, struct cria_tile_pl
     const cria_tile_fn *tiles = cria_max_level(s) <= MOST_LEVEL ? tiles_for(s) : NULL;
     if (!tiles) return false;
     const cria_tile_fn *tile = &tiles[planes - 1];
-    *plan = (struct cria_tile_plan){.one = tile, .two = tile, .max_tokens = 1, .stored = true};
+    *plan = (struct cria_tile_plan){.one = tile, .two = tile, .max_tokens = 1, .stored = true, .apart = APART};
     return true;
 }

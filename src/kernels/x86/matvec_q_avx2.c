@@ -13,9 +13,6 @@ INLINE int depth_of(struct kind k) {
     return k.bits == 8 ? 0 : k.bits == 6 ? 2 : k.bits == 5 || k.halves ? 4 : 8;
 }
 
-/* As hold, and what is held stays in the order of the code: faster with one plane of activations, slower with two. */
-INLINE void keep_order(__m256i *v) { __asm__ volatile("" : "+x"(*v)); }
-
 /* The levels of two steps, half h. Nibbles are loaded once: compilers would do it twice. */
 INLINE void two_steps(const struct rows *r, struct unit u, struct kind k, int b, int h, const int step[2],
                       __m256i table, __m256i w[2]) {
@@ -58,7 +55,7 @@ INLINE void dot_bytes(const struct rows *r, struct unit u, struct kind k, int b0
                 const __m256i a = broadcast4(q + (size_t)p * r->s->plane + 4 * (size_t)step[j]);
                 __m256i *run = &sum[b][h][p], product = _mm256_maddubs_epi16(w[j], a);
                 *run = (i + j) % depth == 0 ? product : _mm256_add_epi16(*run, product);
-                if (k.planes == 1)
+                if (k.planes == 1) /* faster; slower with two */
                     keep_order(run);
                 else
                     hold(run);

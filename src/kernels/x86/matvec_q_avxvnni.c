@@ -4,6 +4,7 @@
 
 enum { MOST_LEVEL = 255 };
 #define MATVEC_PLAN cria_matvec_plan_avxvnni
+#define APART false
 
 INLINE ints add_four(ints sum, ints levels, ints a) { return _mm256_dpbusd_avx_epi32(sum, levels, a); }
 

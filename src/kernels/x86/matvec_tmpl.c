@@ -32,9 +32,27 @@ struct sums {
 /* The I_j of a unit, in the registers of row blocks b0 .. b1−1. All ints are constants here and below. */
 typedef void dots_fn(const struct rows *r, struct unit u, struct kind k, int b0, int b1, ints dot[REGISTERS]);
 
+/* Keeps v in a register, and what comes before and behind it in the order of the code. */
+INLINE void keep_order(ints *v) { __asm__ volatile("" : "+" IN_REGISTER(*v)); }
+
 /* Steps i0 .. i1−1 of a unit ask for their share of row block b. */
 INLINE void ask(const struct rows *r, struct unit u, int bits, int i0, int i1, int b) {
-    cria_ask(&r->s->stream, u.chunk, bits, u.from, i0, i1, (size_t)b * r->s->block_bytes);
+    cria_ask(&r->s->stream, u.chunk, bits, u.from, i0, i1, (size_t)(r->codes[b] - r->codes[0]));
+}
+
+/* Brings scales, which lie before the codes, into the first cache, and asks for what comes next as for codes. Read one
+ * by one between codes they would be two more streams, and processors that look ahead at what is read would lose sight
+ * of the others. */
+INLINE void read_scales(const struct rows *r) {
+    const size_t near = r->s->stream.codes - (uintptr_t)r->codes[0], far = near + r->s->stream.far;
+    for (size_t i = 0, n = (size_t)(r->codes[0] - r->scales[0]); i < n; i += 64) {
+        UNROLL for (int b = 0; b < BLOCKS; b++) {
+            const uint8_t *p = r->scales[b] + i;
+            (void)*(const volatile uint8_t *)p;
+            __builtin_prefetch(p + near);
+            __builtin_prefetch(p + far, 0, 2);
+        }
+    }
 }
 
 /* The chunk of a unit, in row block b. */
@@ -119,7 +137,11 @@ INLINE void multiply(struct rows *r, struct kind k, dots_fn *dots, bool f16) {
             group(r, g, g, g + 1, k, dots, f16, 4, &sums);
         }
     }
-    UNROLL for (int i = 0; i < REGISTERS; i++) store_rows(s->y, s->rows, i, sums.acc[i]);
+    UNROLL for (int i = 0; i < REGISTERS; i++) {
+        if (i == PER_BLOCK && s->rows <= CRIA_ROWS) return;
+        const uint32_t b = (uint32_t)(i / PER_BLOCK);
+        store_rows(s->y + b * s->second * CRIA_ROWS, s->rows - b * CRIA_ROWS, i % PER_BLOCK, sums.acc[i]);
+    }
 }
 
 /* The tile; k and dots are constants. */
@@ -129,11 +151,12 @@ INLINE void one_token(const struct cria_tile *s, struct kind k, dots_fn *dots) {
     r.s = s;
     r.first = 0;
     for (size_t b = 0; b < BLOCKS; b++) { /* the second of a tile of one is the first once more */
-        const size_t at = s->rows > CRIA_ROWS ? b * s->block_bytes : 0;
+        const size_t at = b * s->second * s->block_bytes;
         r.codes[b] = s->codes + at;
         r.scales[b] = s->stored_scales + at;
         r.biases[b] = s->stored_biases + at;
     }
+    if (s->second > 1) read_scales(&r);
     if (common && s->scale_type == CRIA_SCALE_F16 && s->scale_factor == 1.0f)
         multiply(&r, k, dots, true);
     else

@@ -13,6 +13,7 @@
 
 #define UNROLL CRIA_UNROLL
 #define INLINE CRIA_INLINE
+#define IN_REGISTER "x"
 
 /* Keeps a running sum in its register: GCC takes integer sums apart to add in another order, and then runs
  * out of registers. */
