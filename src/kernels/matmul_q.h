@@ -66,8 +66,8 @@ struct cria_tile {
                            * for affine matrices without a shift */
     const float *u;       /* [group][n]; affine only */
     float *sums; /* [n][CRIA_TILE_ROWS] of the pieces before, where this is not the first */
-    float *y;    /* where they go: token t, row r at y + t·ldy + r, of the second row block at y + t·ldy + 16·second + r;
-                  * may be sums */
+    float *y;    /* where they go: token t, row r at y + t·ldy + r, of the second row block where there is a `second` at
+                  * y + t·ldy + 16·second + r; may be sums */
     size_t ldy;
     uint32_t rows; /* rows to write: of the blocks of the tile together */
     bool first;    /* sums start at 0 */

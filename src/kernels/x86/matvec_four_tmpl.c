@@ -13,7 +13,8 @@ INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, int b0,
     const ints start = k.affine ? V(set1_epi32)(0) : broadcast4(r->s->start + u.index);
     /* High nibbles can stay where they are, 16 times their codes, in sums of their own, which also makes the chains of
      * sums half as long. With sixteen registers that is too many sums. */
-    const bool two_sums = MOST_LEVEL >= 240 && PER_BLOCK == 1 && k.bits == 4 && !k.levels && k.planes == 1 && u.steps == 8;
+    const bool two_sums = MOST_LEVEL >= 240 && PER_BLOCK == 1 && k.bits == 4 && !k.levels && k.planes == 1 &&
+                          u.steps == 8;
     ints high[REGISTERS]; /* of the high plane, or of the high nibbles */
     UNROLL for (int i = b0 * PER_BLOCK; i < b1 * PER_BLOCK; i++) {
         dot[i] = start;
@@ -26,8 +27,9 @@ INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, int b0,
         UNROLL for (int j = b0 * PER_BLOCK; j < b1 * PER_BLOCK; j++) {
             const uint8_t *chunk = chunk_of(r, u, k.bits, j / PER_BLOCK);
             const bool stays = two_sums && step >= 4;
-            ints w = stays ? high_nibbles(chunk, j % PER_BLOCK, step - 4) : step_codes(chunk, k.bits, j % PER_BLOCK, step);
-            if (j == b0 * PER_BLOCK) keep_order(&w); /* requests for all of a chunk before its first load gain nothing */
+            ints w = stays ? high_nibbles(chunk, j % PER_BLOCK, step - 4)
+                           : step_codes(chunk, k.bits, j % PER_BLOCK, step);
+            if (j == b0 * PER_BLOCK) keep_order(&w); /* requests for a whole chunk before its first load gain nothing */
             if (stays) {
                 high[j] = add_four(high[j], w, a);
                 continue;
