@@ -16,19 +16,20 @@ struct kind {
     int planes;
 };
 
-/* What file formats have, each with tiles of its own.
+/* What file formats have, each with tiles of its own. The first that fits is taken: single units come before others.
  *       name           bits levels halves affine single */
 #define KINDS(KIND)                                                                                                  \
     KIND(affine2,       2,   false, false, true,  false)                                                             \
     KIND(affine2_16,    2,   false, true,  true,  true)  /* Q2_K */                                                  \
     KIND(affine3,       3,   false, false, true,  false)                                                             \
     KIND(symmetric3_16, 3,   false, true,  false, true)  /* Q3_K */                                                  \
-    KIND(affine4,       4,   false, false, true,  false)                                                             \
     KIND(affine4_32,    4,   false, false, true,  true)  /* Q4_1, Q4_K */                                            \
+    KIND(affine4,       4,   false, false, true,  false)                                                             \
     KIND(symmetric4_32, 4,   false, false, false, true)  /* Q4_0 */                                                  \
     KIND(levels4_32,    4,   true,  false, false, true)  /* mxfp4, IQ4_NL, IQ4_XS */                                 \
     KIND(levels4_16,    4,   true,  true,  false, true)  /* nvfp4 */                                                 \
-    KIND(affine5,       5,   false, false, true,  false) /* Q5_1, Q5_K, too */                                       \
+    KIND(affine5_32,    5,   false, false, true,  true)  /* Q5_1, Q5_K */                                            \
+    KIND(affine5,       5,   false, false, true,  false)                                                             \
     KIND(symmetric5_32, 5,   false, false, false, true)  /* Q5_0 */                                                  \
     KIND(affine6,       6,   false, false, true,  false)                                                             \
     KIND(symmetric6_16, 6,   false, true,  false, true)  /* Q6_K */                                                  \

@@ -29,7 +29,9 @@ INLINE void dot_unit(const struct rows *r, struct unit u, struct kind k, int b0,
             const bool stays = two_sums && step >= 4;
             ints w = stays ? high_nibbles(chunk, j % PER_BLOCK, step - 4)
                            : step_codes(chunk, k.bits, j % PER_BLOCK, step);
-            if (j == b0 * PER_BLOCK) keep_order(&w); /* requests for a whole chunk before its first load gain nothing */
+            /* Compilers put requests for all of a chunk before its first load, where those for 512 bytes gain
+             * nothing. */
+            if (k.bits == 8 && j == b0 * PER_BLOCK) keep_order(&w);
             if (stays) {
                 high[j] = add_four(high[j], w, a);
                 continue;
