@@ -53,8 +53,8 @@ struct cria_tile {
     enum cria_scale_type scale_type;              /* of this type, */
     float scale_factor;                           /* scales to be multiplied by this, */
     size_t group_scale_bytes;                     /* as many bytes for a group, */
-    size_t block_bytes;                           /* of a row block, */
-    uint32_t second;                              /* and the second one comes so many behind the first (else: one) */
+    size_t block_bytes;                           /* of a row block; */
+    uint32_t second;                              /* how many row blocks behind the first one the second is; 0: none */
     const uint8_t *levels; /* [16], NULL when there are none or codes are unpacked already */
     const int8_t *q;       /* [plane][step][n][4 inputs], planes `plane` bytes apart; plane 0 = a or lo, 1 = hi */
     size_t plane;
