@@ -22,7 +22,7 @@ enum {
     WHOLE_BLOCK_MOST = 12 << 10, /* of more than this, */
     AHEAD_OF_TWO = 1536, /* and of two side by side: 2048 where memory is fast, 512 where others slow it down; */
     AHEAD_FAR = 2048,    /* so much further into the second cache first: memory reads 4 to 10 % slower without */
-    APART_NEAR = 256, /* And of row blocks apart, into either cache; there any other distance is slower. */
+    APART_NEAR = 256, /* And of row blocks apart, into either cache; farther is slower, nearer is as good. */
     APART_FAR = 1536
 };
 
@@ -339,7 +339,8 @@ static void multiply_tile(const struct job *j, uint32_t b, uint32_t second, stru
     s->codes = j->plan.unpack ? unpacked + j->codes_offset : data + j->codes_at;
     s->rows = (take - 1) * CRIA_ROWS + (rows_of_last < CRIA_ROWS ? rows_of_last : CRIA_ROWS);
     s->second = second;
-    s->sums = sums_of(j, b, t->t0);
+    /* In one piece nothing rests, and there need not be room for it. */
+    s->sums = j->n_chunks == w->n_chunks ? NULL : sums_of(j, b, t->t0);
     s->y = j->last ? j->y + t->t0 * j->ldy + row : s->sums;
     s->stream = j->streams[take - 1];
     s->stream.codes += (uintptr_t)data;

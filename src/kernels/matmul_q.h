@@ -65,7 +65,7 @@ struct cria_tile {
     const int32_t *start; /* [unit][n]: (shift − zero)·Σa, what the sums start at; NULL where there is no such number:
                            * for affine matrices without a shift */
     const float *u;       /* [group][n]; affine only */
-    float *sums; /* [n][CRIA_TILE_ROWS] of the pieces before, where this is not the first */
+    float *sums; /* [n][CRIA_TILE_ROWS] of the pieces before, where this is not the first; NULL: the only one */
     float *y;    /* where they go: token t, row r at y + t·ldy + r, of the second row block where there is a `second` at
                   * y + t·ldy + 16·second + r; may be sums */
     size_t ldy;

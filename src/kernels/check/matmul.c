@@ -196,9 +196,9 @@ static struct shape random_shape(struct check *c, cria_matrix_spec *s, bool code
         p.n = 90 + check_below(c, 320);
         s->rows = s->rows > 20 ? 20 : s->rows;
     }
-    if (codes && check_below(c, 250) == 0) { /* more sums than a kernel may want to keep between pieces of columns */
-        const bool many_tokens = check_rand(c) & 1;
-        s->cols = unit * (1100 / unit + 1);
+    if (codes && check_below(c, 170) == 0) { /* more sums than a kernel may want to keep between pieces of columns, */
+        const bool many_tokens = check_rand(c) & 1, pieces = check_below(c, 3) != 0; /* where there are pieces */
+        s->cols = unit * (pieces ? 1100 / unit + 1 : 1);
         s->rows = many_tokens ? 17 : 145;
         p.n = many_tokens ? 1600 : 380;
     }

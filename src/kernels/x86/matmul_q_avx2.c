@@ -173,9 +173,9 @@ INLINE void store_y(const struct cria_tile *s, int n, const struct sums *sums) {
 INLINE void load_sums(const struct cria_tile *s, int n, struct sums *sums) {
     UNROLL for (int t = 0; t < n; t++) {
         UNROLL for (int h = 0; h < 2; h++) {
-            const float *rest = s->sums + CRIA_TILE_ROWS * t + 8 * h;
             _mm256_store_ps(sums->acc[t] + 8 * h,
-                            s->first ? _mm256_setzero_ps() : _mm256_maskload_ps(rest, row_mask(s->rows, h)));
+                            s->first ? _mm256_setzero_ps()
+                                     : _mm256_maskload_ps(s->sums + CRIA_TILE_ROWS * t + 8 * h, row_mask(s->rows, h)));
         }
     }
 }

@@ -105,8 +105,8 @@ INLINE void tile(const struct cria_tile *s, struct dots_kind kind, int planes, i
     __m512 acc[MAX_TOKENS][MAX_BLOCKS], sum[MAX_TOKENS][MAX_BLOCKS];
     UNROLL for (int t = 0; t < n; t++) {
         UNROLL for (int b = 0; b < n_blocks; b++) {
-            const float *rest = s->sums + CRIA_TILE_ROWS * t + 16 * b;
-            acc[t][b] = s->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(row_mask(s->rows, b), rest);
+            acc[t][b] = s->first ? _mm512_setzero_ps()
+                                 : _mm512_maskz_loadu_ps(row_mask(s->rows, b), s->sums + CRIA_TILE_ROWS * t + 16 * b);
         }
     }
     size_t unit = 0;
