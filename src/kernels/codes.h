@@ -6,6 +6,7 @@
 #ifndef CRIA_KERNELS_CODES_H
 #define CRIA_KERNELS_CODES_H
 
+#include <math.h>
 #include <string.h>
 
 #include "base/half.h"
@@ -48,6 +49,18 @@ static inline float cria_scale_at(enum cria_scale_type type, const uint8_t *p, s
     default:
         return 0;
     }
+}
+
+/* The E of weights (matrix.h) of which top is the largest magnitude. Where top is not finite, it means nothing. */
+static inline uint8_t cria_step_for(float top) {
+    const uint32_t bits = cria_f32_to_bits(top), up = (bits >> 23) + ((bits & 0x7fffff) != 0); /* of 2^i >= top */
+    return (uint8_t)(up < 27 + 12 ? 27 : up - 12);
+}
+
+/* The integer of a weight w with s = 2^(step − 127). */
+static inline int32_t cria_step_integer(float w, uint8_t step) {
+    const float inv = cria_f32_from_bits((uint32_t)(254 - step) << 23);
+    return (int32_t)(fmaf(w, inv, 0x1.8p23f) - 0x1.8p23f);
 }
 
 /* Width of the plane that holds bit `low` and up of a code: the largest power of two in what is left. */

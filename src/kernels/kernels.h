@@ -22,7 +22,7 @@
 #include <string.h>
 
 /* Activations of n rows of k inputs, as a product's right-hand side. Float: x only. Integer: x is unused;
- * planes = 1 (int8) or 2 (int16 as 256·hi + lo).
+ * planes = 1 (int8) or 2 (int16 as 256·hi + lo). For weights that are half floats: whole, below.
  *
  * Row t is cut into units of 32 inputs (the last filled up with zeros). Per unit, with M = 127 (int8) or
  * 32639 (int16):
@@ -36,15 +36,20 @@
  * has half a unit: the sum of its own 16 a_i counts):
  *     u = float(sum_0)·d_0, then u = fma(float(sum_j), d_j, u)
  * Values that are not finite: top is then not finite and d = NaN, a = 0.
- * What lies between the last unit (byte, group) and ldd (ldq, ldu) is set to 0. */
+ * What lies between the last unit (byte, group) and ldd (ldq, ldu) is set to 0.
+ *
+ * Whole integers, for half floats: q has int16 numbers in place of planes, units are of 128 inputs, M = 4095,
+ * d = top / M as it is, and that is all: neither sum nor u, and what lies behind the last input and unit means
+ * nothing. */
 typedef struct cria_act {
     uint32_t n, k;
     const float *x;     /* row t at x + t·ldx */
     size_t ldx;
-    uint32_t planes;    /* 0: float */
+    uint32_t planes;    /* 0: float; whole: 2 */
+    bool whole;
     uint32_t group;     /* of u; 0: none */
-    int8_t *q;          /* plane p of row t at q + (t·planes + p)·ldq; plane 0 = a or lo, plane 1 = hi;
-                         * 64-byte aligned */
+    int8_t *q;          /* plane p of row t at q + (t·planes + p)·ldq; plane 0 = a or lo, plane 1 = hi; whole: row t at
+                         * (int16_t *)q + t·ldq; 64-byte aligned */
     size_t ldq;         /* k rounded up to 64; bytes past k are 0 */
     float *d;           /* unit j of row t at d + t·ldd + j */
     int32_t *sum;       /* likewise */
@@ -71,6 +76,8 @@ static inline float cria_act_scale(float d) {
 #define CRIA_LAID_OUT(n, k) ((size_t)(n) * (((size_t)(k) + 31) / 32) * (64 + 2 * 4 + 2 * 8) + 5 * 64)
 
 #define CRIA_QUANTIZE_MIN 0x1p-112f
+
+#define CRIA_WHOLE_MAX 4095.0f /* the M of whole integers */
 
 /* Scratch that a matmul may use: bytes, 64-byte aligned, contents meaningless before and after; one per
  * worker. */
@@ -157,11 +164,19 @@ struct cria_kernels {
      * which are single rows here. Elements of y outside are not written. One fma chain per output over k ascending
      * from +0. Any kind of matrix; codes stand for the float weights that cria_matrix_row gives. x->planes is 0.
      *
-     * The arithmetic of half floats that some processors have (AVX512-BF16, AVX512-FP16, FEAT_BF16) cannot
-     * serve, fast as it is: it wants the activations rounded to 8 or 11 bits of precision, and vdpbf16ps and
-     * bfdot add pairs with roundings of their own and flush subnormals, which no other processor could give
-     * cheaply. */
+     * Where float32 activations are asked for. Half floats otherwise go to matmul_h. */
     void (*matmul_f)(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
+
+    /* The same for F16 and BF16 matrices and whole integers, whose rows are tiles as they are. acc = +0; per group j of
+     * 128 inputs ascending, with the row's s and integers W_k of matrix.h:
+     *     acc = fma(float(Σ_k a_k·W_k), s·d_j, acc)      the sum exact in int32: 128·4095·4096 < 2^31
+     *
+     * Integers, since every processor multiplies them at twice the rate of float32 and more, and no order of their sum
+     * matters. The arithmetic of half floats that some processors have (AVX512-BF16, AVX512-FP16, FEAT_BF16) cannot
+     * serve: it wants the activations rounded to 8 or 11 bits of precision (here 13, as the weights, below the largest
+     * of 128), and vdpbf16ps and bfdot add pairs with roundings of their own and flush subnormals, which no other
+     * processor could give cheaply. */
+    void (*matmul_h)(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
 
     /* The same for CODES matrices and integer activations (x->planes 1 or 2, x->group = w->spec.group when
      * affine). acc = +0; per stored group g ascending (the padding of a group of 16 included: it adds +0),
@@ -172,8 +187,9 @@ struct cria_kernels {
      * All of x is laid out for w, or for a matrix that is answered alike (layout), which tells what a tile is. */
     void (*matmul_q)(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
 
-    /* Fills q, d, sum, u of row t of a from x[0..k). */
+    /* Fills q, d, sum, u of row t of a from x[0..k); _h: q and d of whole integers. */
     void (*quantize)(const cria_act *a, uint32_t t, const float *x);
+    void (*quantize_h)(const cria_act *a, uint32_t t, const float *x);
 
     /* How matmul_q wants n rows of such activations beside each other for a matrix like w. Matrices that are answered
      * alike share what was laid out for one of them. Rows are laid out some at a time: tile i of cria_layout.tiles is

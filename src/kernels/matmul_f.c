@@ -89,7 +89,7 @@ void cria_matmul_f_run(const struct cria_matmul_f_ops *ops, const cria_matrix *w
     for (uint32_t b = part.block0, n_blocks; b < part.block1; b += n_blocks) {
         n_blocks = part.block1 - b < PANEL_BLOCKS ? part.block1 - b : PANEL_BLOCKS;
         for (uint32_t k = 0; k < cols; k += piece) {
-            struct cria_tile_f s = {.w = w->data + b * w->block_bytes,
+            struct cria_tile_f s = {.w = w->data + b * w->block_bytes + w->codes_offset,
                                     .block_stride = w->block_bytes,
                                     .n_k = cols - k < piece ? cols - k : piece,
                                     .x = x->x + k,

@@ -7,7 +7,10 @@
  * packed weights can be kept on disk and mapped.
  *
  * Float kinds (F32, F16, BF16)
- *     block = [cols][16 rows] elements, padded to 64 bytes.
+ *     block = steps of F16 and BF16 ‖ padding to 64 ‖ [cols][16 rows] elements, padded to 64 bytes.
+ *     Steps are [ceil(cols/128)][16] bytes E. Each stands for the power of two s = 2^(E − 127) that turns 128 weights
+ *     of a row (the last ones may be fewer) into integers of 13 bits, w/s rounded to the nearest, ties to even: the
+ *     least s from 2^−100 on with |w/s| ≤ 4096 for all of them.
  * Code kind (CODES: 2-, 3-, 4-, 5-, 6-, 8-bit codes with a scale per group, and optionally a bias per group)
  *     block = scales  ‖  biases when affine  ‖ padding to 64  ‖  [chunks] codes
  *     Scales and biases alike are [groups][16] numbers, or of two levels, below (groups padded up to a whole
@@ -50,6 +53,7 @@
 #define CRIA_ROWS 16u  /* output rows per block */
 #define CRIA_CHUNK 32u /* inputs per chunk of codes, and per activation scale */
 #define CRIA_SUPER 256u /* inputs per super-block of scales of two levels */
+#define CRIA_STEP_GROUP 128u /* inputs per step of F16 and BF16, and per scale of the activations that meet these */
 
 enum cria_matrix_kind {
     CRIA_MATRIX_F32,
@@ -91,10 +95,11 @@ typedef struct cria_matrix {
     cria_matrix_spec spec;
     uint32_t n_blocks;  /* ceil(rows / 16) */
     uint32_t n_chunks;  /* ceil(cols / 32); CODES and E4M3 */
-    uint32_t n_groups;  /* stored per row, padding included: n_chunks · 32 / group, rounded up */
+    uint32_t n_groups;  /* stored per row, padding included: n_chunks · 32 / group, rounded up; of F16 and BF16 the
+                         * steps; of F32 0 */
     size_t bias_offset; /* within a block, bytes; n_groups times what a group's 16 scales take, the first
                          * level's share included (a whole number in every type) */
-    size_t codes_offset;
+    size_t codes_offset; /* of elements, where these are no codes */
     size_t chunk_bytes; /* 64 · bits */
     size_t block_bytes;
     const uint8_t *data; /* n_blocks · block_bytes, 64-byte aligned, borrowed */

@@ -60,7 +60,9 @@ bool cria_matrix_init(const cria_matrix_spec *spec, cria_matrix *out) {
     case CRIA_MATRIX_F32:
     case CRIA_MATRIX_F16:
     case CRIA_MATRIX_BF16:
-        bytes = (size_t)spec->cols * CRIA_ROWS * (spec->kind == CRIA_MATRIX_F32 ? 4 : 2);
+        m.n_groups = spec->kind == CRIA_MATRIX_F32 ? 0 : (spec->cols + CRIA_STEP_GROUP - 1) / CRIA_STEP_GROUP;
+        m.codes_offset = ((size_t)m.n_groups * CRIA_ROWS + 63) & ~(size_t)63;
+        bytes = m.codes_offset + (size_t)spec->cols * CRIA_ROWS * (spec->kind == CRIA_MATRIX_F32 ? 4 : 2);
         break;
     case CRIA_MATRIX_CODES:
     case CRIA_MATRIX_E4M3:
@@ -223,7 +225,8 @@ static void row_of_floats(const cria_matrix *m, const uint8_t *block, uint32_t r
     const enum cria_scale_type type = m->spec.kind == CRIA_MATRIX_F32   ? CRIA_SCALE_F32
                                       : m->spec.kind == CRIA_MATRIX_F16 ? CRIA_SCALE_F16
                                                                         : CRIA_SCALE_BF16;
-    for (size_t k = 0; k < m->spec.cols; k++) out[k] = cria_scale_at(type, block, k * CRIA_ROWS + r);
+    for (size_t k = 0; k < m->spec.cols; k++)
+        out[k] = cria_scale_at(type, block + m->codes_offset, k * CRIA_ROWS + r);
 }
 
 void cria_matrix_row(const cria_matrix *m, uint32_t row, float *out) {

@@ -36,8 +36,8 @@ static const uint8_t *row_at(const cria_source *src, const struct rows *rows, ui
 
 /* ---- Floats ---- */
 
-/* Both: rows of one block into [cols][16]; returns a bit per row with a value that is
- * not finite, told by its exponent field. */
+/* Both: rows of one block into [cols][16]; returns a bit per row with a value that is not finite, told by its exponent
+ * field. */
 static uint32_t pack_floats32(const cria_source *source, const struct rows *rows, uint32_t cols, uint8_t *dst) {
     uint32_t bad_rows = 0;
     for (uint32_t r = 0; r < rows->n; r++) {
@@ -54,19 +54,27 @@ static uint32_t pack_floats32(const cria_source *source, const struct rows *rows
     return bad_rows;
 }
 
-static uint32_t pack_floats16(const cria_source *source, const struct rows *rows, uint32_t cols, uint16_t exponent,
-                              uint8_t *dst) {
+/* steps: one each 128 columns. */
+static uint32_t pack_floats16(const cria_source *source, const struct rows *rows, uint32_t cols, bool f16,
+                              uint8_t *steps, uint8_t *dst) {
+    const uint16_t exponent = f16 ? 0x7c00 : 0x7f80;
     uint32_t bad_rows = 0;
     for (uint32_t r = 0; r < rows->n; r++) {
         const uint8_t *src = row_at(source, rows, r);
-        uint32_t bad = 0;
-        for (size_t k = 0; k < cols; k++) {
-            uint16_t u;
-            memcpy(&u, src + 2 * k, 2);
-            bad |= (u & exponent) == exponent;
-            memcpy(dst + 2 * (k * CRIA_ROWS + r), &u, 2);
+        for (size_t k = 0, end; k < cols; k = end) {
+            end = cols - k < CRIA_STEP_GROUP ? cols : k + CRIA_STEP_GROUP;
+            uint16_t top = 0; /* magnitudes, as integers */
+            for (size_t i = k; i < end; i++) {
+                uint16_t u;
+                memcpy(&u, src + 2 * i, 2);
+                const uint16_t magnitude = u & 0x7fff;
+                top = magnitude > top ? magnitude : top;
+                memcpy(dst + 2 * (i * CRIA_ROWS + r), &u, 2);
+            }
+            bad_rows |= (uint32_t)(top >= exponent) << r;
+            steps[k / CRIA_STEP_GROUP * CRIA_ROWS + r] =
+                cria_step_for(f16 ? cria_f16_to_f32(top) : cria_bf16_to_f32(top));
         }
-        bad_rows |= bad << r;
     }
     return bad_rows;
 }
@@ -379,8 +387,8 @@ static uint32_t pack_float_block(const cria_matrix *m, const cria_source *src, c
     const uint32_t cols = m->spec.cols;
     if (rows->n < CRIA_ROWS || cols % 2 != 0) memset(dst, 0, m->block_bytes); /* missing rows; padding */
     if (m->spec.kind == CRIA_MATRIX_F32) return pack_floats32(src, rows, cols, dst);
-    const uint16_t exponent = m->spec.kind == CRIA_MATRIX_F16 ? 0x7c00 : 0x7f80;
-    return pack_floats16(src, rows, cols, exponent, dst);
+    memset(dst, 0, m->codes_offset);
+    return pack_floats16(src, rows, cols, m->spec.kind == CRIA_MATRIX_F16, dst, dst + m->codes_offset);
 }
 
 static uint32_t pack_block(const cria_matrix *m, const cria_source *src, const struct rows *rows, uint8_t *dst) {

@@ -17,6 +17,7 @@
 /* A form of activations. Matrices with the same form share one preparation. */
 struct form {
     uint32_t planes; /* 0: float */
+    bool whole;      /* 2 planes of one number each */
     uint32_t group;  /* of the sums that biases meet; 0: none */
     cria_layout layout;
 };
@@ -30,7 +31,10 @@ static bool is_sensitive(enum cria_role role) {
 
 static struct form form_for(const cria_matrix *w, cria_activations activations, enum cria_role role) {
     struct form f = {0};
-    if (w->spec.kind != CRIA_MATRIX_CODES || activations == CRIA_ACTIVATIONS_F32) return f;
+    if (activations == CRIA_ACTIVATIONS_F32) return f;
+    f.whole = w->spec.kind == CRIA_MATRIX_F16 || w->spec.kind == CRIA_MATRIX_BF16;
+    if (f.whole) f.planes = 2;
+    if (w->spec.kind != CRIA_MATRIX_CODES) return f;
     if (activations == CRIA_ACTIVATIONS_DEFAULT)
         f.planes = is_sensitive(role) ? 2 : 1;
     else
@@ -46,13 +50,14 @@ uint32_t cria_product_planes(const cria_matrix *w, cria_activations activations,
 /* The form that a product wants, with how its rows lie for its matrix. */
 static struct form form_of_rows(const struct cria_scratch *s, const struct cria_product *item) {
     struct form f = form_for(item->w, s->activations, item->role);
-    f.layout = f.planes == 0 ? (cria_layout){.tiles = item->n}
-                             : s->kernels->layout(&item->w->spec, item->n, f.planes);
+    f.layout = f.planes == 0 || f.whole ? (cria_layout){.tiles = item->n}
+                                        : s->kernels->layout(&item->w->spec, item->n, f.planes);
     return f;
 }
 
 static bool same_form(struct form a, struct form b) {
-    return a.planes == b.planes && a.group == b.group && a.layout.tiles == b.layout.tiles && a.layout.id == b.layout.id;
+    return a.planes == b.planes && a.whole == b.whole && a.group == b.group && a.layout.tiles == b.layout.tiles &&
+           a.layout.id == b.layout.id;
 }
 
 enum {
@@ -146,9 +151,9 @@ static void prepare_tiles(const struct job *job, const struct prepared *x, uint3
     for (uint32_t t = first; t < last; t++) {
         const size_t row = x->row0 + t;
         if (row >= job->n_made) job->in.make((void *)(uintptr_t)job->in.arg, row, row + 1, worker);
-        if (act->planes != 0) kern->quantize(act, t, act->x + t * act->ldx);
+        if (act->planes != 0) (act->whole ? kern->quantize_h : kern->quantize)(act, t, act->x + t * act->ldx);
     }
-    if (act->planes != 0) kern->lay_out(x->w, act, tile0, tile1);
+    if (act->planes != 0 && !act->whole) kern->lay_out(x->w, act, tile0, tile1);
 }
 
 /* Rows in the first form that is wanted of them, all together, or in others. */
@@ -201,7 +206,7 @@ static const struct prepared *plan(struct job *job, struct form form, const stru
     struct prepared *x = &job->prepared[job->n_prepared];
     *x = (struct prepared){form, item->w, row0, row0 >= job->n_known,
                            {.n = item->n, .k = k, .x = job->in.x + (size_t)row0 * k, .ldx = k,
-                            .planes = form.planes, .group = form.group}};
+                            .planes = form.planes, .whole = form.whole, .group = form.group}};
     if (form.planes != 0) {
         const size_t bytes = place(&x->act, NULL);
         if (bytes > s->activation_bytes - job->used) return NULL;
@@ -253,8 +258,8 @@ static void multiply_blocks(const struct job *job, size_t begin, size_t end, uin
                                 .block1 = (uint32_t)(b1 - first) + p->block,
                                 .tile0 = (uint32_t)(tiles * group / groups),
                                 .tile1 = (uint32_t)(tiles * (group + 1) / groups)};
-        (x->planes == 0 ? kern->matmul_f : kern->matmul_q)(product->w, x, product->y, product->w->spec.rows, part,
-                                                           scratch);
+        (x->whole ? kern->matmul_h : x->planes == 0 ? kern->matmul_f : kern->matmul_q)(
+            product->w, x, product->y, product->w->spec.rows, part, scratch);
     }
 }
 
@@ -282,7 +287,7 @@ static void multiply(struct job *job) {
     for (uint32_t i = 0; i < job->n_items; i++) {
         const size_t bytes = job->items[i].product->w->block_bytes;
         const cria_act *x = &job->items[i].x->act;
-        if (x->planes == 0) job->unit = 4;
+        if (x->planes == 0 || x->whole) job->unit = 4;
         if (bytes > block_bytes) block_bytes = bytes;
         if (groups_of(x) > job->n_groups) job->n_groups = groups_of(x);
     }

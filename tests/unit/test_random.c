@@ -235,7 +235,9 @@ static void work_is_counted(void **unused) {
     w = work_of("q8_0", CRIA_ACTIVATIONS_DEFAULT, 1, 0, 1); /* two planes where it matters */
     const uint64_t v = DIM * DIM / 2, ffn = 3 * DIM * HIDDEN; /* of the last layer */
     assert_int_equal(w.int8_multiply_adds, layers + LAYERS * v + ffn + 2 * output);
-    w = work_of("f16", CRIA_ACTIVATIONS_DEFAULT, 1, 0, 1);
+    w = work_of("f16", CRIA_ACTIVATIONS_DEFAULT, 1, 0, 1); /* as two planes */
+    assert_int_equal(w.int8_multiply_adds, 2 * (layers + output));
+    w = work_of("f16", CRIA_ACTIVATIONS_F32, 1, 0, 1);
     assert_int_equal(w.int8_multiply_adds, 0);
     assert_int_equal(w.f32_multiply_adds, layers + output + attention);
 

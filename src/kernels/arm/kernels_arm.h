@@ -17,6 +17,8 @@ void cria_lay_out_dotprod(const cria_matrix *w, const cria_act *x, uint32_t tile
 void cria_matmul_q_i8mm(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
 cria_layout cria_layout_i8mm(const cria_matrix_spec *w, uint32_t n, uint32_t planes);
 void cria_lay_out_i8mm(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1);
+void cria_matmul_h_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
+void cria_quantize_h_neon(const cria_act *a, uint32_t t, const float *x);
 void cria_quantize_neon(const cria_act *a, uint32_t t, const float *x);
 void cria_rmsnorm_neon(float *y, const float *x, const float *w, float eps, size_t n);
 void cria_add_neon(float *y, const float *x, size_t n);

@@ -3,6 +3,7 @@
  * weights and activations. Weights are made in their packed form; tests/unit/test_pack.c is about packing. */
 #include "kernels/check/check.h"
 #include "base/half.h"
+#include "kernels/codes.h"
 #include <string.h>
 
 #define PICK(c, list) (list)[check_below(c, sizeof(list) / sizeof(list)[0])]
@@ -90,14 +91,29 @@ static void fill_scales(struct check *c, const cria_matrix *m, uint8_t *scales) 
     }
 }
 
+/* The steps of F16 and BF16 weights, as pack leaves them. */
+static void fill_steps(const cria_matrix *m, uint8_t *block) {
+    const enum cria_scale_type type = m->spec.kind == CRIA_MATRIX_F16 ? CRIA_SCALE_F16 : CRIA_SCALE_BF16;
+    float top[CRIA_ROWS] = {0};
+    memset(block, 0, m->codes_offset);
+    for (size_t k = 0; k < m->spec.cols; k++) {
+        for (uint32_t r = 0; r < CRIA_ROWS; r++) {
+            const float magnitude = fabsf(cria_scale_at(type, block + m->codes_offset, k * CRIA_ROWS + r));
+            if (k % CRIA_STEP_GROUP == 0 || magnitude > top[r]) top[r] = magnitude;
+            block[k / CRIA_STEP_GROUP * CRIA_ROWS + r] = cria_step_for(top[r]);
+        }
+    }
+}
+
 static void fill_floats(struct check *c, const cria_matrix *m, uint8_t *block) {
     static const enum cria_scale_type types[] = {CRIA_SCALE_F32, CRIA_SCALE_F16, CRIA_SCALE_BF16};
     const size_t size = m->spec.kind == CRIA_MATRIX_F32 ? 4 : 2;
     const uint32_t mode = check_below(c, 8);
     for (size_t i = 0; i < (size_t)m->spec.cols * CRIA_ROWS; i++) {
         const uint32_t bits = random_scale(c, types[m->spec.kind], mode);
-        memcpy(block + i * size, &bits, size);
+        memcpy(block + m->codes_offset + i * size, &bits, size);
     }
+    if (m->spec.kind != CRIA_MATRIX_F32) fill_steps(m, block);
 }
 
 /* Random weights of m->spec; sometimes all codes are the smallest or the largest. */
@@ -213,31 +229,41 @@ static struct shape random_shape(struct check *c, cria_matrix_spec *s, bool code
     return p;
 }
 
+/* The slots for such activations. */
+static void multiply(const struct cria_kernels *k, const cria_matrix *m, const cria_act *x, float *y, size_t ldy,
+                     cria_rect part, void *scratch) {
+    (x->whole ? k->matmul_h : x->planes == 0 ? k->matmul_f : k->matmul_q)(m, x, y, ldy, part, scratch);
+}
+
+static cria_layout layout_of(struct check *c, const cria_matrix *m, const cria_act *x) {
+    if (x->planes == 0 || x->whole || x->n == 0) return (cria_layout){.tiles = x->n};
+    return c->k->layout(&m->spec, x->n, x->planes);
+}
+
 /* In two parts, the second first. */
 static void lay_out(struct check *c, const cria_matrix *m, const cria_act *x) {
-    if (x->n == 0) return;
-    const cria_layout l = c->k->layout(&m->spec, x->n, x->planes);
+    if (x->planes == 0 || x->whole || x->n == 0) return;
+    const cria_layout l = layout_of(c, m, x);
     const uint32_t middle = check_below(c, l.tiles + 1);
     if (middle < l.tiles) CHECK_CALL(c, c->k->lay_out(m, x, middle, l.tiles));
     if (middle > 0) CHECK_CALL(c, c->k->lay_out(m, x, 0, middle));
 }
 
-static void compare(struct check *c, const cria_matrix *m, const cria_act *x, const struct shape *p,
-                    bool floats) {
+static void compare(struct check *c, const cria_matrix *m, const cria_act *x, const struct shape *p) {
     const size_t n_y = x->n == 0 ? 1 : (x->n - 1) * p->ldy + m->spec.rows;
     const struct check_pair y = check_pair(c, n_y * sizeof(float), sizeof(float));
     void *scratch = check_buf(c, CRIA_MATMUL_SCRATCH, 64);
-    if (!floats) lay_out(c, m, x);
+    lay_out(c, m, x);
     /* The reference's tiles are rows. */
-    const cria_layout l = floats || x->n == 0 ? (cria_layout){.tiles = x->n} : c->k->layout(&m->spec, x->n, x->planes);
+    const cria_layout l = layout_of(c, m, x);
     cria_rect part = {p->block0, p->block1, 0, l.tiles};
     if (!p->all) part.tile0 = check_below(c, l.tiles + 1);
     if (!p->all) part.tile1 -= check_below(c, l.tiles - part.tile0 + 1);
     cria_rect ref_part = part;
     ref_part.tile0 = x->n == 0 ? 0 : cria_layout_row(l, x->n, part.tile0);
     ref_part.tile1 = x->n == 0 ? 0 : cria_layout_row(l, x->n, part.tile1);
-    (floats ? c->ref->matmul_f : c->ref->matmul_q)(m, x, y.want, p->ldy, ref_part, scratch);
-    CHECK_CALL(c, (floats ? c->k->matmul_f : c->k->matmul_q)(m, x, y.got, p->ldy, part, scratch));
+    multiply(c->ref, m, x, y.want, p->ldy, ref_part, scratch);
+    CHECK_CALL(c, multiply(c->k, m, x, y.got, p->ldy, part, scratch));
     check_same_f32(c, "y", y, n_y);
 }
 
@@ -264,7 +290,7 @@ static void run_matmul_q(struct check *c) {
         if (!cria_matrix_init(&s, &m)) check_fail(c, "the spec was refused");
         fill_matrix(c, &m);
         const cria_act x = random_act(c, p.n, s.cols, planes, s.group);
-        compare(c, &m, &x, &p, false);
+        compare(c, &m, &x, &p);
     }
 }
 
@@ -285,7 +311,41 @@ static void run_matmul_f(struct check *c) {
         float *data = check_buf(c, n_x * sizeof *data, sizeof *data);
         check_data(c, data, n_x);
         x.x = data;
-        compare(c, &m, &x, &p, true);
+        compare(c, &m, &x, &p);
+    }
+}
+
+static int16_t *whole_integers(const cria_act *a) { return (int16_t *)(void *)a->q; }
+
+/* Whole integers of any size, all the largest at times, with d of any size that is finite. */
+static cria_act random_whole(struct check *c, uint32_t n, uint32_t k) {
+    const int most = (int)CRIA_WHOLE_MAX;
+    cria_act a = {.n = n, .k = k, .planes = 2, .whole = true, .ldq = round_up(k, 64)};
+    a.ldd = (k + CRIA_STEP_GROUP - 1) / CRIA_STEP_GROUP + check_below(c, 9);
+    a.q = check_buf(c, (n * a.ldq + 32) * sizeof(int16_t), 64);
+    float *d = a.d = check_buf(c, (n * a.ldd + 1) * sizeof *d, sizeof *d);
+    const uint32_t mode = check_below(c, 6);
+    for (size_t i = 0; i < n * a.ldq; i++) {
+        int v = (int)check_below(c, 2 * (uint32_t)most + 1) - most;
+        if (mode == 0) v = most;
+        if (mode == 1) v = check_rand(c) & 1 ? most : -most;
+        if (i % a.ldq < k) whole_integers(&a)[i] = (int16_t)v; /* random ones are behind */
+    }
+    check_data(c, d, n * a.ldd);
+    for (size_t i = 0; i < n * a.ldd; i++) d[i] = fabsf(d[i]);
+    return a;
+}
+
+static void run_matmul_h(struct check *c) {
+    for (int i = 0; i < check_cases(c, 800) && !c->failed; i++) {
+        cria_matrix_spec s = {.kind = check_rand(c) & 1 ? CRIA_MATRIX_F16 : CRIA_MATRIX_BF16};
+        cria_matrix m;
+        const struct shape p = random_shape(c, &s, false);
+        name_case(c, &s, &p, 2);
+        if (!cria_matrix_init(&s, &m)) check_fail(c, "the spec was refused");
+        fill_matrix(c, &m);
+        const cria_act x = random_whole(c, p.n, s.cols);
+        compare(c, &m, &x, &p);
     }
 }
 
@@ -346,6 +406,39 @@ static void self_matmul(struct check *c) {
     }
 }
 
+/* Every weight is off by half a step at most, every activation by half its d (and both by what divisions round). */
+static void self_matmul_h(struct check *c) {
+    enum { COLS = 300, ROWS = 19 };
+    for (int i = 0; i < check_cases(c, 60); i++) {
+        const cria_matrix_spec s = {.rows = ROWS, .cols = COLS, .kind = i % 2 ? CRIA_MATRIX_F16 : CRIA_MATRIX_BF16};
+        cria_matrix m;
+        check_case(c, "kind %d", (int)s.kind);
+        if (!cria_matrix_init(&s, &m)) check_fail(c, "the spec was refused");
+        fill_matrix(c, &m);
+        float *x = check_buf(c, COLS * sizeof *x, sizeof *x), *y = check_buf(c, ROWS * sizeof *y, sizeof *y);
+        float row[COLS];
+        check_normal(c, x, COLS, 1);
+        const cria_act a = random_whole(c, 1, COLS);
+        c->ref->quantize_h(&a, 0, x);
+        c->ref->matmul_h(&m, &a, y, ROWS, (cria_rect){0, m.n_blocks, 0, 1}, NULL);
+        for (uint32_t r = 0; r < ROWS; r++) {
+            double want = 0, bound = 0;
+            cria_matrix_row(&m, r, row);
+            for (uint32_t k = 0; k < COLS; k++) {
+                const uint32_t j = k / CRIA_STEP_GROUP;
+                const double w = (double)row[k], xk = (double)x[k], d = (double)a.d[j];
+                const double step = (double)cria_e8m0_to_f32(
+                    m.data[r / CRIA_ROWS * m.block_bytes + j * CRIA_ROWS + r % CRIA_ROWS]);
+                want += w * xk;
+                bound += difference(w * xk, 0) * 2e-6 + (difference(xk, 0) + d) * step / 2 + difference(w, 0) * d / 2;
+            }
+            if (!(bound < 1e30)) continue;
+            if (!(difference(want, (double)y[r]) <= bound + 1e-30))
+                check_fail(c, "row %u: %g, not %g", r, (double)y[r], want);
+        }
+    }
+}
+
 /* ---- timing ---- */
 
 struct bench {
@@ -362,30 +455,37 @@ static bool bench_spec(const struct bench *b, uint32_t rows, uint32_t cols, cria
     return ok && cria_matrix_init(&s, m);
 }
 
+enum { WHOLE = 3 }; /* in place of planes */
+
 /* planes 0: float activations. */
+static cria_act bench_act(struct check *c, const cria_matrix *m, uint32_t n, uint32_t planes) {
+    const uint32_t cols = m->spec.cols;
+    if (planes == WHOLE) return random_whole(c, n, cols);
+    if (planes != 0) return random_act(c, n, cols, planes, m->spec.group);
+    float *data = check_buf(c, (size_t)n * cols * sizeof *data, 64);
+    memset(data, 0, (size_t)n * cols * sizeof *data);
+    return (cria_act){.n = n, .k = cols, .x = data, .ldx = cols};
+}
+
 static void bench_product(struct check *c, const struct bench *b, uint32_t rows, uint32_t cols, uint32_t n,
                           uint32_t planes) {
     cria_matrix m;
     if (!bench_spec(b, rows, cols, &m)) return;
     check_case(c, "bench %s", b->name);
     m.data = check_buf(c, cria_matrix_bytes(&m), 64);
-    cria_act x = random_act(c, n, cols, planes ? planes : 1, planes ? m.spec.group : 32);
-    float *data = check_buf(c, (size_t)n * cols * sizeof *data, 64);
-    memset(data, 0, (size_t)n * cols * sizeof *data);
-    x.x = data;
-    x.ldx = cols;
+    const cria_act x = bench_act(c, &m, n, planes);
     float *y = check_buf(c, (size_t)n * rows * sizeof *y, 64);
     void *scratch = check_buf(c, CRIA_MATMUL_SCRATCH, 64);
-    if (planes) lay_out(c, &m, &x);
-    const cria_rect all = {0, m.n_blocks, 0, planes ? c->k->layout(&m.spec, n, planes).tiles : n};
+    lay_out(c, &m, &x);
+    const cria_rect all = {0, m.n_blocks, 0, layout_of(c, &m, &x).tiles};
     struct check_timer timer = {0};
     while (check_timer_next(&timer))
-        for (uint64_t i = 0; i < timer.calls; i++)
-            (planes ? c->k->matmul_q : c->k->matmul_f)(&m, &x, y, rows, all, scratch);
+        for (uint64_t i = 0; i < timer.calls; i++) multiply(c->k, &m, &x, y, rows, all, scratch);
     check_print(c, "%-8s %-10s x %-6s %5u x %u, n %3u: %10.0f ns  %7.2f GB/s  %8.1f Gop/s", c->k->name, b->name,
-           planes == 0   ? "float"
-           : planes == 1 ? "int8"
-                         : "int16",
+           planes == 0       ? "float"
+           : planes == 1     ? "int8"
+           : planes == WHOLE ? "whole"
+                             : "int16",
            rows, cols, n, timer.best, (double)cria_matrix_bytes(&m) / timer.best,
            2.0 * rows * cols * n / timer.best);
 }
@@ -426,8 +526,18 @@ static void bench_matmul_f(struct check *c) {
     }
 }
 
+static void bench_matmul_h(struct check *c) {
+    for (size_t i = 1; i < 3; i++) { /* f16, bf16 */
+        bench_product(c, &float_benches[i], 16384, 4096, 1, WHOLE);
+        bench_product(c, &float_benches[i], 2048, 2048, 2, WHOLE);
+        bench_product(c, &float_benches[i], 2048, 2048, 4, WHOLE);
+        bench_product(c, &float_benches[i], 2048, 2048, 192, WHOLE);
+    }
+}
+
 const struct check_test check_matmul[] = {
     {"matmul_q", offsetof(struct cria_kernels, matmul_q), run_matmul_q, bench_matmul_q, self_matmul},
     {"matmul_f", offsetof(struct cria_kernels, matmul_f), run_matmul_f, bench_matmul_f, NULL},
+    {"matmul_h", offsetof(struct cria_kernels, matmul_h), run_matmul_h, bench_matmul_h, self_matmul_h},
     {0},
 };

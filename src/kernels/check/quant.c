@@ -116,6 +116,25 @@ static void self_quantize(struct check *c) {
     }
 }
 
+/* Rows of whole integers, their padding apart. */
+static void run_quantize_h(struct check *c) {
+    for (int i = 0; i < check_cases(c, 300) && !c->failed; i++) {
+        const uint32_t k = check_below(c, 8) ? 1 + check_below(c, 400) : 576, n = 1 + check_below(c, 2);
+        const uint32_t row = check_below(c, n), groups = (k + CRIA_STEP_GROUP - 1) / CRIA_STEP_GROUP;
+        check_case(c, "k %u, row %u of %u", k, row, n);
+        float *x = check_buf(c, k * sizeof *x, sizeof *x);
+        check_data(c, x, k);
+        if (check_rand(c) & 1) disturb(c, x, k);
+        struct acts a = make(c, n, k, 2, 0);
+        a.want.whole = a.got.whole = true;
+        c->ref->quantize_h(&a.want, row, x);
+        CHECK_CALL(c, c->k->quantize_h(&a.got, row, x));
+        const size_t q = row * a.want.ldq * sizeof(int16_t), d = row * a.want.ldd * sizeof(float);
+        check_same(c, "q", (struct check_pair){(char *)a.q.want + q, (char *)a.q.got + q}, k * sizeof(int16_t));
+        check_same_f32(c, "d", (struct check_pair){(char *)a.d.want + d, (char *)a.d.got + d}, groups);
+    }
+}
+
 static void bench_quantize(struct check *c) {
     enum { K_BENCH = 2048 };
     float *x = check_buf(c, K_BENCH * sizeof *x, 64);
@@ -129,5 +148,6 @@ static void bench_quantize(struct check *c) {
 
 const struct check_test check_quant[] = {
     {"quantize", offsetof(struct cria_kernels, quantize), run_quantize, bench_quantize, self_quantize},
+    {"quantize_h", offsetof(struct cria_kernels, quantize_h), run_quantize_h, NULL, NULL},
     {0},
 };

@@ -19,7 +19,7 @@ static void weights_of(const cria_matrix *w, const uint8_t *block, uint32_t r, u
                                           : s->kind == CRIA_MATRIX_F16 ? CRIA_SCALE_F16
                                                                        : CRIA_SCALE_BF16;
         for (uint32_t i = 0; i < n; i++)
-            out[i] = cria_scale_at(type, block, (size_t)(k0 + i) * CRIA_ROWS + r);
+            out[i] = cria_scale_at(type, block + w->codes_offset, (size_t)(k0 + i) * CRIA_ROWS + r);
         return;
     }
     const size_t g = k0 / s->group;
@@ -57,6 +57,28 @@ void cria_matmul_f_ref(const cria_matrix *w, const cria_act *x, float *y, size_t
                 float acc = y[t * ldy + row];
                 for (uint32_t i = 0; i < n; i++) acc = fmaf(xt[i], weights[i], acc);
                 y[t * ldy + row] = acc;
+            }
+        }
+    }
+}
+
+void cria_matmul_h_ref(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch) {
+    (void)scratch;
+    const int16_t *a = (const int16_t *)(const void *)x->q;
+    const uint32_t cols = w->spec.cols;
+    for (uint32_t row = part.block0 * CRIA_ROWS; row < end_row(w, part.block1); row++) {
+        const uint8_t *block = w->data + row / CRIA_ROWS * w->block_bytes;
+        for (uint32_t t = part.tile0; t < part.tile1; t++) y[t * ldy + row] = 0.0f;
+        for (uint32_t j = 0; j < w->n_groups; j++) {
+            const uint32_t k = j * CRIA_STEP_GROUP, n = cols - k < CRIA_STEP_GROUP ? cols - k : CRIA_STEP_GROUP;
+            const uint8_t step = block[j * CRIA_ROWS + row % CRIA_ROWS];
+            float weights[CRIA_STEP_GROUP];
+            weights_of(w, block, row % CRIA_ROWS, k, n, weights);
+            for (uint32_t t = part.tile0; t < part.tile1; t++) {
+                int32_t sum = 0;
+                for (uint32_t i = 0; i < n; i++) sum += a[t * x->ldq + k + i] * cria_step_integer(weights[i], step);
+                const float scale = cria_e8m0_to_f32(step) * x->d[t * x->ldd + j];
+                y[t * ldy + row] = fmaf((float)sum, scale, y[t * ldy + row]);
             }
         }
     }

@@ -41,6 +41,16 @@ static int32_t sum_of(const int32_t *a, uint32_t n) {
     return sum;
 }
 
+void cria_quantize_h_ref(const cria_act *act, uint32_t t, const float *x) {
+    int16_t *q = (int16_t *)(void *)act->q + (size_t)t * act->ldq;
+    for (uint32_t j = 0, k = 0, n; k < act->k; j++, k += n) {
+        int32_t a[CRIA_STEP_GROUP];
+        n = act->k - k < CRIA_STEP_GROUP ? act->k - k : CRIA_STEP_GROUP;
+        act->d[(size_t)t * act->ldd + j] = cria_quantize_unit_ref(x + k, n, CRIA_WHOLE_MAX, a);
+        for (uint32_t i = 0; i < n; i++) q[k + i] = (int16_t)a[i];
+    }
+}
+
 void cria_quantize_ref(const cria_act *act, uint32_t t, const float *x) {
     const uint32_t units = (act->k + 31) / 32, group = act->group;
     const float max = act->planes == 1 ? 127.0f : 32639.0f;

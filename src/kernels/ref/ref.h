@@ -7,6 +7,8 @@
 
 void cria_matmul_f_ref(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
 void cria_matmul_q_ref(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
+void cria_matmul_h_ref(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
+void cria_quantize_h_ref(const cria_act *a, uint32_t t, const float *x);
 void cria_quantize_ref(const cria_act *a, uint32_t t, const float *x);
 cria_layout cria_layout_ref(const cria_matrix_spec *w, uint32_t n, uint32_t planes);
 void cria_lay_out_ref(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1);

@@ -14,6 +14,10 @@ void cria_matmul_q_avxvnni(const cria_matrix *w, const cria_act *x, float *y, si
                            cria_rect part, void *scratch);
 cria_layout cria_layout_avxvnni(const cria_matrix_spec *w, uint32_t n, uint32_t planes);
 void cria_lay_out_avxvnni(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1);
+void cria_matmul_h_avx2(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
+void cria_matmul_h_avxvnni(const cria_matrix *w, const cria_act *x, float *y, size_t ldy,
+                           cria_rect part, void *scratch);
+void cria_quantize_h_avx2(const cria_act *a, uint32_t t, const float *x);
 void cria_quantize_avx2(const cria_act *a, uint32_t t, const float *x);
 void cria_rmsnorm_avx2(float *y, const float *x, const float *w, float eps, size_t n);
 void cria_add_avx2(float *y, const float *x, size_t n);
@@ -41,6 +45,9 @@ void cria_matmul_q_avx512vnni(const cria_matrix *w, const cria_act *x, float *y,
                               cria_rect part, void *scratch);
 cria_layout cria_layout_avx512vnni(const cria_matrix_spec *w, uint32_t n, uint32_t planes);
 void cria_lay_out_avx512vnni(const cria_matrix *w, const cria_act *x, uint32_t tile0, uint32_t tile1);
+void cria_matmul_h_avx512(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
+void cria_matmul_h_avx512vnni(const cria_matrix *w, const cria_act *x, float *y, size_t ldy,
+                              cria_rect part, void *scratch);
 void cria_quantize_avx512(const cria_act *a, uint32_t t, const float *x);
 void cria_rmsnorm_avx512(float *y, const float *x, const float *w, float eps, size_t n);
 void cria_add_avx512(float *y, const float *x, size_t n);

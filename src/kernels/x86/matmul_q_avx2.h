@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the quantized products with AVX2 share, those of AVX-VNNI included. Included by their files only. */
+/* What the products of integers with AVX2 share, those of AVX-VNNI included. Included by their files only. */
 #ifndef CRIA_KERNELS_X86_MATMUL_Q_AVX2_H
 #define CRIA_KERNELS_X86_MATMUL_Q_AVX2_H
 
@@ -10,8 +10,8 @@
 #include "kernels/matmul_q.h"
 #include "kernels/x86/unpack_avx2.h"
 
-/* For tiles that are alike in both widths (tile_vnni_tmpl.c, matvec_tmpl.c): the intrinsic of that name, a register,
- * its lanes, and the registers of a row block. */
+/* For tiles that are alike in both widths (tile_vnni_tmpl.c, matvec_tmpl.c, matmul_h_tmpl.c): the intrinsic of that
+ * name, a register, its lanes, and the registers of a row block. */
 #define V(op) _mm256_##op
 typedef __m256i ints;
 typedef __m256 floats;
@@ -24,6 +24,12 @@ INLINE ints broadcast4(const void *p) {
 }
 
 INLINE floats as_floats(ints v) { return _mm256_castsi256_ps(v); }
+INLINE ints as_ints(floats v) { return _mm256_castps_si256(v); }
+INLINE ints load_ints(const void *p) { return load256(p); }
+INLINE void store_ints(void *p, ints v) { _mm256_storeu_si256((__m256i *)p, v); }
+
+/* The lower 16 bits of each lane from low, the upper ones from high. */
+INLINE ints low_and_high(ints low, ints high) { return _mm256_blend_epi16(low, high, 0xaa); }
 
 /* Register r of a row of y, of which `rows` are to be touched. */
 INLINE floats load_rows(const float *y, uint32_t rows, int r) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the quantized products with AVX-512 share, with VNNI and without. Included by their files only. */
+/* What the products of integers with AVX-512 share, with VNNI and without. Included by their files only. */
 #ifndef CRIA_KERNELS_X86_MATMUL_Q_AVX512_H
 #define CRIA_KERNELS_X86_MATMUL_Q_AVX512_H
 
@@ -23,6 +23,12 @@ INLINE ints broadcast4(const void *p) {
 }
 
 INLINE floats as_floats(ints v) { return _mm512_castsi512_ps(v); }
+INLINE ints as_ints(floats v) { return _mm512_castps_si512(v); }
+INLINE ints load_ints(const void *p) { return _mm512_loadu_si512(p); }
+INLINE void store_ints(void *p, ints v) { _mm512_storeu_si512(p, v); }
+
+/* The lower 16 bits of each lane from low, the upper ones from high. */
+INLINE ints low_and_high(ints low, ints high) { return _mm512_mask_blend_epi16(0xaaaaaaaa, low, high); }
 
 INLINE floats load_rows(const float *y, uint32_t rows, int r) {
     return _mm512_maskz_loadu_ps(row_mask(rows, r), y + LANES * r);

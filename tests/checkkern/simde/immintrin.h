@@ -109,6 +109,7 @@ static inline __m256i extra_cvtepi32_epi16(__m512i a) {
 #define _mm512_madd_epi16(a, b) simde_mm512_madd_epi16(a, b)
 /* … and knows this one by its AVX-512 name only. */
 #define _mm256_dpbusd_avx_epi32(sum, a, b) simde_mm256_dpbusd_epi32(sum, a, b)
+#define _mm256_dpwssd_avx_epi32(sum, a, b) simde_mm256_dpwssd_epi32(sum, a, b)
 
 /* Without optimization compilers have some of them as macros. */
 #undef _mm512_cvtepi8_epi32

@@ -7,16 +7,17 @@
 
 /* What a table leaves out is the reference's, and so not tested again. */
 #define REFERENCE                                                                                            \
-    .matmul_f = cria_matmul_f_ref, .quantize = cria_quantize_ref, .rmsnorm = cria_rmsnorm_ref,               \
-    .add = cria_add_ref, .silu_mul = cria_silu_mul_ref, .gelu_mul = cria_gelu_mul_ref,                    \
-    .softcap = cria_softcap_ref, .rope = cria_rope_ref, .scale = cria_scale_ref, .widen = cria_widen_ref,     \
-    .add_scaled = cria_add_scaled_ref, .kv_store = cria_kv_store_ref,                                        \
-    .quantize_query = cria_quantize_query_ref,                                                               \
+    .matmul_f = cria_matmul_f_ref, .quantize = cria_quantize_ref, .quantize_h = cria_quantize_h_ref,         \
+    .rmsnorm = cria_rmsnorm_ref, .add = cria_add_ref, .silu_mul = cria_silu_mul_ref,                         \
+    .gelu_mul = cria_gelu_mul_ref, .softcap = cria_softcap_ref, .rope = cria_rope_ref,                       \
+    .scale = cria_scale_ref, .widen = cria_widen_ref, .add_scaled = cria_add_scaled_ref,                     \
+    .kv_store = cria_kv_store_ref, .quantize_query = cria_quantize_query_ref,                                \
     .probe_f32 = cria_probe_f32_ref, .probe_read = cria_probe_read_ref
 
 static const struct cria_kernels avxvnni = {
     .name = "avxvnni-simde",
     REFERENCE,
+    .matmul_h = cria_matmul_h_avxvnni,
     .matmul_q = cria_matmul_q_avxvnni,
     .layout = cria_layout_avxvnni,
     .lay_out = cria_lay_out_avxvnni,
@@ -27,10 +28,12 @@ static const struct cria_kernels avxvnni = {
 static const struct cria_kernels avx512 = {
     .name = "avx512-simde",
     .matmul_f = cria_matmul_f_avx512,
+    .matmul_h = cria_matmul_h_avx512,
     .matmul_q = cria_matmul_q_avx512,
     .layout = cria_layout_avx512,
     .lay_out = cria_lay_out_avx512,
     .quantize = cria_quantize_avx512,
+    .quantize_h = cria_quantize_h_avx2,
     .rmsnorm = cria_rmsnorm_avx512,
     .add = cria_add_avx512,
     .silu_mul = cria_silu_mul_avx512,
@@ -51,6 +54,7 @@ static const struct cria_kernels avx512 = {
 static const struct cria_kernels avx512vnni = {
     .name = "avx512vnni-simde",
     REFERENCE,
+    .matmul_h = cria_matmul_h_avx512vnni,
     .matmul_q = cria_matmul_q_avx512vnni,
     .layout = cria_layout_avx512vnni,
     .lay_out = cria_lay_out_avx512vnni,

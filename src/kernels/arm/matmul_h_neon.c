@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Half floats times whole integers for AArch64 (matmul_h of kernels.h; the loops around: matmul_h.h).
+ *
+ * smlal multiplies as many integers at once as fmla multiplies floats, so this is no faster than float32; it is here
+ * for the same bits. Integers in the scratch memory are [inputs][16 rows]. One row block, four registers of sums,
+ * against up to six tokens.
+ */
+#include "kernels/arm/kernels_arm.h"
+#include "kernels/arm/unpack_neon.h"
+#include "kernels/matmul_h.h"
+
+enum { PER_BLOCK = 4, INTEGERS = CRIA_MATRIX_F32 /* in place of a kind */ };
+
+INLINE float32x4_t half_floats(enum cria_matrix_kind kind, const uint8_t *w, size_t i) {
+    const uint16_t *p = (const uint16_t *)(const void *)w + i;
+    return kind == CRIA_MATRIX_F16 ? f16_floats(p) : bf16_floats(p);
+}
+
+/* E << 23 of the rows of register r: s. */
+INLINE uint32x4_t step_bits(const uint8_t *steps, int r) {
+    uint32_t four;
+    memcpy(&four, steps + 4 * r, 4);
+    const uint8x8_t bytes = vreinterpret_u8_u32(vdup_n_u32(four));
+    return vshlq_n_u32(vmovl_u16(vget_low_u16(vmovl_u8(bytes))), 23);
+}
+
+INLINE float32x4_t inverse_of(const uint8_t *steps, int r) {
+    return vreinterpretq_f32_u32(vsubq_u32(vdupq_n_u32((uint32_t)254 << 23), step_bits(steps, r)));
+}
+
+/* Input k of the rows of register r. Added to 1.5·2^23, w/s becomes an integer that is rounded once, in the lowest bits
+ * of the sum. */
+INLINE int16x4_t integers_of(enum cria_matrix_kind kind, const uint8_t *w, size_t k, int r, float32x4_t inverse) {
+    const float32x4_t v = half_floats(kind, w, CRIA_ROWS * k + 4 * (size_t)r);
+    return vmovn_s32(vreinterpretq_s32_f32(vfmaq_f32(vdupq_n_f32(0x1.8p23f), v, inverse)));
+}
+
+static void convert(enum cria_matrix_kind kind, const uint8_t *w, const uint8_t *steps, uint32_t n_k, int16_t *out) {
+    for (uint32_t k = 0; k < n_k; k++) {
+        const uint8_t *p = steps + k / CRIA_STEP_GROUP * CRIA_ROWS;
+        for (int r = 0; r < PER_BLOCK; r++)
+            vst1_s16(out + CRIA_ROWS * k + 4 * r, kind == CRIA_MATRIX_F16
+                                                      ? integers_of(CRIA_MATRIX_F16, w, k, r, inverse_of(p, r))
+                                                      : integers_of(CRIA_MATRIX_BF16, w, k, r, inverse_of(p, r)));
+    }
+}
+
+/* All arguments but s are constants. */
+INLINE void tile(const struct cria_tile_h *s, enum cria_matrix_kind kind, int n) {
+    for (uint32_t k0 = 0; k0 < s->n_k; k0 += CRIA_STEP_GROUP) {
+        const uint32_t j = k0 / CRIA_STEP_GROUP, n_k = s->n_k - k0 < CRIA_STEP_GROUP ? s->n_k - k0 : CRIA_STEP_GROUP;
+        const uint8_t *steps = s->steps + j * CRIA_ROWS, *w = s->w + (size_t)k0 * CRIA_ROWS * sizeof(int16_t);
+        float32x4_t inverse[PER_BLOCK];
+        int32x4_t sum[CRIA_TILE_H_TOKENS][PER_BLOCK];
+        UNROLL for (int r = 0; r < PER_BLOCK; r++) {
+            inverse[r] = inverse_of(steps, r);
+            UNROLL for (int t = 0; t < n; t++) sum[t][r] = vdupq_n_s32(0);
+        }
+        for (size_t k = 0; k < n_k; k++) {
+            UNROLL for (int r = 0; r < PER_BLOCK; r++) {
+                const int16x4_t v = kind == (enum cria_matrix_kind)INTEGERS
+                                        ? vld1_s16((const int16_t *)(const void *)w + CRIA_ROWS * k + 4 * r)
+                                        : integers_of(kind, w, k, r, inverse[r]);
+                UNROLL for (int t = 0; t < n; t++) {
+                    sum[t][r] = vmlal_n_s16(sum[t][r], v, s->x[(size_t)t * s->ldx + k0 + k]);
+                }
+            }
+        }
+        UNROLL for (int t = 0; t < n; t++) {
+            float *y = s->y + (size_t)t * s->ldy;
+            const float d = s->d[(size_t)t * s->ldd + j];
+            UNROLL for (int r = 0; r < PER_BLOCK; r++) {
+                const float32x4_t scale = vmulq_n_f32(vreinterpretq_f32_u32(step_bits(steps, r)), d);
+                const float32x4_t before = s->first && j == 0 ? vdupq_n_f32(0) : load_rows(y, s->rows, r);
+                store_rows(y, s->rows, r, vfmaq_f32(before, vcvtq_f32_s32(sum[t][r]), scale));
+            }
+        }
+    }
+}
+
+#define TILE(name, kind, n)                                                                                          \
+    static void name(const struct cria_tile_h *s) { tile(s, (enum cria_matrix_kind)(kind), n); }
+
+TILE(f16_1, CRIA_MATRIX_F16, 1)
+TILE(f16_2, CRIA_MATRIX_F16, 2)
+TILE(f16_3, CRIA_MATRIX_F16, 3)
+TILE(bf16_1, CRIA_MATRIX_BF16, 1)
+TILE(bf16_2, CRIA_MATRIX_BF16, 2)
+TILE(bf16_3, CRIA_MATRIX_BF16, 3)
+TILE(integers_1, INTEGERS, 1)
+TILE(integers_2, INTEGERS, 2)
+TILE(integers_3, INTEGERS, 3)
+TILE(integers_4, INTEGERS, 4)
+TILE(integers_5, INTEGERS, 5)
+TILE(integers_6, INTEGERS, 6)
+
+static const cria_tiles_h f16_tiles = {[1] = {NULL, f16_1, f16_2, f16_3}};
+static const cria_tiles_h bf16_tiles = {[1] = {NULL, bf16_1, bf16_2, bf16_3}};
+static const cria_tiles_h integer_tiles = {
+    [1] = {NULL, integers_1, integers_2, integers_3, integers_4, integers_5, integers_6}};
+
+static const struct cria_matmul_h_ops ops = {&f16_tiles, &bf16_tiles, &integer_tiles, convert};
+
+void cria_matmul_h_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch) {
+    cria_matmul_h_run(&ops, w, x, y, ldy, part, scratch);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Half floats times whole integers (matmul_h_tmpl.c) for AVX-512 VNNI: vpdpwssd. */
+#include "kernels/x86/kernels_x86.h"
+#include "kernels/x86/matmul_q_avx512.h"
+
+#define TILES_OF_FOUR 1
+
+INLINE ints add_pairs(ints sum, ints w, ints a) {
+    sum = _mm512_dpwssd_epi32(sum, w, a);
+    __asm__("" : "+" IN_REGISTER(sum));
+    return sum;
+}
+
+#include "kernels/x86/matmul_h_tmpl.c"
+
+void cria_matmul_h_avx512vnni(const cria_matrix *w, const cria_act *x, float *y, size_t ldy,
+                                cria_rect part, void *scratch) {
+    cria_matmul_h_run(&ops, w, x, y, ldy, part, scratch);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Half floats times whole integers (matmul_h_tmpl.c) for AVX2 with AVX-VNNI: vpdpwssd. */
+#include "kernels/x86/kernels_x86.h"
+#include "kernels/x86/matmul_q_avx2.h"
+
+#define TILES_OF_FOUR 0
+
+INLINE ints add_pairs(ints sum, ints w, ints a) { return _mm256_dpwssd_avx_epi32(sum, w, a); }
+
+#include "kernels/x86/matmul_h_tmpl.c"
+
+void cria_matmul_h_avxvnni(const cria_matrix *w, const cria_act *x, float *y, size_t ldy,
+                             cria_rect part, void *scratch) {
+    cria_matmul_h_run(&ops, w, x, y, ldy, part, scratch);
+}
