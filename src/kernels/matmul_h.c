@@ -3,67 +3,108 @@
 #include "kernels/matmul_h.h"
 
 enum {
-    PIECE = 512, /* columns of integers in the scratch memory */
+    PIECE = 1024, /* columns of integers in the scratch memory */
     PIECE_BYTES = PIECE * CRIA_ROWS * sizeof(int16_t)
 };
 
-/* n_blocks row blocks, of which s is the first, against tokens t0 .. t1−1, at most `most` at once. */
-static void panel_product(const struct cria_tile_h *panel, const cria_tiles_h *tiles, uint32_t most, uint32_t n_blocks,
-                          uint32_t t0, uint32_t t1) {
-    for (uint32_t t = t0, take; t < t1; t += take) {
-        take = t1 - t < most ? t1 - t : most;
-        const uint32_t blocks = n_blocks == CRIA_TILE_H_BLOCKS && (*tiles)[n_blocks][take] ? n_blocks : 1;
-        for (uint32_t b = 0; b < n_blocks; b += blocks) {
-            const uint32_t rows = panel->rows - b * CRIA_ROWS;
-            struct cria_tile_h s = *panel;
-            s.w += b * s.w_stride;
-            s.steps += b * s.steps_stride;
-            s.rows = rows < blocks * CRIA_ROWS ? rows : blocks * CRIA_ROWS;
-            s.x += t * s.ldx;
-            s.d += t * s.ldd;
-            s.y += t * s.ldy + b * CRIA_ROWS;
-            (*tiles)[blocks][take](&s);
-        }
+struct job {
+    const struct cria_matmul_h_ops *ops;
+    const cria_matrix *w;
+    const cria_act *x;
+    float *y;
+    size_t ldy;
+    cria_rect part;
+};
+
+/* Of row block b, as it is stored, and all columns from k on, against the first token. */
+static struct cria_tile_h tile_at(const struct job *j, uint32_t b, uint32_t k) {
+    const cria_matrix *w = j->w;
+    const uint8_t *block = w->data + b * w->block_bytes;
+    const uint32_t group = k / CRIA_STEP_GROUP;
+    return (struct cria_tile_h){.w = block + w->codes_offset + (size_t)k * CRIA_ROWS * sizeof(uint16_t),
+                                .w_stride = w->block_bytes,
+                                .steps = block + group * CRIA_ROWS,
+                                .steps_stride = w->block_bytes,
+                                .n_k = w->spec.cols - k,
+                                .x = (const int16_t *)(const void *)j->x->q + k,
+                                .ldx = j->x->ldq,
+                                .d = j->x->d + group,
+                                .ldd = j->x->ldd,
+                                .y = j->y + (size_t)b * CRIA_ROWS,
+                                .ldy = j->ldy,
+                                .y_stride = CRIA_ROWS,
+                                .rows = w->spec.rows - b * CRIA_ROWS,
+                                .first = k == 0};
+}
+
+/* The tile, of so many row blocks, against the tokens of the part, at most `most` at once. */
+static void against_tokens(const struct job *j, const cria_tiles_h *tiles, uint32_t most, uint32_t n_blocks,
+                           const struct cria_tile_h *tile) {
+    for (uint32_t t = j->part.tile0, take; t < j->part.tile1; t += take) {
+        take = j->part.tile1 - t < most ? j->part.tile1 - t : most;
+        struct cria_tile_h s = *tile;
+        s.x += t * s.ldx;
+        s.d += t * s.ldd;
+        s.y += t * s.ldy;
+        (*tiles)[n_blocks][take](&s);
     }
 }
 
-void cria_matmul_h_run(const struct cria_matmul_h_ops *ops, const cria_matrix *w, const cria_act *x, float *y,
-                       size_t ldy, cria_rect part, void *scratch) {
+/* Few tokens: half floats as they are stored. */
+static void direct_product(const struct job *j, bool apart) {
+    const cria_tiles_h *tiles = j->w->spec.kind == CRIA_MATRIX_F16 ? j->ops->f16 : j->ops->bf16;
+    const uint32_t n = j->part.block1 - j->part.block0, n_tokens = j->part.tile1 - j->part.tile0;
+    const uint32_t at_once = apart ? 2 : (*tiles)[CRIA_TILE_H_BLOCKS][n_tokens] ? CRIA_TILE_H_BLOCKS : 1;
+    const uint32_t stride = apart ? n / 2 : 1, step = apart ? 1 : at_once;
+    uint32_t b = 0;
+    for (uint32_t i = 0; i < n / at_once; i++, b += step) {
+        struct cria_tile_h s = tile_at(j, j->part.block0 + b, 0);
+        s.w_stride *= stride;
+        s.steps_stride *= stride;
+        s.y_stride *= stride;
+        against_tokens(j, tiles, CRIA_TILE_H_DIRECT, at_once, &s);
+    }
+    for (b = n / at_once * at_once; b < n; b++) {
+        const struct cria_tile_h s = tile_at(j, j->part.block0 + b, 0);
+        against_tokens(j, tiles, CRIA_TILE_H_DIRECT, 1, &s);
+    }
+}
+
+/* Row blocks b .. b+n−1 and a piece of the columns as integers in the scratch memory. */
+static void piece_product(const struct job *j, uint32_t b, uint32_t n, uint32_t k, uint8_t *scratch) {
+    const cria_tiles_h *tiles = j->ops->integers;
+    struct cria_tile_h s = tile_at(j, b, k);
+    if (s.n_k > PIECE) s.n_k = PIECE;
+    for (size_t i = 0; i < n; i++)
+        j->ops->convert(j->w->spec.kind, s.w + i * s.w_stride, s.steps + i * s.steps_stride, s.n_k,
+                        (int16_t *)(void *)(scratch + i * PIECE_BYTES));
+    s.w = scratch;
+    s.w_stride = PIECE_BYTES;
+    if (n == CRIA_TILE_H_BLOCKS && (*tiles)[n][1]) {
+        against_tokens(j, tiles, CRIA_TILE_H_TOKENS, n, &s);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        against_tokens(j, tiles, CRIA_TILE_H_TOKENS, 1, &s);
+        s.w += s.w_stride;
+        s.steps += s.steps_stride;
+        s.y += s.y_stride;
+        s.rows -= s.y_stride;
+    }
+}
+
+void cria_matmul_h_run(const struct cria_matmul_h_ops *ops, bool apart, const cria_matrix *w, const cria_act *x,
+                       float *y, size_t ldy, cria_rect part, void *scratch) {
     _Static_assert(PIECE_BYTES * CRIA_TILE_H_BLOCKS <= CRIA_MATMUL_SCRATCH, "scratch is too small");
     _Static_assert(PIECE % CRIA_STEP_GROUP == 0, "a piece is whole groups");
+    const struct job j = {ops, w, x, y, ldy, part};
     if (part.tile0 == part.tile1) return;
-    const enum cria_matrix_kind kind = w->spec.kind;
-    const uint32_t cols = w->spec.cols;
-    const bool direct = part.tile1 - part.tile0 <= CRIA_TILE_H_DIRECT;
-    const cria_tiles_h *tiles = !direct ? ops->integers : kind == CRIA_MATRIX_F16 ? ops->f16 : ops->bf16;
-    const uint32_t piece = direct ? cols : PIECE, most = direct ? CRIA_TILE_H_DIRECT : CRIA_TILE_H_TOKENS;
-    for (uint32_t b = part.block0, n_blocks; b < part.block1; b += n_blocks) {
-        n_blocks = part.block1 - b < CRIA_TILE_H_BLOCKS ? part.block1 - b : CRIA_TILE_H_BLOCKS;
-        const uint8_t *block = w->data + b * w->block_bytes;
-        for (uint32_t k = 0; k < cols; k += piece) {
-            const uint32_t group = k / CRIA_STEP_GROUP;
-            struct cria_tile_h s = {.w = block + w->codes_offset,
-                                    .w_stride = w->block_bytes,
-                                    .steps = block + group * CRIA_ROWS,
-                                    .steps_stride = w->block_bytes,
-                                    .n_k = cols - k < piece ? cols - k : piece,
-                                    .x = (const int16_t *)(const void *)x->q + k,
-                                    .ldx = x->ldq,
-                                    .d = x->d + group,
-                                    .ldd = x->ldd,
-                                    .y = y + (size_t)b * CRIA_ROWS,
-                                    .ldy = ldy,
-                                    .rows = w->spec.rows - b * CRIA_ROWS,
-                                    .first = k == 0};
-            if (!direct) {
-                for (uint32_t i = 0; i < n_blocks; i++)
-                    ops->convert(kind, s.w + i * w->block_bytes + (size_t)k * CRIA_ROWS * sizeof(uint16_t),
-                                 s.steps + i * w->block_bytes, s.n_k,
-                                 (int16_t *)scratch + (size_t)i * PIECE * CRIA_ROWS);
-                s.w = scratch;
-                s.w_stride = PIECE_BYTES;
-            }
-            panel_product(&s, tiles, most, n_blocks, part.tile0, part.tile1);
-        }
+    if (part.tile1 - part.tile0 <= CRIA_TILE_H_DIRECT) {
+        direct_product(&j, apart);
+        return;
+    }
+    for (uint32_t b = part.block0, n; b < part.block1; b += n) {
+        n = part.block1 - b < CRIA_TILE_H_BLOCKS ? part.block1 - b : CRIA_TILE_H_BLOCKS;
+        for (uint32_t k = 0; k < w->spec.cols; k += PIECE) piece_product(&j, b, n, k, scratch);
     }
 }

@@ -3,7 +3,7 @@
  * What the vector kernels of the product of half floats with whole integers (matmul_h of kernels.h) share: the loops
  * around their tiles.
  *
- * A tile is one or four row blocks against some tokens, an exact integer sum per output in a register lane; sums of
+ * A tile is one to four row blocks against some tokens, an exact integer sum per output in a register lane; sums of
  * groups of 128 inputs meet in y. For few tokens a tile turns half floats into integers as it reads them. For many they
  * are turned into integers in the scratch memory first, a piece of the columns of some row blocks at a time.
  */
@@ -31,22 +31,25 @@ struct cria_tile_h {
     size_t ldd;
     float *y; /* token t, row r at y + t·ldy + r */
     size_t ldy;
-    uint32_t rows; /* rows to write: of the blocks of the tile together */
-    bool first;    /* sums start at 0, not at y */
+    uint32_t y_stride; /* rows from one row block to the next */
+    uint32_t rows;     /* that there are from the first on, those between row blocks included; to be written are at most
+                        * 16 of each row block */
+    bool first;        /* sums start at 0, not at y */
 };
 typedef void (*cria_tile_h_fn)(const struct cria_tile_h *s);
 
-/* [row blocks][tokens]; those of one block exist for all numbers of tokens, those of four where they pay. */
+/* [row blocks][tokens]; those of one block exist for all numbers of tokens, others where they pay. */
 typedef cria_tile_h_fn cria_tiles_h[CRIA_TILE_H_BLOCKS + 1][CRIA_TILE_H_TOKENS + 1];
 
-/* One token: four row blocks side by side, asked for as in matmul_f.h. Called for every other input k. */
-enum { CRIA_AHEAD_H = 512, CRIA_AHEAD_FAR_H = CRIA_AHEAD_H + 2048 };
-CRIA_INLINE void cria_ask_h(const struct cria_tile_h *s, size_t k) {
+/* One token: half floats are asked for ahead. Four neighbouring row blocks as in matmul_f.h, two that are half of a part
+ * apart as in matmul_q.h. Called for every other input k. */
+CRIA_INLINE void cria_ask_h(const struct cria_tile_h *s, int n_blocks, size_t k) {
+    const size_t near = n_blocks == 2 ? 256 : 512, far = n_blocks == 2 ? 1536 : 2560;
     CRIA_UNROLL
-    for (size_t b = 0; b < CRIA_TILE_H_BLOCKS; b++) {
-        const uint8_t *p = s->w + b * s->w_stride + 32 * k;
-        __builtin_prefetch(p + CRIA_AHEAD_H);
-        __builtin_prefetch(p + CRIA_AHEAD_FAR_H, 0, 2);
+    for (int b = 0; b < n_blocks; b++) {
+        const uint8_t *p = s->w + (size_t)b * s->w_stride + 32 * k;
+        __builtin_prefetch(p + near);
+        __builtin_prefetch(p + far, 0, 2);
     }
 }
 
@@ -58,7 +61,8 @@ struct cria_matmul_h_ops {
     void (*convert)(enum cria_matrix_kind kind, const uint8_t *w, const uint8_t *steps, uint32_t n_k, int16_t *out);
 };
 
-void cria_matmul_h_run(const struct cria_matmul_h_ops *ops, const cria_matrix *w, const cria_act *x, float *y,
-                       size_t ldy, cria_rect part, void *scratch);
+/* apart: with few tokens a tile is two row blocks half of the part apart, so that memory is read as two streams. */
+void cria_matmul_h_run(const struct cria_matmul_h_ops *ops, bool apart, const cria_matrix *w, const cria_act *x,
+                       float *y, size_t ldy, cria_rect part, void *scratch);
 
 #endif

@@ -103,5 +103,5 @@ static const cria_tiles_h integer_tiles = {
 static const struct cria_matmul_h_ops ops = {&f16_tiles, &bf16_tiles, &integer_tiles, convert};
 
 void cria_matmul_h_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch) {
-    cria_matmul_h_run(&ops, w, x, y, ldy, part, scratch);
+    cria_matmul_h_run(&ops, false, w, x, y, ldy, part, scratch);
 }

@@ -15,5 +15,5 @@ INLINE ints add_pairs(ints sum, ints w, ints a) {
 
 void cria_matmul_h_avx512vnni(const cria_matrix *w, const cria_act *x, float *y, size_t ldy,
                                 cria_rect part, void *scratch) {
-    cria_matmul_h_run(&ops, w, x, y, ldy, part, scratch);
+    cria_matmul_h_run(&ops, APART, w, x, y, ldy, part, scratch);
 }

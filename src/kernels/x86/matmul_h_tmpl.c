@@ -80,14 +80,17 @@ INLINE void add_to_y(const struct cria_tile_h *s, size_t j, int n_blocks, int n,
         float *y = s->y + (size_t)t * s->ldy;
         const floats d = V(set1_ps)(s->d[(size_t)t * s->ldd + j]);
         UNROLL for (int i = 0; i < n_blocks * PER_BLOCK; i++) {
+            const int r = i % PER_BLOCK;
+            const uint32_t skip = (uint32_t)(i / PER_BLOCK) * s->y_stride;
+            float *block = y + skip;
             const floats before = s->first && j == 0 ? V(setzero_ps)()
-                                  : whole            ? V(loadu_ps)(y + LANES * i)
-                                                     : load_rows(y, s->rows, i);
+                                  : whole            ? V(loadu_ps)(block + LANES * r)
+                                                     : load_rows(block, s->rows - skip, r);
             const floats v = V(fmadd_ps)(V(cvtepi32_ps)(sum[t][i]), V(mul_ps)(step[i], d), before);
             if (whole)
-                V(storeu_ps)(y + LANES * i, v);
+                V(storeu_ps)(block + LANES * r, v);
             else
-                store_rows(y, s->rows, i, v);
+                store_rows(block, s->rows - skip, r, v);
         }
     }
 }
@@ -105,11 +108,11 @@ INLINE void tile(const struct cria_tile_h *s, enum cria_matrix_kind kind, int n_
             UNROLL for (int t = 0; t < n; t++) sum[t][i] = V(set1_epi32)(0);
         }
         for (size_t k = k0; k < (integers ? end : end & ~(size_t)1); k += 2) {
-            if (!integers && n == 1 && n_blocks == CRIA_TILE_H_BLOCKS) cria_ask_h(s, k);
+            if (!integers && n == 1 && n_blocks > 1) cria_ask_h(s, n_blocks, k);
             add_inputs(s, k, kind, n_blocks, n, false, inverse, sum);
         }
         if (!integers && end % 2 != 0) add_inputs(s, end - 1, kind, n_blocks, n, true, inverse, sum);
-        if (s->rows == (uint32_t)n_blocks * CRIA_ROWS)
+        if (s->rows >= (uint32_t)(n_blocks - 1) * s->y_stride + CRIA_ROWS)
             add_to_y(s, j, n_blocks, n, true, sum);
         else
             add_to_y(s, j, n_blocks, n, false, sum);
@@ -123,11 +126,15 @@ INLINE void tile(const struct cria_tile_h *s, enum cria_matrix_kind kind, int n_
     TILE(name##_11, kind, 1, 1)                                                                                      \
     TILE(name##_12, kind, 1, 2)                                                                                      \
     TILE(name##_13, kind, 1, 3)                                                                                      \
+    TILE(name##_21, kind, 2, 1)                                                                                      \
+    TILE(name##_22, kind, 2, 2)                                                                                      \
+    TILE(name##_23, kind, 2, 3)                                                                                      \
     TILE(name##_41, kind, 4, 1)                                                                                      \
     TILE(name##_42, kind, 4, 2)                                                                                      \
     TILE(name##_43, kind, 4, 3)                                                                                      \
     static const cria_tiles_h name = {                                                                               \
         [1] = {NULL, name##_11, name##_12, name##_13},                                                               \
+        [2] = {NULL, name##_21, name##_22, name##_23},                                                               \
         [4] = {NULL, name##_41, name##_42, name##_43},                                                               \
     };
 
