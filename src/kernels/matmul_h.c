@@ -37,11 +37,14 @@ static struct cria_tile_h tile_at(const struct job *j, uint32_t b, uint32_t k) {
                                 .first = k == 0};
 }
 
-/* The tile, of so many row blocks, against the tokens of the part, at most `most` at once. */
+/* The tile, of so many row blocks, against the tokens of the part, at most `most` at once, as even as can be. */
 static void against_tokens(const struct job *j, const cria_tiles_h *tiles, uint32_t most, uint32_t n_blocks,
                            const struct cria_tile_h *tile) {
-    for (uint32_t t = j->part.tile0, take; t < j->part.tile1; t += take) {
-        take = j->part.tile1 - t < most ? j->part.tile1 - t : most;
+    const uint32_t n = j->part.tile1 - j->part.tile0;
+    const cria_layout l = {.tiles = (n + most - 1) / most};
+    for (uint32_t i = 0; i < l.tiles; i++) {
+        const uint32_t first = cria_layout_row(l, n, i), take = cria_layout_row(l, n, i + 1) - first;
+        const size_t t = j->part.tile0 + first;
         struct cria_tile_h s = *tile;
         s.x += t * s.ldx;
         s.d += t * s.ldd;
@@ -50,23 +53,18 @@ static void against_tokens(const struct job *j, const cria_tiles_h *tiles, uint3
     }
 }
 
-/* Few tokens: half floats as they are stored. */
-static void direct_product(const struct job *j, bool apart) {
+/* Few tokens: half floats as they are stored, each row block with the one that is half of the part behind it. */
+static void direct_product(const struct job *j, struct cria_asking asking) {
     const cria_tiles_h *tiles = j->w->spec.kind == CRIA_MATRIX_F16 ? j->ops->f16 : j->ops->bf16;
-    const uint32_t n = j->part.block1 - j->part.block0, n_tokens = j->part.tile1 - j->part.tile0;
-    const uint32_t at_once = apart ? 2 : (*tiles)[CRIA_TILE_H_BLOCKS][n_tokens] ? CRIA_TILE_H_BLOCKS : 1;
-    const uint32_t stride = apart ? n / 2 : 1, step = apart ? 1 : at_once;
-    uint32_t b = 0;
-    for (uint32_t i = 0; i < n / at_once; i++, b += step) {
-        struct cria_tile_h s = tile_at(j, j->part.block0 + b, 0);
-        s.w_stride *= stride;
-        s.steps_stride *= stride;
-        s.y_stride *= stride;
-        against_tokens(j, tiles, CRIA_TILE_H_DIRECT, at_once, &s);
-    }
-    for (b = n / at_once * at_once; b < n; b++) {
-        const struct cria_tile_h s = tile_at(j, j->part.block0 + b, 0);
-        against_tokens(j, tiles, CRIA_TILE_H_DIRECT, 1, &s);
+    const uint32_t n = j->part.block1 - j->part.block0;
+    for (uint32_t i = 0; i < (n + 1) / 2; i++) {
+        const bool alone = i == n / 2; /* the last one of an odd number */
+        struct cria_tile_h s = tile_at(j, j->part.block0 + (alone ? n - 1 : i), 0);
+        s.w_stride *= n / 2;
+        s.steps_stride *= n / 2;
+        s.y_stride *= n / 2;
+        s.asking = asking;
+        against_tokens(j, tiles, j->ops->at_once, alone ? 1 : 2, &s);
     }
 }
 
@@ -81,11 +79,11 @@ static void piece_product(const struct job *j, uint32_t b, uint32_t n, uint32_t 
     s.w = scratch;
     s.w_stride = PIECE_BYTES;
     if (n == CRIA_TILE_H_BLOCKS && (*tiles)[n][1]) {
-        against_tokens(j, tiles, CRIA_TILE_H_TOKENS, n, &s);
+        against_tokens(j, tiles, CRIA_TILE_H_INTEGERS, n, &s);
         return;
     }
     for (uint32_t i = 0; i < n; i++) {
-        against_tokens(j, tiles, CRIA_TILE_H_TOKENS, 1, &s);
+        against_tokens(j, tiles, CRIA_TILE_H_INTEGERS, 1, &s);
         s.w += s.w_stride;
         s.steps += s.steps_stride;
         s.y += s.y_stride;
@@ -93,14 +91,14 @@ static void piece_product(const struct job *j, uint32_t b, uint32_t n, uint32_t 
     }
 }
 
-void cria_matmul_h_run(const struct cria_matmul_h_ops *ops, bool apart, const cria_matrix *w, const cria_act *x,
-                       float *y, size_t ldy, cria_rect part, void *scratch) {
+void cria_matmul_h_run(const struct cria_matmul_h_ops *ops, struct cria_asking asking, const cria_matrix *w,
+                       const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch) {
     _Static_assert(PIECE_BYTES * CRIA_TILE_H_BLOCKS <= CRIA_MATMUL_SCRATCH, "scratch is too small");
     _Static_assert(PIECE % CRIA_STEP_GROUP == 0, "a piece is whole groups");
     const struct job j = {ops, w, x, y, ldy, part};
     if (part.tile0 == part.tile1) return;
-    if (part.tile1 - part.tile0 <= CRIA_TILE_H_DIRECT) {
-        direct_product(&j, apart);
+    if (part.tile1 - part.tile0 <= ops->few) {
+        direct_product(&j, asking);
         return;
     }
     for (uint32_t b = part.block0, n; b < part.block1; b += n) {

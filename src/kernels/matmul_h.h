@@ -3,9 +3,10 @@
  * What the vector kernels of the product of half floats with whole integers (matmul_h of kernels.h) share: the loops
  * around their tiles.
  *
- * A tile is one to four row blocks against some tokens, an exact integer sum per output in a register lane; sums of
- * groups of 128 inputs meet in y. For few tokens a tile turns half floats into integers as it reads them. For many they
- * are turned into integers in the scratch memory first, a piece of the columns of some row blocks at a time.
+ * A tile is an exact integer sum per output in a register lane; sums of groups of 128 inputs meet in y. For few tokens
+ * it is two row blocks of half floats that become integers as they are read, half of a part apart: so memory is read as
+ * two streams, each from end to end, at what a plain loop reaches. For many tokens half floats are turned into integers
+ * in the scratch memory first, a piece of the columns of some row blocks at a time.
  */
 #ifndef CRIA_KERNELS_MATMUL_H_H
 #define CRIA_KERNELS_MATMUL_H_H
@@ -14,9 +15,14 @@
 #include "kernels/kernels.h"
 
 enum {
-    CRIA_TILE_H_BLOCKS = 4,
-    CRIA_TILE_H_TOKENS = 6, /* of a tile of integers */
-    CRIA_TILE_H_DIRECT = 3  /* of one of half floats */
+    CRIA_TILE_H_BLOCKS = 4, /* at most, as all here */
+    CRIA_TILE_H_TOKENS = 8,
+    CRIA_TILE_H_INTEGERS = 6 /* tokens of a tile of integers */
+};
+
+/* How many bytes before half floats are read they are asked for, into the first cache and into the second. 0: not. */
+struct cria_asking {
+    size_t near, far;
 };
 
 struct cria_tile_h {
@@ -35,34 +41,23 @@ struct cria_tile_h {
     uint32_t rows;     /* that there are from the first on, those between row blocks included; to be written are at most
                         * 16 of each row block */
     bool first;        /* sums start at 0, not at y */
+    struct cria_asking asking;
 };
 typedef void (*cria_tile_h_fn)(const struct cria_tile_h *s);
 
-/* [row blocks][tokens]; those of one block exist for all numbers of tokens, others where they pay. */
+/* [row blocks][tokens] */
 typedef cria_tile_h_fn cria_tiles_h[CRIA_TILE_H_BLOCKS + 1][CRIA_TILE_H_TOKENS + 1];
-
-/* One token: half floats are asked for ahead. Four neighbouring row blocks as in matmul_f.h, two that are half of a part
- * apart as in matmul_q.h. Called for every other input k. */
-CRIA_INLINE void cria_ask_h(const struct cria_tile_h *s, int n_blocks, size_t k) {
-    const size_t near = n_blocks == 2 ? 256 : 512, far = n_blocks == 2 ? 1536 : 2560;
-    CRIA_UNROLL
-    for (int b = 0; b < n_blocks; b++) {
-        const uint8_t *p = s->w + (size_t)b * s->w_stride + 32 * k;
-        __builtin_prefetch(p + near);
-        __builtin_prefetch(p + far, 0, 2);
-    }
-}
 
 /* The parts that depend on the instruction set. */
 struct cria_matmul_h_ops {
-    const cria_tiles_h *f16, *bf16; /* of half floats, up to CRIA_TILE_H_DIRECT tokens */
-    const cria_tiles_h *integers;
+    const cria_tiles_h *f16, *bf16; /* of half floats: one and two row blocks, any number of tokens up to at_once */
+    uint32_t at_once, few;          /* few: tokens that are better off with these tiles */
+    const cria_tiles_h *integers;   /* one row block, and four where they pay */
     /* n_k inputs of a row block to integers: 32 bytes for each, an odd number of inputs rounded up. */
     void (*convert)(enum cria_matrix_kind kind, const uint8_t *w, const uint8_t *steps, uint32_t n_k, int16_t *out);
 };
 
-/* apart: with few tokens a tile is two row blocks half of the part apart, so that memory is read as two streams. */
-void cria_matmul_h_run(const struct cria_matmul_h_ops *ops, bool apart, const cria_matrix *w, const cria_act *x,
-                       float *y, size_t ldy, cria_rect part, void *scratch);
+void cria_matmul_h_run(const struct cria_matmul_h_ops *ops, struct cria_asking asking, const cria_matrix *w,
+                       const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
 
 #endif

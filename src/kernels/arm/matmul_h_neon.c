@@ -47,61 +47,72 @@ static void convert(enum cria_matrix_kind kind, const uint8_t *w, const uint8_t 
 }
 
 /* All arguments but s are constants. */
-INLINE void tile(const struct cria_tile_h *s, enum cria_matrix_kind kind, int n) {
-    for (uint32_t k0 = 0; k0 < s->n_k; k0 += CRIA_STEP_GROUP) {
-        const uint32_t j = k0 / CRIA_STEP_GROUP, n_k = s->n_k - k0 < CRIA_STEP_GROUP ? s->n_k - k0 : CRIA_STEP_GROUP;
-        const uint8_t *steps = s->steps + j * CRIA_ROWS, *w = s->w + (size_t)k0 * CRIA_ROWS * sizeof(int16_t);
-        float32x4_t inverse[PER_BLOCK];
-        int32x4_t sum[CRIA_TILE_H_TOKENS][PER_BLOCK];
-        UNROLL for (int r = 0; r < PER_BLOCK; r++) {
-            inverse[r] = inverse_of(steps, r);
-            UNROLL for (int t = 0; t < n; t++) sum[t][r] = vdupq_n_s32(0);
+INLINE void tile(const struct cria_tile_h *s, enum cria_matrix_kind kind, int n_blocks, int n) {
+    enum { MOST = 2 * PER_BLOCK };
+    for (size_t k0 = 0; k0 < s->n_k; k0 += CRIA_STEP_GROUP) {
+        const size_t j = k0 / CRIA_STEP_GROUP, end = s->n_k - k0 < CRIA_STEP_GROUP ? s->n_k : k0 + CRIA_STEP_GROUP;
+        float32x4_t inverse[MOST];
+        int32x4_t sum[CRIA_TILE_H_TOKENS][MOST];
+        UNROLL for (int i = 0; i < n_blocks * PER_BLOCK; i++) {
+            const uint8_t *steps = s->steps + (size_t)(i / PER_BLOCK) * s->steps_stride + j * CRIA_ROWS;
+            inverse[i] = inverse_of(steps, i % PER_BLOCK);
+            UNROLL for (int t = 0; t < n; t++) sum[t][i] = vdupq_n_s32(0);
         }
-        for (size_t k = 0; k < n_k; k++) {
-            UNROLL for (int r = 0; r < PER_BLOCK; r++) {
+        for (size_t k = k0; k < end; k++) {
+            UNROLL for (int i = 0; i < n_blocks * PER_BLOCK; i++) {
+                const uint8_t *w = s->w + (size_t)(i / PER_BLOCK) * s->w_stride;
+                const int r = i % PER_BLOCK;
                 const int16x4_t v = kind == (enum cria_matrix_kind)INTEGERS
                                         ? vld1_s16((const int16_t *)(const void *)w + CRIA_ROWS * k + 4 * r)
-                                        : integers_of(kind, w, k, r, inverse[r]);
+                                        : integers_of(kind, w, k, r, inverse[i]);
                 UNROLL for (int t = 0; t < n; t++) {
-                    sum[t][r] = vmlal_n_s16(sum[t][r], v, s->x[(size_t)t * s->ldx + k0 + k]);
+                    sum[t][i] = vmlal_n_s16(sum[t][i], v, s->x[(size_t)t * s->ldx + k]);
                 }
             }
         }
-        UNROLL for (int t = 0; t < n; t++) {
-            float *y = s->y + (size_t)t * s->ldy;
-            const float d = s->d[(size_t)t * s->ldd + j];
-            UNROLL for (int r = 0; r < PER_BLOCK; r++) {
-                const float32x4_t scale = vmulq_n_f32(vreinterpretq_f32_u32(step_bits(steps, r)), d);
-                const float32x4_t before = s->first && j == 0 ? vdupq_n_f32(0) : load_rows(y, s->rows, r);
-                store_rows(y, s->rows, r, vfmaq_f32(before, vcvtq_f32_s32(sum[t][r]), scale));
+        UNROLL for (int i = 0; i < n_blocks * PER_BLOCK; i++) {
+            const uint32_t skip = (uint32_t)(i / PER_BLOCK) * s->y_stride;
+            const uint8_t *steps = s->steps + (size_t)(i / PER_BLOCK) * s->steps_stride + j * CRIA_ROWS;
+            const float32x4_t step = vreinterpretq_f32_u32(step_bits(steps, i % PER_BLOCK));
+            UNROLL for (int t = 0; t < n; t++) {
+                float *y = s->y + (size_t)t * s->ldy + skip;
+                const float32x4_t scale = vmulq_n_f32(step, s->d[(size_t)t * s->ldd + j]);
+                const float32x4_t before =
+                    s->first && j == 0 ? vdupq_n_f32(0) : load_rows(y, s->rows - skip, i % PER_BLOCK);
+                store_rows(y, s->rows - skip, i % PER_BLOCK, vfmaq_f32(before, vcvtq_f32_s32(sum[t][i]), scale));
             }
         }
     }
 }
 
-#define TILE(name, kind, n)                                                                                          \
-    static void name(const struct cria_tile_h *s) { tile(s, (enum cria_matrix_kind)(kind), n); }
+#define TILE(name, kind, n_blocks, n)                                                                                \
+    static void name(const struct cria_tile_h *s) { tile(s, (enum cria_matrix_kind)(kind), n_blocks, n); }
 
-TILE(f16_1, CRIA_MATRIX_F16, 1)
-TILE(f16_2, CRIA_MATRIX_F16, 2)
-TILE(f16_3, CRIA_MATRIX_F16, 3)
-TILE(bf16_1, CRIA_MATRIX_BF16, 1)
-TILE(bf16_2, CRIA_MATRIX_BF16, 2)
-TILE(bf16_3, CRIA_MATRIX_BF16, 3)
-TILE(integers_1, INTEGERS, 1)
-TILE(integers_2, INTEGERS, 2)
-TILE(integers_3, INTEGERS, 3)
-TILE(integers_4, INTEGERS, 4)
-TILE(integers_5, INTEGERS, 5)
-TILE(integers_6, INTEGERS, 6)
+#define DIRECT_TILES(name, kind)                                                                                     \
+    TILE(name##_11, kind, 1, 1)                                                                                      \
+    TILE(name##_12, kind, 1, 2)                                                                                      \
+    TILE(name##_13, kind, 1, 3)                                                                                      \
+    TILE(name##_21, kind, 2, 1)                                                                                      \
+    TILE(name##_22, kind, 2, 2)                                                                                      \
+    TILE(name##_23, kind, 2, 3)                                                                                      \
+    static const cria_tiles_h name = {                                                                               \
+        [1] = {NULL, name##_11, name##_12, name##_13},                                                               \
+        [2] = {NULL, name##_21, name##_22, name##_23},                                                               \
+    };
 
-static const cria_tiles_h f16_tiles = {[1] = {NULL, f16_1, f16_2, f16_3}};
-static const cria_tiles_h bf16_tiles = {[1] = {NULL, bf16_1, bf16_2, bf16_3}};
-static const cria_tiles_h integer_tiles = {
-    [1] = {NULL, integers_1, integers_2, integers_3, integers_4, integers_5, integers_6}};
+DIRECT_TILES(f16_tiles, CRIA_MATRIX_F16)
+DIRECT_TILES(bf16_tiles, CRIA_MATRIX_BF16)
 
-static const struct cria_matmul_h_ops ops = {&f16_tiles, &bf16_tiles, &integer_tiles, convert};
+TILE(tile_1, INTEGERS, 1, 1)
+TILE(tile_2, INTEGERS, 1, 2)
+TILE(tile_3, INTEGERS, 1, 3)
+TILE(tile_4, INTEGERS, 1, 4)
+TILE(tile_5, INTEGERS, 1, 5)
+TILE(tile_6, INTEGERS, 1, 6)
+static const cria_tiles_h integer_tiles = {[1] = {NULL, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6}};
+
+static const struct cria_matmul_h_ops ops = {&f16_tiles, &bf16_tiles, 3, 3, &integer_tiles, convert};
 
 void cria_matmul_h_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch) {
-    cria_matmul_h_run(&ops, false, w, x, y, ldy, part, scratch);
+    cria_matmul_h_run(&ops, (struct cria_asking){0}, w, x, y, ldy, part, scratch);
 }

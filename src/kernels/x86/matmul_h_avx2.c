@@ -3,7 +3,7 @@
 #include "kernels/x86/kernels_x86.h"
 #include "kernels/x86/matmul_q_avx2.h"
 
-#define TILES_OF_FOUR 0
+#define MANY_REGISTERS 0
 
 INLINE ints add_pairs(ints sum, ints w, ints a) {
     sum = _mm256_add_epi32(sum, _mm256_madd_epi16(w, a));
@@ -15,5 +15,5 @@ INLINE ints add_pairs(ints sum, ints w, ints a) {
 
 void cria_matmul_h_avx2(const cria_matrix *w, const cria_act *x, float *y, size_t ldy,
                           cria_rect part, void *scratch) {
-    cria_matmul_h_run(&ops, false, w, x, y, ldy, part, scratch);
+    cria_matmul_h_run(&ops, asking(), w, x, y, ldy, part, scratch);
 }

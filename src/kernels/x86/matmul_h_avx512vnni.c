@@ -3,7 +3,7 @@
 #include "kernels/x86/kernels_x86.h"
 #include "kernels/x86/matmul_q_avx512.h"
 
-#define TILES_OF_FOUR 1
+#define MANY_REGISTERS 1
 
 INLINE ints add_pairs(ints sum, ints w, ints a) {
     sum = _mm512_dpwssd_epi32(sum, w, a);
@@ -15,5 +15,5 @@ INLINE ints add_pairs(ints sum, ints w, ints a) {
 
 void cria_matmul_h_avx512vnni(const cria_matrix *w, const cria_act *x, float *y, size_t ldy,
                                 cria_rect part, void *scratch) {
-    cria_matmul_h_run(&ops, APART, w, x, y, ldy, part, scratch);
+    cria_matmul_h_run(&ops, asking(), w, x, y, ldy, part, scratch);
 }
