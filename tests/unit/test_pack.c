@@ -396,6 +396,40 @@ static void packs_floats(void **state) {
         }
 }
 
+/* The steps of half floats, found by trying: rows of random bytes, their exponents made smaller for some rows. */
+static void packs_steps(void **state) {
+    (void)state;
+    enum { COLS = 300 };
+    for (int kind = CRIA_SOURCE_F16; kind <= CRIA_SOURCE_BF16; kind++) {
+        cria_matrix_spec spec;
+        struct packed p;
+        assert_true(cria_matrix_spec_for((enum cria_source_kind)kind, ROWS, COLS, &spec));
+        make_source(&p, (enum cria_source_kind)kind, &spec);
+        tame_bytes(&p);
+        for (uint32_t r = 0; r < ROWS; r++) /* exponents of all sizes, and zeros */
+            for (uint32_t k = 0; k < COLS; k++) {
+                uint8_t *high = p.rows + 1 + 2 * ((size_t)r * COLS + k) + 1;
+                *high = (uint8_t)((*high & 0x80) | ((*high & 0x7f) * (r % 8) / 8));
+                if (r % 8 == 0 && k >= 128) high[0] = high[-1] = 0;
+                if (r % 8 == 1 && k % 128 == 5) high[0] = 0x30, high[-1] = 0; /* a power of two, which fits exactly */
+            }
+        assert_true(pack_all(&p) == SIZE_MAX);
+        assert_int_equal(p.m.n_groups, 3);
+        for (uint32_t r = 0; r < ROWS; r++) {
+            float w[COLS];
+            cria_matrix_row(&p.m, r, w);
+            for (uint32_t g = 0; g < 3; g++) {
+                double top = 0;
+                for (uint32_t k = 128 * g; k < COLS && k < 128 * (g + 1); k++) top = fmax(top, fabs((double)w[k]));
+                int e = -100;
+                while (top / ldexp(1, e) > 4096) e++;
+                assert_int_equal(p.data[r / 16 * p.m.block_bytes + 16 * g + r % 16], e + 127);
+            }
+        }
+        free_source(&p);
+    }
+}
+
 /* Where matrix.h says the lowest bit of a plane has its place: bit `bit` of byte 4·row + i%4 of a vector. */
 static void plane_place(uint32_t width, uint32_t step, uint32_t *vector, uint32_t *bit) {
     switch (width) {
@@ -700,6 +734,7 @@ int main(void) {
         cmocka_unit_test(packs_gguf_super_blocks),
         cmocka_unit_test(packs_plain_fp8),
         cmocka_unit_test(packs_floats),
+        cmocka_unit_test(packs_steps),
         cmocka_unit_test(layout_is_as_described),
         cmocka_unit_test(two_levels_lie_as_described),
         cmocka_unit_test(packs_ranges_of_blocks),
