@@ -183,9 +183,9 @@ CRIA_API cria_status cria_selftest(cria_ctx *ctx, const char *table, uint64_t se
 
 typedef struct cria_model cria_model;
 
-/* Precision of the activations that meet quantized weights (weights in float formats always meet float32
- * activations). DEFAULT: int16 where it matters (values, the last layer's feed-forward network, the output head), int8
- * elsewhere. */
+/* Precision of the activations that meet quantized weights. DEFAULT: int16 where it matters (values, the last layer's
+ * feed-forward network, the output head), int8 elsewhere. Half floats (F16, BF16) meet integers of 13 bits unless it is
+ * F32, float32 weights always float32. */
 typedef enum cria_activations {
     CRIA_ACTIVATIONS_DEFAULT = 0,
     CRIA_ACTIVATIONS_INT8,
@@ -468,7 +468,7 @@ CRIA_API cria_status cria_engine_eval(cria_engine *engine, const cria_row *rows,
 /* The least work of a call of cria_engine_eval with the next `tokens` tokens of `sequences` sequences that have
  * `depth` tokens each, the logits of each one's last token wanted; to be compared with cria_limits. */
 typedef struct cria_work {
-    uint64_t int8_multiply_adds; /* of quantized weights; those that meet int16 activations count twice */
+    uint64_t int8_multiply_adds; /* of quantized weights and half floats; those of 16-bit integers count twice */
     uint64_t f32_multiply_adds;  /* of float weights or activations, and of attention */
     uint64_t read_bytes;         /* weights, once for every batch_rows rows, and keys and values of before */
 } cria_work;
