@@ -57,10 +57,11 @@ static inline uint8_t cria_step_for(float top) {
     return (uint8_t)(up < 27 + 12 ? 27 : up - 12);
 }
 
-/* The integer of a weight w with s = 2^(step − 127). */
-static inline int32_t cria_step_integer(float w, uint8_t step) {
-    const float inv = cria_f32_from_bits((uint32_t)(254 - step) << 23);
-    return (int32_t)(fmaf(w, inv, 0x1.8p23f) - 0x1.8p23f);
+/* The integer of a weight w with s = 2^(step − 127): added to 1.5·2^23 it is in the lowest bits. With a step that
+ * packing never makes, from a damaged cache, it is some number of 16 bits. */
+static inline int16_t cria_step_integer(float w, uint8_t step) {
+    const float inv = cria_f32_from_bits((uint32_t)(254 - step) << 23); /* 1/s */
+    return (int16_t)cria_f32_to_bits(fmaf(w, inv, 0x1.8p23f));
 }
 
 /* Width of the plane that holds bit `low` and up of a code: the largest power of two in what is left. */

@@ -75,10 +75,11 @@ void cria_matmul_h_ref(const cria_matrix *w, const cria_act *x, float *y, size_t
             float weights[CRIA_STEP_GROUP];
             weights_of(w, block, row % CRIA_ROWS, k, n, weights);
             for (uint32_t t = part.tile0; t < part.tile1; t++) {
-                int32_t sum = 0;
-                for (uint32_t i = 0; i < n; i++) sum += a[t * x->ldq + k + i] * cria_step_integer(weights[i], step);
+                uint32_t sum = 0; /* of int32, which with damaged steps might overflow */
+                for (uint32_t i = 0; i < n; i++)
+                    sum += (uint32_t)(a[t * x->ldq + k + i] * cria_step_integer(weights[i], step));
                 const float scale = cria_e8m0_to_f32(step) * x->d[t * x->ldd + j];
-                y[t * ldy + row] = fmaf((float)sum, scale, y[t * ldy + row]);
+                y[t * ldy + row] = fmaf((float)(int32_t)sum, scale, y[t * ldy + row]);
             }
         }
     }

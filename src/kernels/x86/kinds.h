@@ -16,7 +16,7 @@ struct kind {
     int planes;
 };
 
-/* What file formats have, each with tiles of its own. The first that fits is taken: single units come before others.
+/* What file formats have, each with tiles of its own. Of those that fit a matrix, single units are taken before others.
  *       name           bits levels halves affine single */
 #define KINDS(KIND)                                                                                                  \
     KIND(affine2,       2,   false, false, true,  false)                                                             \
@@ -40,6 +40,11 @@ struct kind {
 CRIA_INLINE bool is_kind(const cria_matrix_spec *s, struct kind k) {
     return (int)s->bits == k.bits && (s->levels != NULL) == k.levels && (s->group < CRIA_CHUNK) == k.halves &&
            s->affine == k.affine && (!k.single || s->group <= CRIA_CHUNK);
+}
+
+/* Whether tiles of that kind are to be taken for a matrix for which some were found, or none yet (NULL). */
+CRIA_INLINE bool is_better(const cria_matrix_spec *s, struct kind k, const void *found) {
+    return is_kind(s, k) && (found == NULL || k.single);
 }
 
 /* One unit: steps from .. from+steps−1 of a chunk. */

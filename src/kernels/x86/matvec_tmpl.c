@@ -175,8 +175,9 @@ KINDS(TILES)
 
 /* NULL for what no file format has. */
 static const cria_tile_fn *tiles_for(const cria_matrix_spec *s) {
+    const cria_tile_fn *found = NULL;
 #define FIND(name, ...)                                                                                              \
-    if (is_kind(s, (struct kind){__VA_ARGS__, 1})) return name;
+    if (is_better(s, (struct kind){__VA_ARGS__, 1}, found)) found = name;
     KINDS(FIND)
-    return NULL;
+    return found;
 }

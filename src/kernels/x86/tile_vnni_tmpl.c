@@ -206,10 +206,11 @@ KINDS(DIRECT)
 
 /* NULL for what no file format has. */
 static const cria_tile_fn *direct_tiles(const cria_matrix_spec *s, uint32_t planes) {
+    const cria_tile_fn *found = NULL;
 #define FIND(name, ...)                                                                                              \
-    if (is_kind(s, (struct kind){__VA_ARGS__, 1})) return name[planes - 1];
+    if (is_better(s, (struct kind){__VA_ARGS__, 1}, found)) found = name[planes - 1];
     KINDS(FIND)
-    return NULL;
+    return found;
 }
 
 /* Levels as bytes, [planes − 1][tokens − 1] up to six vectors, and as words, [tokens − 1] of two planes. */
