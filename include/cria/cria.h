@@ -185,7 +185,7 @@ typedef struct cria_model cria_model;
 
 /* Precision of the activations that meet quantized weights. DEFAULT: int16 where it matters (values, the last layer's
  * feed-forward network, the output head), int8 elsewhere. Half floats (F16, BF16) meet integers of 13 bits unless it is
- * F32, float32 weights always float32. */
+ * F32; floats of 32 and 8 bits always meet float32. */
 typedef enum cria_activations {
     CRIA_ACTIVATIONS_DEFAULT = 0,
     CRIA_ACTIVATIONS_INT8,

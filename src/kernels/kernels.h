@@ -171,11 +171,11 @@ struct cria_kernels {
      * 128 inputs ascending, with the row's s and integers W_k of matrix.h:
      *     acc = fma(float(Σ_k a_k·W_k), s·d_j, acc)      the sum exact in int32: 128·4095·4096 < 2^31
      *
-     * Integers, since every processor multiplies them at twice the rate of float32 and more, and no order of their sum
+     * Integers, since x86-64 multiplies them at twice the rate of float32 (NEON at the same), and no order of their sum
      * matters. The arithmetic of half floats that some processors have (AVX512-BF16, AVX512-FP16, FEAT_BF16) cannot
-     * serve: it wants the activations rounded to 8 or 11 bits of precision (here 13, as the weights, below the largest
-     * of 128), and vdpbf16ps and bfdot add pairs with roundings of their own and flush subnormals, which no other
-     * processor could give cheaply. */
+     * serve: it wants the activations rounded to 8 or 11 bits of precision (here they have 13 below the largest of 128,
+     * as the weights), and vdpbf16ps and bfdot add pairs with roundings of their own and flush subnormals, which no
+     * other processor could give cheaply. */
     void (*matmul_h)(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
 
     /* The same for CODES matrices and integer activations (x->planes 1 or 2, x->group = w->spec.group when
