@@ -50,31 +50,12 @@ static uint32_t rotate(float *y, const float *x, uint32_t n) {
     return h;
 }
 
-/* x[0..4), or n < 4 of them and zeros. */
-static inline float32x4_t load(const float *x, size_t n) {
-    if (n >= 4) return vld1q_f32(x);
-    float last[4] = {0};
-    memcpy(last, x, n * sizeof *x);
-    return vld1q_f32(last);
-}
-
-static struct neon_unit unit_of(const float *x, size_t n, float max) {
-    uint32x4_t top = vdupq_n_u32(0);
-    for (size_t i = 0; i < n; i += 4) top = vmaxq_u32(top, neon_magnitude(load(x + i, n - i)));
-    return neon_unit(top, max);
-}
-
-static inline int16x4_t integers(float32x4_t x, const struct neon_unit *u) {
-    if (isnan(u->d)) return vdup_n_s16(0);
-    return vmovn_s32(vcvtnq_s32_f32(vmulq_f32(x, vdupq_n_f32(u->inv)))); /* nearest, ties to even */
-}
-
 /* The integers of x[0..n) as int8, pair by pair: number i at out + i/2·pair + i%2·one. */
 static float store_i8(int8_t *out, size_t pair, size_t one, const float *x, uint32_t n) {
-    const struct neon_unit u = unit_of(x, n, 127.0f);
+    const struct neon_unit u = neon_unit_of(x, n, 127.0f);
     for (uint32_t i = 0; i < n; i += 4) {
         int16_t a[4];
-        vst1_s16(a, integers(load(x + i, n - i), &u));
+        vst1_s16(a, neon_integers(x + i, n - i, &u));
         for (uint32_t j = 0; j < 4 && i + j < n; j += 2) {
             out[(i + j) / 2 * pair] = (int8_t)a[j];
             out[(i + j) / 2 * pair + one] = (int8_t)a[j + 1];
@@ -104,11 +85,5 @@ void cria_kv_store_neon(void *k_block, void *v_block, enum cria_kv_elem kv, uint
 void cria_quantize_query_neon(int16_t *a, float *d, const float *x, size_t n) {
     float rotated[1024];
     const uint32_t h = rotate(rotated, x, (uint32_t)n);
-    const struct neon_unit u = unit_of(rotated, n, CRIA_ATTEND_MAX);
-    for (size_t i = 0; i < n; i += 4) {
-        int16_t w[4];
-        vst1_s16(w, integers(load(rotated + i, n - i), &u));
-        memcpy(a + i, w, (n - i < 4 ? n - i : 4) * sizeof *a);
-    }
-    *d = u.d * (1.0f / (float)h);
+    *d = neon_quantize(a, rotated, n, CRIA_ATTEND_MAX) * (1.0f / (float)h);
 }

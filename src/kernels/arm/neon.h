@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the NEON files share: sums in the fixed tree, exp, half floats. Inline; included by *_neon.c only. */
+/* What the NEON files share: sums in the fixed tree, units, exp, half floats. Inline; included by *_neon.c only. */
 #ifndef CRIA_KERNELS_ARM_NEON_H
 #define CRIA_KERNELS_ARM_NEON_H
 
 #include "kernels/poly.h"
 #include <arm_neon.h>
+#include <math.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* The sum of 16 virtual lanes, 4i..4i+3 in v[i], by the tree of kernels.h. */
 static inline float neon_tree(const float32x4_t v[4]) {
@@ -33,6 +36,38 @@ static inline struct neon_unit neon_unit(uint32x4_t top, float max) {
 
 static inline uint32x4_t neon_magnitude(float32x4_t x) {
     return vandq_u32(vreinterpretq_u32_f32(x), vdupq_n_u32(0x7fffffffu));
+}
+
+/* x[0..4), or n < 4 of them and zeros. */
+static inline float32x4_t neon_load(const float *x, size_t n) {
+    if (n >= 4) return vld1q_f32(x);
+    float last[4] = {0};
+    memcpy(last, x, n * sizeof *x);
+    return vld1q_f32(last);
+}
+
+/* Of x[0..n). */
+static inline struct neon_unit neon_unit_of(const float *x, size_t n, float max) {
+    uint32x4_t top = vdupq_n_u32(0);
+    for (size_t i = 0; i < n; i += 4) top = vmaxq_u32(top, neon_magnitude(neon_load(x + i, n - i)));
+    return neon_unit(top, max);
+}
+
+/* The integers of x[0..4), or of n < 4 of them and zeros; nearest, ties to even. */
+static inline int16x4_t neon_integers(const float *x, size_t n, const struct neon_unit *u) {
+    if (isnan(u->d)) return vdup_n_s16(0);
+    return vmovn_s32(vcvtnq_s32_f32(vmulq_f32(neon_load(x, n), vdupq_n_f32(u->inv))));
+}
+
+/* A unit of x[0..n), whose integers fit into 16 bits. Returns its d. */
+static inline float neon_quantize(int16_t *a, const float *x, size_t n, float max) {
+    const struct neon_unit u = neon_unit_of(x, n, max);
+    for (size_t i = 0; i < n; i += 4) {
+        int16_t w[4];
+        vst1_s16(w, neon_integers(x + i, n - i, &u));
+        memcpy(a + i, w, (n - i < 4 ? n - i : 4) * sizeof *a);
+    }
+    return u.d;
 }
 
 /* cria_expf (poly.h). vfmaq_f32(c, a, b) is fma(a, b, c). */

@@ -58,18 +58,8 @@ void cria_quantize_h_neon(const cria_act *act, uint32_t t, const float *x) {
     int16_t *q = (int16_t *)(void *)act->q + (size_t)t * act->ldq;
     float *d = act->d + (size_t)t * act->ldd;
     for (uint32_t k = 0, n; k < act->k; k += n) {
-        float last[CRIA_STEP_GROUP] = {0};
-        const float *p = x + k;
         n = act->k - k < CRIA_STEP_GROUP ? act->k - k : CRIA_STEP_GROUP;
-        if (n < CRIA_STEP_GROUP) p = memcpy(last, p, n * sizeof *p);
-        uint32x4_t top = vdupq_n_u32(0);
-        for (uint32_t i = 0; i < n; i += 4) top = vmaxq_u32(top, neon_magnitude(vld1q_f32(p + i)));
-        const struct neon_unit u = neon_unit(top, CRIA_WHOLE_MAX);
-        for (uint32_t i = 0; i < n; i += 4) { /* nearest, ties to even */
-            const int32x4_t a = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(p + i), u.inv));
-            vst1_s16(q + k + i, isnan(u.d) ? vdup_n_s16(0) : vmovn_s32(a));
-        }
-        d[k / CRIA_STEP_GROUP] = u.d;
+        d[k / CRIA_STEP_GROUP] = neon_quantize(q + k, x + k, n, CRIA_WHOLE_MAX);
     }
 }
 

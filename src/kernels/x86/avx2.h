@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the AVX2 files share: tails, sums in the fixed tree, exp. Inline; included by *_avx2.c only. */
+/* What the AVX2 files share: tails, sums in the fixed tree, units, exp. Inline; included by *_avx2.c only. */
 #ifndef CRIA_KERNELS_X86_AVX2_H
 #define CRIA_KERNELS_X86_AVX2_H
 
 #include "kernels/poly.h"
 #include <immintrin.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Lanes 0..n−1 all ones, n in 0..8. */
 static inline __m256i avx2_mask(size_t n) {
@@ -43,6 +45,36 @@ static inline struct avx2_unit avx2_unit(__m256i top, float max) {
 
 static inline __m256i avx2_magnitude(__m256 x) {
     return _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fffffff));
+}
+
+/* Of x[0..n). */
+static inline struct avx2_unit avx2_unit_of(const float *x, size_t n, float max) {
+    __m256i top = _mm256_setzero_si256();
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) top = _mm256_max_epi32(top, avx2_magnitude(_mm256_loadu_ps(x + i)));
+    if (i < n) top = _mm256_max_epi32(top, avx2_magnitude(_mm256_maskload_ps(x + i, avx2_mask(n - i))));
+    return avx2_unit(top, max);
+}
+
+/* The integers of x[0..8), or of n < 8 of them and zeros. */
+static inline __m256i avx2_integers(const float *x, size_t n, const struct avx2_unit *u) {
+    if (isnan(u->d)) return _mm256_setzero_si256();
+    const __m256 v = n >= 8 ? _mm256_loadu_ps(x) : _mm256_maskload_ps(x, avx2_mask(n));
+    return _mm256_cvtps_epi32(_mm256_mul_ps(v, _mm256_set1_ps(u->inv)));
+}
+
+/* A unit of x[0..n), whose integers fit into 16 bits. Returns its d. */
+static inline float avx2_quantize(int16_t *a, const float *x, size_t n, float max) {
+    const struct avx2_unit u = avx2_unit_of(x, n, max);
+    for (size_t i = 0; i < n; i += 8) {
+        const size_t left = n - i < 8 ? n - i : 8;
+        const __m256i w = avx2_integers(x + i, left, &u);
+        const __m128i w16 = _mm_packs_epi32(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1));
+        int16_t last[8];
+        _mm_storeu_si128((__m128i *)(void *)(left == 8 ? a + i : last), w16);
+        if (left < 8) memcpy(a + i, last, left * sizeof *a);
+    }
+    return u.d;
 }
 
 /* cria_expf (poly.h) */

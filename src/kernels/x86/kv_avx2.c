@@ -74,26 +74,12 @@ static uint32_t rotate(float *y, const float *x, uint32_t n) {
     return h;
 }
 
-static struct avx2_unit unit_of(const float *x, size_t n, float max) {
-    __m256i top = _mm256_setzero_si256();
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8) top = _mm256_max_epi32(top, avx2_magnitude(_mm256_loadu_ps(x + i)));
-    if (i < n) top = _mm256_max_epi32(top, avx2_magnitude(_mm256_maskload_ps(x + i, avx2_mask(n - i))));
-    return avx2_unit(top, max);
-}
-
-/* The 8 integers of x[0..8), or of as many as tail covers. */
-static inline __m256i integers(const float *x, __m256i tail, const struct avx2_unit *u) {
-    if (isnan(u->d)) return _mm256_setzero_si256();
-    return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_maskload_ps(x, tail), _mm256_set1_ps(u->inv)));
-}
-
 /* The integers of x[0..n) as int8, pair by pair: number i at out + i/2·pair + i%2·one. */
 static float store_i8(int8_t *out, size_t pair, size_t one, const float *x, uint32_t n) {
-    const struct avx2_unit u = unit_of(x, n, 127.0f);
+    const struct avx2_unit u = avx2_unit_of(x, n, 127.0f);
     for (uint32_t i = 0; i < n; i += 8) {
         const uint32_t left = n - i < 8 ? n - i : 8;
-        const __m256i a = integers(x + i, avx2_mask(left), &u);
+        const __m256i a = avx2_integers(x + i, left, &u);
         const __m128i a16 = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
         int8_t a8[16];
         _mm_storeu_si128((__m128i *)(void *)a8, _mm_packs_epi16(a16, a16));
@@ -126,14 +112,5 @@ void cria_kv_store_avx2(void *k_block, void *v_block, enum cria_kv_elem kv, uint
 void cria_quantize_query_avx2(int16_t *a, float *d, const float *x, size_t n) {
     float rotated[1024];
     const uint32_t h = rotate(rotated, x, (uint32_t)n);
-    const struct avx2_unit u = unit_of(rotated, n, CRIA_ATTEND_MAX);
-    for (size_t i = 0; i < n; i += 8) {
-        const size_t left = n - i < 8 ? n - i : 8;
-        const __m256i w = integers(rotated + i, avx2_mask(left), &u);
-        const __m128i w16 = _mm_packs_epi32(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1));
-        int16_t last[8];
-        _mm_storeu_si128((__m128i *)(void *)(left == 8 ? a + i : last), w16);
-        if (left < 8) memcpy(a + i, last, left * sizeof *a);
-    }
-    *d = u.d * (1.0f / (float)h);
+    *d = avx2_quantize(a, rotated, n, CRIA_ATTEND_MAX) * (1.0f / (float)h);
 }

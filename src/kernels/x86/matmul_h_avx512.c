@@ -7,7 +7,7 @@
 
 INLINE ints add_pairs(ints sum, ints w, ints a) {
     sum = _mm512_add_epi32(sum, _mm512_madd_epi16(w, a));
-    __asm__("" : "+" IN_REGISTER(sum));
+    hold(&sum);
     return sum;
 }
 

@@ -7,7 +7,7 @@
 
 INLINE ints add_pairs(ints sum, ints w, ints a) {
     sum = _mm512_dpwssd_epi32(sum, w, a);
-    __asm__("" : "+" IN_REGISTER(sum));
+    hold(&sum);
     return sum;
 }
 

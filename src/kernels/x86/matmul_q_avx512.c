@@ -19,9 +19,6 @@ enum {
     FEW_VECTORS = 16 /* of activations, for which it does not pay to unpack codes to bytes in a pass of its own */
 };
 
-/* As in unpack_avx2.h. */
-INLINE void hold(__m512i *sum) { __asm__("" : "+" IN_REGISTER(*sum)); }
-
 /* How a tile has the integer products of a unit; constants where it is called. */
 struct dots_kind {
     int bits;    /* packed codes that are unpacked in registers; 8: levels as bytes */

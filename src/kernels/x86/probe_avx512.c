@@ -10,7 +10,7 @@
 enum { CHAINS = 12, STEPS = 8, SUMS = 4, STREAMS = 4 };
 
 INLINE void hold_ps(__m512 *v) { __asm__ volatile("" : "+" IN_REGISTER(*v)); }
-INLINE void hold(__m512i *v) { __asm__ volatile("" : "+" IN_REGISTER(*v)); }
+INLINE void hold_epi32(__m512i *v) { __asm__ volatile("" : "+" IN_REGISTER(*v)); }
 
 uint64_t cria_probe_f32_avx512(uint32_t n) {
     const __m512 half = _mm512_set1_ps(0.5f), one = _mm512_set1_ps(1.0f); /* sums go towards 2 */
@@ -35,17 +35,17 @@ uint64_t cria_probe_int8_avx512(uint32_t n) {
         __m512i words[SUMS];
         UNROLL for (int step = 0; step < STEPS; step++) {
             UNROLL for (int i = 0; i < SUMS; i++) {
-                hold(&level);
-                hold(&a);
+                hold_epi32(&level);
+                hold_epi32(&a);
                 const __m512i product = _mm512_maddubs_epi16(level, a);
                 words[i] = step == 0 ? product : _mm512_add_epi16(words[i], product);
-                hold(&words[i]);
+                hold_epi32(&words[i]);
             }
         }
         UNROLL for (int i = 0; i < SUMS; i++) sum[i] =
             _mm512_add_epi32(sum[i], _mm512_madd_epi16(words[i], ones));
     }
-    UNROLL for (int i = 0; i < SUMS; i++) hold(&sum[i]);
+    UNROLL for (int i = 0; i < SUMS; i++) hold_epi32(&sum[i]);
     return (uint64_t)n * STEPS * SUMS * 64;
 }
 

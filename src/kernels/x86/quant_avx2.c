@@ -75,20 +75,8 @@ void cria_quantize_h_avx2(const cria_act *act, uint32_t t, const float *x) {
     int16_t *q = (int16_t *)(void *)act->q + (size_t)t * act->ldq;
     float *d = act->d + (size_t)t * act->ldd;
     for (uint32_t k = 0, n; k < act->k; k += n) {
-        float last[CRIA_STEP_GROUP] = {0};
-        const float *p = x + k;
         n = act->k - k < CRIA_STEP_GROUP ? act->k - k : CRIA_STEP_GROUP;
-        if (n < CRIA_STEP_GROUP) p = memcpy(last, p, n * sizeof *p);
-        __m256i top = _mm256_setzero_si256();
-        for (uint32_t i = 0; i < n; i += 8) top = _mm256_max_epi32(top, avx2_magnitude(_mm256_loadu_ps(p + i)));
-        const struct avx2_unit u = avx2_unit(top, CRIA_WHOLE_MAX);
-        for (uint32_t i = 0; i < n; i += 8) {
-            __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(p + i), _mm256_set1_ps(u.inv)));
-            if (isnan(u.d)) a = _mm256_setzero_si256();
-            _mm_storeu_si128((__m128i *)(void *)(q + k + i),
-                             _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1)));
-        }
-        d[k / CRIA_STEP_GROUP] = u.d;
+        d[k / CRIA_STEP_GROUP] = avx2_quantize(q + k, x + k, n, CRIA_WHOLE_MAX);
     }
 }
 

@@ -19,6 +19,9 @@
 #endif
 #define INLINE CRIA_INLINE
 
+/* Keeps a running sum in its register: GCC copies those of vpdpwssd and runs out of registers (as in unpack_avx2.h). */
+INLINE void hold(__m512i *sum) { __asm__("" : "+" IN_REGISTER(*sum)); }
+
 /* Lanes of row block `block` that lie within the first `rows` rows. */
 INLINE __mmask16 row_mask(uint32_t rows, int block) {
     const uint32_t skip = 16 * (uint32_t)block;
