@@ -289,7 +289,7 @@ static void print_tokenizer(const struct inspect *s) {
 static const struct {
     const char *name;
     cria_kv_type type;
-} kv_types[] = {{"f16", CRIA_KV_F16}, {"f32", CRIA_KV_F32}, {"int8", CRIA_KV_INT8}};
+} kv_types[] = {{"int16", CRIA_KV_INT16}, {"f16", CRIA_KV_F16}, {"f32", CRIA_KV_F32}, {"int8", CRIA_KV_INT8}};
 enum { N_KV_TYPES = sizeof kv_types / sizeof *kv_types };
 
 static void print_memory(const struct inspect *s) {

@@ -20,7 +20,7 @@
 static const char *const isa_names[] = {"auto",       "scalar", "avx2",    "avxvnni", "avx512",
                                        "avx512vnni", "neon",   "dotprod", "i8mm",    NULL};
 static const char *const activation_names[] = {"auto", "int8", "int16", "f32", NULL}; /* as cria_activations */
-static const char *const kv_names[] = {"f16", "f32", "int8", NULL}; /* as cria_kv_type */
+static const char *const kv_names[] = {"int16", "f16", "f32", "int8", NULL}; /* as cria_kv_type */
 
 #define FIELD(name) offsetof(struct session_options, name)
 
@@ -42,8 +42,8 @@ const struct arg_option session_speed_rows[] = {
      .choices = activation_names,
      .help = "precision that meets quantized weights: int8 (fastest), int16, f32 (as MLX), or auto, int16 where it "
              "matters and int8 elsewhere"},
-    {.name = "kv", .kind = ARG_CHOICE, .metavar = "TYPE", .def = "f16", .offset = FIELD(kv), .choices = kv_names,
-     .help = "precision of remembered keys and values: f16, f32 (as MLX), or int8 (half the memory)"},
+    {.name = "kv", .kind = ARG_CHOICE, .metavar = "TYPE", .def = "int16", .offset = FIELD(kv), .choices = kv_names,
+     .help = "precision of remembered keys and values: int16, f16, f32 (as MLX), or int8 (half the memory)"},
     {.name = "cache-folder", .kind = ARG_TEXT, .metavar = "DIR", .offset = FIELD(cache_folder),
      .help = "where packed weights of large models are kept, to load fast the next time (default: "
              "$XDG_CACHE_HOME/cria or ~/.cache/cria)"},

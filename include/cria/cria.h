@@ -404,9 +404,10 @@ CRIA_API void cria_chat_text_free(const cria_chat_template *t, char *text);
 typedef struct cria_engine cria_engine;
 typedef struct cria_sequence cria_sequence;
 
-/* What keys and values are kept as. INT8 takes little more than half the memory of F16: 8-bit integers with a scale for
- * each position and head (docs/quality.md says what that costs). */
-typedef enum cria_kv_type { CRIA_KV_F16 = 0, CRIA_KV_F32, CRIA_KV_INT8 } cria_kv_type;
+/* What keys and values are kept as. INT16, the default: integers with a float32 scale for each position and head, no
+ * less exact than F16 and faster. INT8: the same with 8-bit integers, in little more than half of the memory
+ * (docs/quality.md says what each costs). */
+typedef enum cria_kv_type { CRIA_KV_INT16 = 0, CRIA_KV_F16, CRIA_KV_F32, CRIA_KV_INT8 } cria_kv_type;
 
 /* Bytes of the keys and values of one sequence of so many tokens, of any model. */
 CRIA_API uint64_t cria_model_kv_bytes(const cria_model *model, cria_kv_type kv, uint64_t tokens);
@@ -468,8 +469,9 @@ CRIA_API cria_status cria_engine_eval(cria_engine *engine, const cria_row *rows,
 /* The least work of a call of cria_engine_eval with the next `tokens` tokens of `sequences` sequences that have
  * `depth` tokens each, the logits of each one's last token wanted; to be compared with cria_limits. */
 typedef struct cria_work {
-    uint64_t int8_multiply_adds; /* of quantized weights and half floats; those of 16-bit integers count twice */
-    uint64_t f32_multiply_adds;  /* of float weights or activations, and of attention */
+    uint64_t int8_multiply_adds; /* of quantized weights and half floats, and of attention with integers; those of
+                                  * 16-bit integers count twice */
+    uint64_t f32_multiply_adds;  /* of float weights or activations, and of attention with floats */
     uint64_t read_bytes;         /* weights, once for every batch_rows rows, and keys and values of before */
 } cria_work;
 CRIA_API void cria_engine_get_work(const cria_engine *engine, uint64_t sequences, uint64_t depth, uint64_t tokens,

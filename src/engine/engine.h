@@ -43,7 +43,9 @@ void cria_engine_unref(cria_engine *engine);
 uint32_t cria_engine_positions(const cria_engine *engine);
 
 static inline enum cria_kv_elem cria_engine_kv_elem(cria_kv_type kv) {
-    return kv == CRIA_KV_F32 ? CRIA_KV_ELEM_F32 : kv == CRIA_KV_INT8 ? CRIA_KV_ELEM_I8 : CRIA_KV_ELEM_F16;
+    static const enum cria_kv_elem elem[] = {[CRIA_KV_INT16] = CRIA_KV_ELEM_I16, [CRIA_KV_F16] = CRIA_KV_ELEM_F16,
+                                             [CRIA_KV_F32] = CRIA_KV_ELEM_F32, [CRIA_KV_INT8] = CRIA_KV_ELEM_I8};
+    return elem[kv];
 }
 
 /* The public cria_engine_get_work. */

@@ -2,7 +2,7 @@
 /*
  * Saved prefixes: the first tokens of a sequence with their keys and values, in a file that is mapped later.
  *
- *     head    "CRIAKV02", then as 64-bit little-endian numbers the length of the file, the number of tokens (whole KV
+ *     head    "CRIAKV03", then as 64-bit little-endian numbers the length of the file, the number of tokens (whole KV
  *             blocks), the fingerprint of model and options, and a checksum of all that follows the head
  *     tokens  32-bit, little-endian
  *     zeros   up to a multiple of 4096
@@ -21,7 +21,7 @@
 #include <string.h>
 
 /* The number goes up when the same model and tokens get other keys and values than before, even by a bit. */
-static const char magic[8] = {'C', 'R', 'I', 'A', 'K', 'V', '0', '2'};
+static const char magic[8] = {'C', 'R', 'I', 'A', 'K', 'V', '0', '3'};
 enum { HEAD = 40, PAGE = 4096, SAMPLE = 4096 };
 
 /* ---- what a prefix belongs to ---- */

@@ -63,7 +63,11 @@ static void add_attention(cria_work *work, const cria_engine *e, uint64_t from, 
         const uint64_t window = c->layer[i] & CRIA_LAYER_WINDOW ? c->window : UINT64_MAX;
         const uint64_t first = last ? to - 1 : from, rows = to - first, all = rows * (first + to + 1) / 2; /* Σ p + 1 */
         const uint64_t most = window < to ? rows * window : all; /* at least nearly so many */
-        work->f32_multiply_adds += 2 * (most < all ? most : all) * c->h * c->e;
+        const uint64_t n = 2 * (most < all ? most : all) * c->h * c->e;
+        if (cria_kv_is_whole(e->kv.elem))
+            work->int8_multiply_adds += 2 * n; /* 16-bit queries and weights, as two planes */
+        else
+            work->f32_multiply_adds += n;
         work->read_bytes += (from < window ? from : window) * (e->kv.block_bytes / c->n_layers) / CRIA_KV_BLOCK;
     }
 }

@@ -85,41 +85,55 @@ static inline float cria_act_scale(float d) {
 
 #define CRIA_KV_BLOCK 64u /* positions per KV block */
 
-enum cria_kv_elem { CRIA_KV_ELEM_F16, CRIA_KV_ELEM_F32, CRIA_KV_ELEM_I8 };
+enum cria_kv_elem { CRIA_KV_ELEM_F16, CRIA_KV_ELEM_F32, CRIA_KV_ELEM_I8, CRIA_KV_ELEM_I16 };
+
+static inline bool cria_kv_is_whole(enum cria_kv_elem kv) { return kv == CRIA_KV_ELEM_I8 || kv == CRIA_KV_ELEM_I16; }
 
 /* Keys and values of one KV head in one KV block, an array each, elements of type kv:
  *     keys:   k[(p/16)·e·16 + i·16 + p%16] = dimension i of position p       (a lane is a position)
  *     values: v[p·e + i]                                                    (a lane is an output dimension)
- * I8 (e even): int8 with a float32 scale per position in kd, vd, which follow the 64·e bytes of k and of v;
- * two that are summed up together lie side by side:
+ * I8 and I16 (e even): integers with a float32 scale per position in kd, vd, which follow the 64·e integers of k and
+ * of v; two that are summed up together lie side by side:
  *     keys:   k[(p/16)·e·16 + (i/2)·32 + p%16·2 + i%2]
  *     values: v[(p/2)·2e + 2i + p%2]
- * A position's scale and integers are those of a unit (struct cria_act) of all its e numbers, with M = 127. Keys,
- * and queries that meet them, are rotated first: in a key a few dimensions are much larger than all others and would
- * leave them few steps; rotated, all are about alike, and the scores stay what they were. With H the largest power
- * of two that divides e, each H neighbouring numbers go through a Walsh–Hadamard transform:
- *     for s = H/2, H/4 … 1, for every i with (i & s) = 0:   x_i, x_{i+s} = x_i + x_{i+s}, x_i − x_{i+s} */
+ * A position's scale and integers are those of a unit (struct cria_act) of all its e numbers, with M = key and value
+ * of cria_kv_limits. Keys, and queries that meet them, are rotated first: in a key a few dimensions are much larger
+ * than all others and would leave them few steps; rotated, all are about alike, and the scores stay what they were.
+ * With H the largest power of two that divides e, each H neighbouring numbers go through a Walsh–Hadamard transform:
+ *     for s = H/2, H/4 … 1, for every i with (i & s) = 0:   x_i, x_{i+s} = x_i + x_{i+s}, x_i − x_{i+s}
+ *
+ * I16 rather than f16, since 16-bit integers need no conversion and are multiplied in pairs: at twice the rate of
+ * float32 (x86-64), with what they are off by about alike (docs/quality.md). */
 static inline size_t cria_kv_array_bytes(enum cria_kv_elem kv, uint32_t e) {
-    const size_t n = (size_t)CRIA_KV_BLOCK * e;
-    return kv == CRIA_KV_ELEM_F32 ? n * 4 : kv == CRIA_KV_ELEM_F16 ? n * 2 : n + CRIA_KV_BLOCK * sizeof(float);
+    const size_t n = (size_t)CRIA_KV_BLOCK * e, scales = cria_kv_is_whole(kv) ? CRIA_KV_BLOCK * sizeof(float) : 0;
+    return n * (kv == CRIA_KV_ELEM_F32 ? 4 : kv == CRIA_KV_ELEM_I8 ? 1 : 2) + scales;
 }
 
-/* The largest integer of a query and of a weight with I8: times 127 and summed 1024 times it fits into int32. */
-#define CRIA_ATTEND_MAX 16383.0f
+/* The largest integers (M of a unit) of keys and values, and of the queries and weights that they meet. Sums of e
+ * products of the first two and of 64 of the last two are below 2^31. */
+struct cria_kv_limits {
+    float key, query, value, weight;
+};
+
+static inline struct cria_kv_limits cria_kv_limits(enum cria_kv_elem kv, uint32_t e) {
+    if (kv == CRIA_KV_ELEM_I8) return (struct cria_kv_limits){127, 16383, 127, 16383};
+    const float m = e <= 64 ? 5791 : e <= 128 ? 4095 : e <= 256 ? 2895 : e <= 512 ? 2047 : 1447;
+    return (struct cria_kv_limits){m, m, 4095, 8191};
+}
 
 /* One KV block and one KV head against n_q query vectors (the query heads that share the head × the rows of
  * the batch that see the block), updating their running softmax.
  * For query r with n = visible[r] positions (0..64; with 0 nothing changes), in this order:
  *     s_p  = fma chain over i ascending of q[r][i]·k[p][i], from +0             for p < n
- *            I8: float(Σ_i qi[r][i]·k[p][i])·(qd[r]·kd[p])                      the sum exact in int32
+ *            I8, I16: float(Σ_i qi[r][i]·k[p][i])·(qd[r]·kd[p])                 the sum exact in int32
  *     s_p  = softcap(s_p) where there is a cap;  s_p = −inf for p < hidden[r]
  *     m'   = max(m[r], max_p s_p) + 0   (−0 becomes +0)
  *     c    = exp(m[r] − m')             (m[r] = −inf at first: then c = 0)
  *     w_p  = exp(s_p − m')
  *     l[r] = fma(l[r], c, Σ w_p)      Σ over the 16 virtual lanes p%16, and the tree
  *     o[r][i] = o[r][i]·c, then an fma chain over p ascending of w_p·v[p][i]
- *            I8: W_p and D are the integers and the scale of a unit of all w_p·vd[p], p < n, with
- *            M = CRIA_ATTEND_MAX; o[r][i] = fma(float(Σ_p W_p·v[p][i]), D, o[r][i]·c)
+ *            I8, I16: W_p and D are the integers and the scale of a unit of all w_p·vd[p], p < n, with
+ *            M = weight of cria_kv_limits; o[r][i] = fma(float(Σ_p W_p·v[p][i]), D, o[r][i]·c)
  *     m[r] = m'
  * Lanes p >= n may hold anything, NaN included, and have no effect. Should a visible s_p overflow to NaN or
  * ±inf, l and o become NaN or stay finite alike in all tables; m is then unspecified. */
@@ -127,9 +141,9 @@ typedef struct cria_attend {
     uint32_t n_q, e;          /* e: 1..1024 */
     enum cria_kv_elem kv;
     const void *k, *v;        /* 64-byte aligned */
-    const float *q;           /* [n_q][ldq], already scaled by e^−1/2; not I8 */
-    const int16_t *qi;        /* I8: [n_q][ldq], from quantize_query; 4-byte aligned, ldq even */
-    const float *qd;          /* I8: [n_q] */
+    const float *q;           /* [n_q][ldq], already scaled by e^−1/2; not I8, I16 */
+    const int16_t *qi;        /* I8, I16: [n_q][ldq], from quantize_query; 4-byte aligned, ldq even */
+    const float *qd;          /* I8, I16: [n_q] */
     size_t ldq;
     const uint8_t *visible;   /* [n_q] */
     const uint8_t *hidden;    /* [n_q], each below visible where that is not 0; NULL: zeros */
@@ -235,10 +249,10 @@ struct cria_kernels {
     void (*kv_store)(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
                      const float *k, const float *v);
 
-    /* A query for I8: a and d are the integers and the scale of a unit (struct cria_act) of all n numbers (1..1024),
-     * rotated as keys are, with M = CRIA_ATTEND_MAX; d is then multiplied by 1/H, which undoes what both rotations
-     * have done to the length. */
-    void (*quantize_query)(int16_t *a, float *d, const float *x, size_t n);
+    /* A query for I8 and I16: a and d are the integers and the scale of a unit (struct cria_act) of all n numbers
+     * (1..1024), rotated as keys are, with M = max (query of cria_kv_limits); d is then multiplied by 1/H, which undoes
+     * what both rotations have done to the length. */
+    void (*quantize_query)(int16_t *a, float *d, const float *x, size_t n, float max);
 
     void (*attend)(const cria_attend *a);
 

@@ -159,8 +159,10 @@ static void take_queries(const struct attention *a, const struct item *item, con
     const size_t rows = (size_t)(c->h / c->hk) * c->e, width = (size_t)c->h * c->e;
     for (uint32_t t = item->t0; t < item->t1; t++)
         kern->scale(m->q + (t - item->t0) * rows, a->s->q + t * width + item->head * rows, c->attention_scale, rows);
-    for (uint32_t i = 0; a->b->seq[item->t0]->pool->elem == CRIA_KV_ELEM_I8 && i < item->n_q; i++)
-        kern->quantize_query(m->qi + (size_t)i * c->e, m->qd + i, m->q + (size_t)i * c->e, c->e);
+    const enum cria_kv_elem kv = a->b->seq[item->t0]->pool->elem;
+    const float max = cria_kv_limits(kv, c->e).query;
+    for (uint32_t i = 0; cria_kv_is_whole(kv) && i < item->n_q; i++)
+        kern->quantize_query(m->qi + (size_t)i * c->e, m->qd + i, m->q + (size_t)i * c->e, c->e, max);
 }
 
 /* The queries against the KV blocks of a segment, from nothing. `until`: the last position that will be read next. */

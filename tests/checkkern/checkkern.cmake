@@ -30,7 +30,8 @@ if(SIMDE_INCLUDE AND NOT CRIA_SANITIZE AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86
             add_scaled widen attend probe_f32 probe_int8 probe_read)
         target_compile_definitions(checkkern_simde PRIVATE cria_${slot}_avx512=cria_${slot}_avx512_simde)
     endforeach()
-    foreach(name matmul_h_avxvnni matmul_h_avx512vnni matmul_q_avxvnni matvec_plan_avxvnni layout_avxvnni lay_out_avxvnni probe_int8_avxvnni
+    foreach(name matmul_h_avxvnni matmul_h_avx512vnni matmul_q_avxvnni matvec_plan_avxvnni layout_avxvnni lay_out_avxvnni
+            attend_avxvnni probe_int8_avxvnni
             matmul_q_avx512vnni matvec_plan_avx512vnni layout_avx512vnni lay_out_avx512vnni attend_avx512vnni probe_int8_avx512vnni)
         target_compile_definitions(checkkern_simde PRIVATE cria_${name}=cria_${name}_simde)
     endforeach()

@@ -414,6 +414,7 @@ def test_prompt_cache_of_something_else(run, small_model, small_gguf, tmp_path):
     options = ("--prompt", LONG_PROMPT, "-m", 2, "--prompt-cache", path)
     assert run("--model-path", small_model, *options).returncode == 0
     for other in (("--model-path", small_gguf), ("--model-path", small_model, "--kv", "f32"),
+                  ("--model-path", small_model, "--kv", "f16"),
                   ("--model-path", small_model, "--kv", "int8"), ("--model-path", small_model, "--activations", "f32")):
         r = run(*other, *options)
         assert (r.returncode, r.stdout) == (1, b"") and b"another model" in r.stderr.splitlines()[-1], r.stderr

@@ -81,6 +81,7 @@ def test_says_what_is_there(inspect, tmp_path, kind, how, container, name, bits)
     assert memory["tokens"] == 1000
     assert memory["kv_f32"] == kv_bytes(4, 1000) and memory["kv_f16"] == kv_bytes(2, 1000)
     assert kv_bytes(1, 1000) <= memory["kv_int8"] <= 1.1 * kv_bytes(1, 1000)
+    assert kv_bytes(2, 1000) <= memory["kv_int16"] <= 1.05 * kv_bytes(2, 1000)
 
 
 @pytest.mark.parametrize("kind", ["q4g64", "Q6_K"])

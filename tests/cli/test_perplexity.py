@@ -38,7 +38,7 @@ def measure(run):
 
 # ---- numpy's side ----
 
-def scored(lib, path, context, *, activations="default", kv="f16", bos, max_tokens=None):
+def scored(lib, path, context, *, activations="default", kv="int16", bos, max_tokens=None):
     """The logits [scored tokens][vocab] of TEXT, and the tokens they were to foretell."""
     model = lib.open(path, activations=activations)
     engine = model.engine(kv=kv)
@@ -91,7 +91,7 @@ def test_smollm2_equals_numpy(lib, smollm2, measure, text, tmp_path, tally):
     exact = measure(smollm2, text, *size, "--activations", "f32", "--kv", "f32", "--kl-base", saved)
     int8 = measure(smollm2, text, *size, "--activations", "int8", "--kl", saved)
     logits = {a: scored(lib, smollm2, 40, activations=a, kv=kv, bos=False, max_tokens=90)
-              for a, kv in (("f32", "f32"), ("int8", "f16"))}
+              for a, kv in (("f32", "f32"), ("int8", "int16"))}
     assert exact["tokens"] == int8["tokens"] == 90 and exact["windows"] == 3 and exact["scored"] == 87
     check_likelihood(exact, *logits["f32"])
     check_likelihood(int8, *logits["int8"])

@@ -50,7 +50,7 @@ BAD = [
     (["--threads", "1025"], "from 0 to 1024"),
     (["--isa", "sse9"], "auto, scalar, avx2, avxvnni, avx512, avx512vnni, neon, dotprod or i8mm"),
     (["--activations", "int4"], "auto, int8, int16 or f32"),
-    (["--kv", "f64"], "f16, f32 or int8"),
+    (["--kv", "f64"], "int16, f16, f32 or int8"),
     (["--quiet=yes"], "--quiet takes no value"),
     (["--quiet", "-xy"], "no option -x"),
     (["--", "hello"], "'hello' is not an option"),

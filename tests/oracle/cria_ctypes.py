@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 ACTIVATIONS = {"default": 0, "int8": 1, "int16": 2, "f32": 3}
-KV = {"f16": 0, "f32": 1, "int8": 2}
+KV = {"int16": 0, "f16": 1, "f32": 2, "int8": 3}
 ENCODE_BOS, ENCODE_SPECIAL, ENCODE_CHAT = 1, 2, 4
 
 P = C.c_void_p
@@ -263,7 +263,7 @@ class Model(Object):
         self.lib.model_get_info(self.p, C.byref(self.info))
         self.tokenizer = Tokenizer(ctx, model=self)
 
-    def engine(self, kv="f16", batch_rows=0, kv_bytes=0):
+    def engine(self, kv="int16", batch_rows=0, kv_bytes=0):
         return Engine(self, kv, batch_rows, kv_bytes)
 
     @property
@@ -311,7 +311,7 @@ class ChatTemplate(Object):
 
 
 class Engine(Object):
-    def __init__(self, model, kv="f16", batch_rows=0, kv_bytes=0):
+    def __init__(self, model, kv="int16", batch_rows=0, kv_bytes=0):
         opts = model.lib.engine_opts_default()
         opts.kv, opts.kv_bytes, opts.batch_rows = KV[kv], kv_bytes, batch_rows
         self.model, self.vocab = model, model.info.vocab_size

@@ -12,7 +12,8 @@ TOKENS = np.random.default_rng(5).integers(3, SHAPE.vocab, 150).tolist()  # over
 MODELS = ["f32", "f16", "bf16", "q2g32", "q3g64", "q4g64", "q5g128", "q6g64", "q8g32", "mxfp4", "nvfp4", "mxfp8",
           "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "K"]
 # What keys and values are kept as and what meets the weights know nothing of each other.
-PRECISIONS = [("default", "f16"), ("default", "f32"), ("default", "int8"), ("int8", "f16"), ("int16", "f16"), ("f32", "f32")]
+PRECISIONS = [("default", "int16"), ("default", "f16"), ("default", "f32"), ("default", "int8"), ("int8", "f16"),
+              ("int16", "int16"), ("f32", "f32")]
 
 
 # What plain Llamas have not: soft caps, windows (all shorter than the text), ropes of two kinds, norms of outputs and of
@@ -22,7 +23,7 @@ FAMILIES = ["gemma2", "gemma3", "mixtral", "qwen3_moe, some dense", "qwen2", "ph
 # A float matrix meets float32 activations whatever is asked for.
 CASES = [(kind, p) for kind in MODELS for p in (PRECISIONS if kind not in models.DTYPES else PRECISIONS[:3])]
 CASES += [(f"{form} {name}", p) for name in FAMILIES for form in ("float", "quantized")
-          for p in (("default", "f16"), ("f32", "f32"), ("default", "int8"))]
+          for p in (("default", "int16"), ("f32", "f32"), ("default", "int8"))]
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ def test_truncate(lib, case):
         assert same(whole[n:], sequence.eval(TOKENS[n:])), f"truncated to {n}"
 
 
-@pytest.mark.parametrize("kind,kv", [("q4g64", "f16"), ("q4g64", "int8"), ("quantized mistral", "f32")])
+@pytest.mark.parametrize("kind,kv", [("q4g64", "int16"), ("q4g64", "f16"), ("q4g64", "int8"), ("quantized mistral", "f32")])
 def test_segments(lib, stored, kind, kv):
     """Attention cuts positions into segments of 1024, which go to different threads where there are few rows: with two
     threads two waves of them here; with a window most of them are not seen at all."""
@@ -192,7 +193,7 @@ def test_auto_is_the_best_table(lib, tally):
 
 # ---- a real model ----
 
-@pytest.mark.parametrize("activations,kv", [("default", "f16"), ("int8", "int8"), ("int16", "f32"), ("f32", "int8")])
+@pytest.mark.parametrize("activations,kv", [("default", "int16"), ("int8", "f16"), ("int8", "int8"), ("int16", "f32"), ("f32", "int8")])
 def test_smollm2(lib, smollm2, activations, kv):
     tokens = lib.open(smollm2).tokenizer.encode("In the beginning the Universe was created. This has made a lot of "
                                                 "people very angry and been widely regarded as a bad move.")

@@ -111,7 +111,7 @@ def meta_names(weights):
     return out
 
 
-@pytest.mark.parametrize("activations,kv", [("f32", "f32"), ("default", "f16"), ("default", "int8")])
+@pytest.mark.parametrize("activations,kv", [("f32", "f32"), ("default", "int16"), ("default", "f16"), ("default", "int8")])
 @pytest.mark.parametrize("quantized", [False, True], ids=["f32", "4 bits"])
 def test_same_bits(lib, tmp_path, quantized, activations, kv):
     """npz of the example (pairs and halves), safetensors whole and in shards, GGUF: one model, one result."""

@@ -179,7 +179,7 @@ def test_quantization_defaults(lib, tmp_path, tally):
 
 # ---- other precisions: not parity, but near ----
 
-# activations: largest mean Kullback-Leibler divergence from float32, in nats (kv is float16 in all of them)
+# activations: largest mean Kullback-Leibler divergence from float32, in nats (kv is int16 in all of them)
 NEAR = {"f32": 2e-5, "int16": 2e-5, "default": 1e-2, "int8": 2e-2}
 
 
@@ -205,5 +205,5 @@ def test_other_precisions_stay_near(lib, tmp_path, tally, activations):
     model = lib.open(folder, activations=activations)
     tokens = prompts(shape, model)[-1]
     divergence = compare.mean_divergence(Reference.load(folder).logits(tokens), model.engine().sequence().eval(tokens))
-    tally.append(f"activations {activations}, kv f16: divergence {divergence:.1e}")
+    tally.append(f"activations {activations}, kv int16: divergence {divergence:.1e}")
     assert divergence < NEAR[activations]

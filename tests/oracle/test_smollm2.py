@@ -90,17 +90,17 @@ def test_other_precisions_stay_near(lib, smollm2, whole, tally, activations):
     model = lib.open(smollm2, activations=activations)
     tokens = model.tokenizer.encode(TEXT * 4)
     divergence = compare.mean_divergence(whole.logits(tokens), model.engine().sequence().eval(tokens))
-    tally.append(f"SmolLM2 Q4_1, activations {activations}, kv f16: divergence {divergence:.1e}")
+    tally.append(f"SmolLM2 Q4_1, activations {activations}, kv int16: divergence {divergence:.1e}")
     assert divergence < NEAR[activations]
 
 
 @pytest.mark.parametrize("dtype", ["f16", "bf16"])
 def test_half_floats_stay_near(lib, tmp_path, dequantized, prompts, tally, dtype):
-    """Half floats as integers of 13 bits against the same weights in float32, keys and values as f16 in both."""
+    """Half floats as integers of 13 bits against the same weights in float32, keys and values as int16 in both."""
     config, weights = dequantized
     folder = write(tmp_path / "m", config, models.cast(weights, dtype))
     tokens = sum(prompts, [])[:200]
     exact = lib.open(folder, activations="f32").engine().sequence().eval(tokens)
     divergence = compare.mean_divergence(exact, lib.open(folder).engine().sequence().eval(tokens))
-    tally.append(f"SmolLM2 {dtype}, default activations, kv f16: divergence {divergence:.1e}")
+    tally.append(f"SmolLM2 {dtype}, default activations, kv int16: divergence {divergence:.1e}")
     assert 1e-7 < divergence < 6e-5

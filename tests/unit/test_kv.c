@@ -40,6 +40,9 @@ static void sizes(void **unused) {
     assert_int_equal(f.pool.half_bytes, 64 * 16 + 64 * sizeof(float));
     assert_int_equal(f.pool.block_bytes, 2 * 2 * 2 * (64 * 16 + 64 * sizeof(float)));
     finish(&f);
+    start(&f, CRIA_KV_ELEM_I16, 0, -1);
+    assert_int_equal(f.pool.half_bytes, 64 * 16 * 2 + 64 * sizeof(float));
+    finish(&f);
 }
 
 static void budget_holds_and_blocks_come_back(void **unused) {

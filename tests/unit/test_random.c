@@ -201,8 +201,8 @@ static void every_failing_allocation_is_survived(void **unused) {
 
 /* ---- work ---- */
 
-static cria_work work_of(const char *quantization, cria_activations activations, uint64_t sequences,
-                         uint64_t depth, uint64_t tokens) {
+static cria_work work_with(cria_kv_type kv, const char *quantization, cria_activations activations, uint64_t sequences,
+                           uint64_t depth, uint64_t tokens) {
     cria_ctx *ctx = context(1, NULL);
     cria_model *model;
     cria_engine *engine;
@@ -211,6 +211,7 @@ static cria_work work_of(const char *quantization, cria_activations activations,
     o.activations = activations;
     cria_engine_opts eo = cria_engine_opts_default();
     eo.batch_rows = 8;
+    eo.kv = kv;
     assert_int_equal(cria_model_random(ctx, &o, &model, NULL), CRIA_OK);
     assert_int_equal(cria_engine_new(model, &eo, &engine, NULL), CRIA_OK);
     cria_work w;
@@ -219,6 +220,11 @@ static cria_work work_of(const char *quantization, cria_activations activations,
     cria_model_free(model);
     cria_ctx_free(ctx);
     return w;
+}
+
+static cria_work work_of(const char *quantization, cria_activations activations, uint64_t sequences, uint64_t depth,
+                         uint64_t tokens) {
+    return work_with(CRIA_KV_F16, quantization, activations, sequences, depth, tokens);
 }
 
 static void work_is_counted(void **unused) {
@@ -231,6 +237,10 @@ static void work_is_counted(void **unused) {
     assert_int_equal(w.int8_multiply_adds, layers + output);
     assert_int_equal(w.f32_multiply_adds, 101 * attention);
     assert_int_equal(w.read_bytes, (layers + output + DIM) / 32 * 34 + norms + 100 * kv);
+
+    w = work_with(CRIA_KV_INT16, "q8_0", CRIA_ACTIVATIONS_INT8, 1, 100, 1); /* 16-bit queries and weights: two planes */
+    assert_int_equal(w.int8_multiply_adds, layers + output + 2 * 101 * attention);
+    assert_int_equal(w.f32_multiply_adds, 0);
 
     w = work_of("q8_0", CRIA_ACTIVATIONS_DEFAULT, 1, 0, 1); /* two planes where it matters */
     const uint64_t v = DIM * DIM / 2, ffn = 3 * DIM * HIDDEN; /* of the last layer */

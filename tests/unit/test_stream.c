@@ -214,7 +214,7 @@ static void full_is_an_end(void **unused) {
     (void)unused;
     struct machine m;
     start(&m, 0);
-    const uint64_t block = cria_model_kv_bytes(m.model, CRIA_KV_F16, 1);
+    const uint64_t block = cria_model_kv_bytes(m.model, CRIA_KV_INT16, 1);
     stop(&m);
     start(&m, 3 * block);
     const cria_stream_opts so = opts(4);

@@ -4,8 +4,8 @@
  * a tile. A tile is rows × columns of accumulators, a column being 4 positions (scores) or 4 dimensions
  * (values): at most 24 of them, with 4 columns of K or V and one query's number within the 32 registers.
  *
- * I8 walks over pairs of dimensions (scores) or of positions (values): of x two int16 are taken, of y 4 pairs of
- * int8, widened to int16. A column then has two accumulators, in which the products of a pair lie side by side; they
+ * I8 and I16 walk over pairs of dimensions (scores) or of positions (values): of x two int16 are taken, of y 4 pairs
+ * (I8 widened). A column then has two accumulators, in which the products of a pair lie side by side; they
  * are added up at the end.
  */
 #include "base/half.h"
@@ -15,15 +15,18 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_ROWS = 6, MAX_COLUMNS = 16, F16 = CRIA_KV_ELEM_F16, F32 = CRIA_KV_ELEM_F32, I8 = CRIA_KV_ELEM_I8 };
+enum { MAX_ROWS = 6, MAX_COLUMNS = 16 };
+enum { F16 = CRIA_KV_ELEM_F16, F32 = CRIA_KV_ELEM_F32, I8 = CRIA_KV_ELEM_I8, I16 = CRIA_KV_ELEM_I16 };
+
+CRIA_INLINE bool is_whole(int kv) { return kv == I8 || kv == I16; }
 
 CRIA_INLINE int columns_for(int rows, int kv) {
     const int floats = rows == 1 ? 16 : rows == 2 ? 8 : 4;
-    return kv == I8 ? (rows <= 2 ? 4 : 2) : floats;
+    return is_whole(kv) ? (rows <= 2 ? 4 : 2) : floats;
 }
 
 /* Bytes of one lane's number or pair. */
-CRIA_INLINE size_t lane_bytes(int kv) { return kv == F32 ? 4 : 2; }
+CRIA_INLINE size_t lane_bytes(int kv) { return kv == F32 || kv == I16 ? 4 : 2; }
 
 /* A sum of products over i: 32 bits x[r][i] at x + r·ldx + 4i, and columns of y, in fours that are `apart`: column c
  * of row i at y + i·step + (c/4)·apart + (c%4)·4·lane_bytes. All in bytes. */
@@ -63,7 +66,7 @@ CRIA_INLINE void products(float32x4_t (*acc)[MAX_COLUMNS], const struct operands
 
 /* out[r][c] = the integer sums over i < to. */
 CRIA_INLINE void whole_products(int32x4_t (*out)[MAX_COLUMNS], const struct operands *s, size_t to, int rows,
-                                int columns) {
+                                int columns, int kv) {
     int32x4_t acc[MAX_ROWS][4][2];
     CRIA_UNROLL
     for (int r = 0; r < rows; r++) {
@@ -73,7 +76,10 @@ CRIA_INLINE void whole_products(int32x4_t (*out)[MAX_COLUMNS], const struct oper
     for (size_t i = 0; i < to; i++) {
         int16x8_t y[4];
         CRIA_UNROLL
-        for (int c = 0; c < columns; c++) y[c] = vmovl_s8(vld1_s8(y_at(s, c, i, I8)));
+        for (int c = 0; c < columns; c++) {
+            const void *at = y_at(s, c, i, kv);
+            y[c] = kv == I8 ? vmovl_s8(vld1_s8(at)) : vld1q_s16(at);
+        }
         CRIA_UNROLL
         for (int r = 0; r < rows; r++) {
             const int16x8_t x = vreinterpretq_s16_s32(
@@ -92,34 +98,34 @@ CRIA_INLINE void whole_products(int32x4_t (*out)[MAX_COLUMNS], const struct oper
     }
 }
 
-/* The scales behind the integers of an I8 array. */
-static inline const float *scales(const void *array, size_t e) {
-    return (const float *)(const void *)((const char *)array + CRIA_KV_BLOCK * e);
+/* The scales behind the integers of an array. */
+CRIA_INLINE const float *scales(const void *array, size_t e, int kv) {
+    return (const float *)(const void *)((const char *)array + CRIA_KV_BLOCK * e * (kv == I8 ? 1 : 2));
 }
 
-/* w[r] = scores of all positions below most, in whole passes of columns (I8, where they are fewer than 16 positions:
- * in whole sixteens). */
+/* w[r] = scores of all positions below most, in whole passes of columns (of integers, where they are fewer than 16
+ * positions: in whole sixteens). */
 CRIA_INLINE void scores(const cria_attend *a, uint32_t row, uint32_t most, float (*w)[CRIA_KV_BLOCK],
                         int rows, int kv) {
     const int columns = columns_for(rows, kv);
     const uint32_t positions = 4 * (uint32_t)columns;
-    const size_t e = a->e, sixteen = kv == I8 ? 16 * e : 16 * e * lane_bytes(kv);
+    const size_t e = a->e, sixteen = 16 * e * lane_bytes(kv) / (is_whole(kv) ? 2 : 1);
     struct operands s = {.step = 16 * lane_bytes(kv), .apart = sixteen};
-    s.x = kv == I8 ? (const char *)(a->qi + row * a->ldq) : (const char *)(a->q + row * a->ldq);
-    s.ldx = a->ldq * (kv == I8 ? sizeof *a->qi : sizeof *a->q);
-    const uint32_t end = kv == I8 ? (most + 15) / 16 * 16 : most;
+    s.x = is_whole(kv) ? (const char *)(a->qi + row * a->ldq) : (const char *)(a->q + row * a->ldq);
+    s.ldx = a->ldq * (is_whole(kv) ? sizeof *a->qi : sizeof *a->q);
+    const uint32_t end = is_whole(kv) ? (most + 15) / 16 * 16 : most;
     for (uint32_t p = 0; p < end; p += positions) {
         s.y = (const char *)a->k + p / 16 * sixteen + p % 16 * lane_bytes(kv);
         float32x4_t acc[MAX_ROWS][MAX_COLUMNS];
-        if (kv == I8) {
+        if (is_whole(kv)) {
             int32x4_t whole[MAX_ROWS][MAX_COLUMNS];
-            whole_products(whole, &s, e / 2, rows, columns);
+            whole_products(whole, &s, e / 2, rows, columns, kv);
             CRIA_UNROLL
             for (int r = 0; r < rows; r++) {
                 CRIA_UNROLL
                 for (int c = 0; c < columns; c++) {
                     const float32x4_t d =
-                        vmulq_n_f32(vld1q_f32(scales(a->k, e) + p + 4 * c), a->qd[row + (uint32_t)r]);
+                        vmulq_n_f32(vld1q_f32(scales(a->k, e, kv) + p + 4 * c), a->qd[row + (uint32_t)r]);
                     acc[r][c] = vmulq_f32(vcvtq_f32_s32(whole[r][c]), d);
                 }
             }
@@ -164,14 +170,14 @@ static inline float weights(float *w, uint32_t n, float max) {
 
 /* A row's weights times the scales of the values become int16, 0 from n on, in the same place; returns their
  * scale. */
-static inline float whole_weights(float *w, uint32_t n, const float *vd) {
+static inline float whole_weights(float *w, uint32_t n, const float *vd, float most) {
     uint32x4_t top = vdupq_n_u32(0);
     for (uint32_t p = 0; p < n; p += 4) {
         vst1q_f32(w + p, vmulq_f32(vld1q_f32(w + p), vld1q_f32(vd + p)));
         for (uint32_t i = n; i < p + 4; i++) w[i] = 0.0f;
         top = vmaxq_u32(top, neon_magnitude(vld1q_f32(w + p)));
     }
-    const struct neon_unit u = neon_unit(top, CRIA_ATTEND_MAX);
+    const struct neon_unit u = neon_unit(top, most);
     for (uint32_t p = 0; p < CRIA_KV_BLOCK; p += 4) {
         int16_t whole[4] = {0};
         if (p < n) vst1_s16(whole, vmovn_s32(vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(w + p), u.inv))));
@@ -185,7 +191,7 @@ static inline float whole_weights(float *w, uint32_t n, const float *vd) {
 struct pass {
     const char *v;
     size_t e;
-    const char *w; /* [rows][CRIA_KV_BLOCK] floats; I8: int16 at the start of each */
+    const char *w; /* [rows][CRIA_KV_BLOCK] floats; of integers: int16 at the start of each */
     const float *c, *d;
     size_t from, to;
     float *o;
@@ -203,9 +209,9 @@ CRIA_INLINE void mix(const struct pass *s, size_t i, int rows, int columns, int 
         for (int j = 0; j < columns; j++)
             acc[r][j] = vmulq_n_f32(vld1q_f32(s->o + (size_t)r * s->ldo + i + 4 * (size_t)j), s->c[r]);
     }
-    if (kv == I8) {
+    if (is_whole(kv)) {
         int32x4_t whole[MAX_ROWS][MAX_COLUMNS];
-        whole_products(whole, &operands, (s->to + 1) / 2, rows, columns);
+        whole_products(whole, &operands, (s->to + 1) / 2, rows, columns, kv);
         CRIA_UNROLL
         for (int r = 0; r < rows; r++) {
             CRIA_UNROLL
@@ -228,19 +234,22 @@ static void mix_one(const struct pass *s, size_t j, size_t row, int kv) {
     const char *w = s->w + row * CRIA_KV_BLOCK * 4;
     float acc = *o * s->c[row];
     int32_t sum = 0;
-    for (size_t p = kv == I8 ? 0 : s->from; p < s->to; p++) {
+    for (size_t p = is_whole(kv) ? 0 : s->from; p < s->to; p++) {
+        const size_t pair = p / 2 * 2 * s->e + 2 * j + p % 2;
         int16_t whole;
         float weight;
         memcpy(&whole, w + p * sizeof whole, sizeof whole);
         memcpy(&weight, w + p * sizeof weight, sizeof weight);
         if (kv == I8)
-            sum += whole * ((const int8_t *)s->v)[p / 2 * 2 * s->e + 2 * j + p % 2];
+            sum += whole * ((const int8_t *)s->v)[pair];
+        else if (kv == I16)
+            sum += whole * ((const int16_t *)(const void *)s->v)[pair];
         else if (kv == F16)
             acc = fmaf(weight, cria_f16_to_f32(((const uint16_t *)(const void *)s->v)[p * s->e + j]), acc);
         else
             acc = fmaf(weight, ((const float *)(const void *)s->v)[p * s->e + j], acc);
     }
-    *o = kv == I8 ? fmaf((float)sum, s->d[row], acc) : acc;
+    *o = is_whole(kv) ? fmaf((float)sum, s->d[row], acc) : acc;
 }
 
 CRIA_INLINE void values(const struct pass *s, int rows, int kv) {
@@ -277,14 +286,15 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, int k
     for (int r = 0; r < rows; r++) {
         const uint32_t at = row + (uint32_t)r, n = a->visible[at];
         const float sum = weights(w[r], n, max[r]);
-        if (kv == I8) d[r] = whole_weights(w[r], n, scales(a->v, a->e));
+        if (is_whole(kv))
+            d[r] = whole_weights(w[r], n, scales(a->v, a->e, kv), cria_kv_limits((enum cria_kv_elem)kv, a->e).weight);
         c[r] = vgetq_lane_f32(neon_exp(vdupq_n_f32(a->m[at] - max[r])), 0);
         a->l[at] = fmaf(a->l[at], c[r], sum);
         a->m[at] = max[r];
     }
-    struct pass s = {a->v, a->e, (const char *)w, c, d, 0, kv == I8 ? most : least, a->o + row * a->ldo, a->ldo};
+    struct pass s = {a->v, a->e, (const char *)w, c, d, 0, is_whole(kv) ? most : least, a->o + row * a->ldo, a->ldo};
     values(&s, rows, kv);
-    if (kv == I8 || least == most) return;
+    if (is_whole(kv) || least == most) return;
     s.from = least;
     s.c = &one;
     for (uint32_t r = 0; r < (uint32_t)rows; r++) {
@@ -296,19 +306,19 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, int k
 }
 
 /* Functions of their own, not cases of a switch: there compilers merge what should stay constant. */
-#define TILES(X) X(1) X(2) X(3) X(4) X(5) X(6)
-#define TILE(rows)                                                                                           \
-    static void tile_f16_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, F16); }      \
-    static void tile_f32_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, F32); }
-#define TILE_OF_I8(rows)                                                                                     \
-    static void tile_i8_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, I8); }
-TILES(TILE)
-TILES(TILE_OF_I8)
-#define TILE_F16(rows) tile_f16_##rows,
-#define TILE_F32(rows) tile_f32_##rows,
-#define TILE_I8(rows) tile_i8_##rows,
-static void (*const tiles[3][MAX_ROWS])(const cria_attend *, uint32_t) = {
-    [F16] = {TILES(TILE_F16)}, [F32] = {TILES(TILE_F32)}, [I8] = {TILES(TILE_I8)}};
+typedef void tile_fn(const cria_attend *a, uint32_t row);
+#define TILES(X, kv) X(1, kv) X(2, kv) X(3, kv) X(4, kv) X(5, kv) X(6, kv)
+#define TILE(rows, kv)                                                                                       \
+    static void tile_##kv##_##rows(const cria_attend *a, uint32_t row) { attend_tile(a, row, rows, kv); }
+TILES(TILE, F16)
+TILES(TILE, F32)
+TILES(TILE, I8)
+TILES(TILE, I16)
+#define TILE_NAME(rows, kv) tile_##kv##_##rows,
+static tile_fn *const tiles[4][MAX_ROWS] = {[F16] = {TILES(TILE_NAME, F16)},
+                                            [F32] = {TILES(TILE_NAME, F32)},
+                                            [I8] = {TILES(TILE_NAME, I8)},
+                                            [I16] = {TILES(TILE_NAME, I16)}};
 
 /* How many of the n rows from `row` on see something, before one that does not. */
 static uint32_t seeing(const cria_attend *a, uint32_t row, uint32_t n) {

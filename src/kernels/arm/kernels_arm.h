@@ -31,7 +31,7 @@ void cria_add_scaled_neon(float *y, const float *x, float a, size_t n);
 void cria_widen_neon(float *y, const uint16_t *x, size_t n);
 void cria_kv_store_neon(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
                         const float *k, const float *v);
-void cria_quantize_query_neon(int16_t *a, float *d, const float *x, size_t n);
+void cria_quantize_query_neon(int16_t *a, float *d, const float *x, size_t n, float max);
 void cria_attend_neon(const cria_attend *a);
 uint64_t cria_probe_f32_neon(uint32_t n);
 uint64_t cria_probe_int8_neon(uint32_t n);

@@ -4,6 +4,7 @@
 #include "base/half.h"
 #include "kernels/arm/kernels_arm.h"
 #include "kernels/arm/neon.h"
+#include "kernels/inline.h"
 #include <math.h>
 #include <string.h>
 
@@ -50,18 +51,33 @@ static uint32_t rotate(float *y, const float *x, uint32_t n) {
     return h;
 }
 
-/* The integers of x[0..n) as int8, pair by pair: number i at out + i/2·pair + i%2·one. */
-static float store_i8(int8_t *out, size_t pair, size_t one, const float *x, uint32_t n) {
-    const struct neon_unit u = neon_unit_of(x, n, 127.0f);
+/* The integers of x[0..n) become numbers of a block, of 1 or 2 bytes: i at out + i/2·pair + i%2·one, in numbers.
+ * Returns their scale. */
+CRIA_INLINE float store_whole(void *out, size_t bytes, size_t pair, size_t one, const float *x, uint32_t n, float max) {
+    const struct neon_unit u = neon_unit_of(x, n, max);
     for (uint32_t i = 0; i < n; i += 4) {
         int16_t a[4];
         vst1_s16(a, neon_integers(x + i, n - i, &u));
-        for (uint32_t j = 0; j < 4 && i + j < n; j += 2) {
-            out[(i + j) / 2 * pair] = (int8_t)a[j];
-            out[(i + j) / 2 * pair + one] = (int8_t)a[j + 1];
+        for (uint32_t j = 0; j < 4 && i + j < n; j++) {
+            const size_t at = (i + j) / 2 * pair + j % 2 * one;
+            if (bytes == 1)
+                ((int8_t *)out)[at] = (int8_t)a[j];
+            else
+                ((int16_t *)out)[at] = a[j];
         }
     }
     return u.d;
+}
+
+CRIA_INLINE void store_integers(uint8_t *keys, uint8_t *values, enum cria_kv_elem kv, uint32_t e, uint32_t p,
+                                const float *k, const float *v) {
+    const size_t bytes = kv == CRIA_KV_ELEM_I8 ? 1 : 2, integers = CRIA_KV_BLOCK * e * bytes;
+    const struct cria_kv_limits most = cria_kv_limits(kv, e);
+    float rotated[1024];
+    rotate(rotated, k, e);
+    float *kd = (float *)(void *)(keys + integers), *vd = (float *)(void *)(values + integers);
+    kd[p] = store_whole(keys + ((size_t)(p / 16) * e * 16 + p % 16 * 2) * bytes, bytes, 32, 1, rotated, e, most.key);
+    vd[p] = store_whole(values + ((size_t)(p / 2) * e * 2 + p % 2) * bytes, bytes, 4, 2, v, e, most.value);
 }
 
 void cria_kv_store_neon(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
@@ -71,19 +87,15 @@ void cria_kv_store_neon(void *k_block, void *v_block, enum cria_kv_elem kv, uint
         store_f16((uint16_t *)k_block + k0, (uint16_t *)v_block + v0, e, k, v);
     } else if (kv == CRIA_KV_ELEM_F32) {
         store_f32((float *)k_block + k0, (float *)v_block + v0, e, k, v);
+    } else if (kv == CRIA_KV_ELEM_I8) {
+        store_integers(k_block, v_block, CRIA_KV_ELEM_I8, e, p, k, v);
     } else {
-        float rotated[1024];
-        rotate(rotated, k, e);
-        int8_t *k8 = k_block, *v8 = v_block;
-        float *kd = (float *)(void *)(k8 + (size_t)CRIA_KV_BLOCK * e),
-              *vd = (float *)(void *)(v8 + (size_t)CRIA_KV_BLOCK * e);
-        kd[p] = store_i8(k8 + (size_t)(p / 16) * e * 16 + p % 16 * 2, 32, 1, rotated, e);
-        vd[p] = store_i8(v8 + (size_t)(p / 2) * e * 2 + p % 2, 4, 2, v, e);
+        store_integers(k_block, v_block, CRIA_KV_ELEM_I16, e, p, k, v);
     }
 }
 
-void cria_quantize_query_neon(int16_t *a, float *d, const float *x, size_t n) {
+void cria_quantize_query_neon(int16_t *a, float *d, const float *x, size_t n, float max) {
     float rotated[1024];
     const uint32_t h = rotate(rotated, x, (uint32_t)n);
-    *d = neon_quantize(a, rotated, n, CRIA_ATTEND_MAX) * (1.0f / (float)h);
+    *d = neon_quantize(a, rotated, n, max) * (1.0f / (float)h);
 }

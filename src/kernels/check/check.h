@@ -96,6 +96,10 @@ struct check_test {
     void (*bench)(struct check *c); /* NULL: none */
     void (*self)(struct check *c);  /* the reference alone, against maths in double precision; NULL: none */
 };
+/* Of enum cria_kv_elem. */
+extern const char *const cria_check_kv_names[];
+enum { CHECK_KV_KINDS = CRIA_KV_ELEM_I16 + 1 };
+
 extern const struct check_test check_matmul[], check_elem[], check_quant[], check_attn[], check_probe[];
 /* All of them; ends with NULL. */
 extern const struct check_test *const check_files[];

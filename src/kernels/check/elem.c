@@ -4,6 +4,7 @@
 #include "kernels/check/check.h"
 #include "kernels/poly.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { MAX_N = 200, CASES = 600 };
@@ -172,13 +173,12 @@ static void run_rope(struct check *c) {
 static void run_kv_store(struct check *c) {
     for (int i = 0; i < check_cases(c, CASES); i++) {
         static const uint32_t usual[] = {64, 80, 96, 128};
-        static const char *const names[] = {"f16", "f32", "int8"};
-        const enum cria_kv_elem kv = (enum cria_kv_elem)check_below(c, 3);
+        const enum cria_kv_elem kv = (enum cria_kv_elem)check_below(c, CHECK_KV_KINDS);
         const uint32_t any = 1 + check_below(c, MAX_N);
-        const uint32_t e = check_rand(c) & 1 ? usual[check_below(c, 4)] : any + (kv == CRIA_KV_ELEM_I8 && any % 2);
+        const uint32_t e = check_rand(c) & 1 ? usual[check_below(c, 4)] : any + (cria_kv_is_whole(kv) && any % 2);
         const uint32_t p = check_below(c, CRIA_KV_BLOCK);
         const size_t bytes = cria_kv_array_bytes(kv, e);
-        check_case(c, "e %u, p %u, %s", e, p, names[kv]);
+        check_case(c, "e %u, p %u, %s", e, p, cria_check_kv_names[kv]);
         float *k = some_floats(c, e), *v = some_floats(c, e);
         const struct check_pair k_block = check_pair(c, bytes, 64), v_block = check_pair(c, bytes, 64);
         if (check_rand(c) & 1) { /* where half floats begin, end and tie */
@@ -187,7 +187,7 @@ static void run_kv_store(struct check *c) {
                 v[j] = ldexpf((float)check_below(c, 4097), (int)check_below(c, 30) - 24);
             }
         }
-        if (kv == CRIA_KV_ELEM_I8 && check_below(c, 8) == 0) k[check_below(c, e)] = v[0] = INFINITY;
+        if (cria_kv_is_whole(kv) && check_below(c, 8) == 0) k[check_below(c, e)] = v[0] = INFINITY;
         c->ref->kv_store(k_block.want, v_block.want, kv, e, p, k, v);
         CHECK_CALL(c, c->k->kv_store(k_block.got, v_block.got, kv, e, p, k, v));
         check_same(c, "k", k_block, bytes);
@@ -300,9 +300,12 @@ static void bench_rope(struct check *c) {
 }
 static void bench_kv_store(struct check *c) {
     float *k = bench_floats(c, 64), *v = bench_floats(c, 64);
-    void *k_block = check_buf(c, 64 * 64 * 2, 64), *v_block = check_buf(c, 64 * 64 * 2, 64);
-    CHECK_BENCH(c, "kv_store 64, f16", 64, "element",
-                K->kv_store(k_block, v_block, CRIA_KV_ELEM_F16, 64, 17, k, v));
+    void *k_block = check_buf(c, 64 * 65 * 4, 64), *v_block = check_buf(c, 64 * 65 * 4, 64);
+    for (int kv = 0; kv < CHECK_KV_KINDS; kv++) {
+        char label[64];
+        snprintf(label, sizeof label, "kv_store 64, %s", cria_check_kv_names[kv]);
+        CHECK_BENCH(c, label, 64, "element", K->kv_store(k_block, v_block, (enum cria_kv_elem)kv, 64, 17, k, v));
+    }
 }
 
 #define SLOT(name) offsetof(struct cria_kernels, name)

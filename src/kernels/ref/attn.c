@@ -8,9 +8,14 @@ static float load(const void *p, enum cria_kv_elem kv, size_t i) {
     return kv == CRIA_KV_ELEM_F32 ? ((const float *)p)[i] : cria_f16_to_f32(((const uint16_t *)p)[i]);
 }
 
-/* The scales behind the integers of an I8 array. */
-static const float *scales(const void *array, uint32_t e) {
-    return (const float *)(const void *)((const int8_t *)array + (size_t)CRIA_KV_BLOCK * e);
+static int32_t integer(const void *p, enum cria_kv_elem kv, size_t i) {
+    return kv == CRIA_KV_ELEM_I8 ? ((const int8_t *)p)[i] : ((const int16_t *)p)[i];
+}
+
+/* The scales behind the integers of an array. */
+static const float *scales(const void *array, enum cria_kv_elem kv, uint32_t e) {
+    const size_t bytes = kv == CRIA_KV_ELEM_I8 ? 1 : 2;
+    return (const float *)(const void *)((const uint8_t *)array + CRIA_KV_BLOCK * e * bytes);
 }
 
 static float score(const cria_attend *a, uint32_t r, uint32_t p) {
@@ -21,12 +26,12 @@ static float score(const cria_attend *a, uint32_t r, uint32_t p) {
     return s;
 }
 
-static float score_i8(const cria_attend *a, uint32_t r, uint32_t p) {
+static float score_whole(const cria_attend *a, uint32_t r, uint32_t p) {
     const int16_t *q = a->qi + r * a->ldq;
-    const int8_t *k = (const int8_t *)a->k + (size_t)(p / 16) * a->e * 16 + p % 16 * 2;
+    const size_t k0 = (size_t)(p / 16) * a->e * 16 + p % 16 * 2;
     int32_t s = 0;
-    for (uint32_t i = 0; i < a->e; i++) s += q[i] * k[i / 2 * 32 + i % 2];
-    return (float)s * (a->qd[r] * scales(a->k, a->e)[p]);
+    for (uint32_t i = 0; i < a->e; i++) s += q[i] * integer(a->k, a->kv, k0 + i / 2 * 32 + i % 2);
+    return (float)s * (a->qd[r] * scales(a->k, a->kv, a->e)[p]);
 }
 
 /* n scores in w become weights; *c. */
@@ -54,29 +59,30 @@ static void mix(const cria_attend *a, float *o, const float *w, uint32_t n, floa
     }
 }
 
-static void mix_i8(const cria_attend *a, float *o, const float *w, uint32_t n, float c) {
-    const int8_t *v = a->v;
+static void mix_whole(const cria_attend *a, float *o, const float *w, uint32_t n, float c) {
+    const float *vd = scales(a->v, a->kv, a->e);
     float scaled[CRIA_KV_BLOCK];
     int32_t whole[CRIA_KV_BLOCK];
-    for (uint32_t p = 0; p < n; p++) scaled[p] = w[p] * scales(v, a->e)[p];
-    const float d = cria_quantize_unit_ref(scaled, n, CRIA_ATTEND_MAX, whole);
+    for (uint32_t p = 0; p < n; p++) scaled[p] = w[p] * vd[p];
+    const float d = cria_quantize_unit_ref(scaled, n, cria_kv_limits(a->kv, a->e).weight, whole);
     for (uint32_t i = 0; i < a->e; i++) {
         int32_t sum = 0;
-        for (uint32_t p = 0; p < n; p++) sum += whole[p] * v[(size_t)(p / 2) * a->e * 2 + i * 2 + p % 2];
+        for (uint32_t p = 0; p < n; p++)
+            sum += whole[p] * integer(a->v, a->kv, (size_t)(p / 2) * a->e * 2 + i * 2 + p % 2);
         o[i] = fmaf((float)sum, d, o[i] * c);
     }
 }
 
 void cria_attend_ref(const cria_attend *a) {
-    const bool i8 = a->kv == CRIA_KV_ELEM_I8;
+    const bool whole = cria_kv_is_whole(a->kv);
     for (uint32_t r = 0; r < a->n_q; r++) {
         const uint32_t n = a->visible[r];
         if (n == 0) continue;
         float w[CRIA_KV_BLOCK], c; /* scores, then weights */
-        for (uint32_t p = 0; p < n; p++) w[p] = (i8 ? score_i8 : score)(a, r, p);
+        for (uint32_t p = 0; p < n; p++) w[p] = (whole ? score_whole : score)(a, r, p);
         if (a->cap != 0) cria_softcap_ref(w, a->cap, n);
         for (uint32_t p = 0; a->hidden && p < a->hidden[r]; p++) w[p] = -INFINITY;
         soften(w, n, &a->m[r], &a->l[r], &c);
-        (i8 ? mix_i8 : mix)(a, a->o + r * a->ldo, w, n, c);
+        (whole ? mix_whole : mix)(a, a->o + r * a->ldo, w, n, c);
     }
 }

@@ -23,7 +23,7 @@ void cria_add_scaled_ref(float *y, const float *x, float a, size_t n);
 void cria_widen_ref(float *y, const uint16_t *x, size_t n);
 void cria_kv_store_ref(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
                        const float *k, const float *v);
-void cria_quantize_query_ref(int16_t *a, float *d, const float *x, size_t n);
+void cria_quantize_query_ref(int16_t *a, float *d, const float *x, size_t n, float max);
 void cria_attend_ref(const cria_attend *a);
 uint64_t cria_probe_f32_ref(uint32_t n);
 uint64_t cria_probe_int8_ref(uint32_t n);

@@ -3,10 +3,22 @@
 #ifndef CRIA_KERNELS_X86_AVX512_H
 #define CRIA_KERNELS_X86_AVX512_H
 
-#include "kernels/poly.h"
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "kernels/poly.h"
+
+/* An operand of inline assembly; emulated (tests/checkkern/simde) the registers live in memory anyway. */
+#if defined(__AVX512F__)
+#define AVX512_REGISTER "v"
+#else
+#define AVX512_REGISTER "m"
+#endif
+
+/* Keeps a running sum in its register: GCC copies those of vpdpwssd and runs out of registers (as in
+ * unpack_avx2.h). */
+static inline void avx512_hold(__m512i *sum) { __asm__("" : "+" AVX512_REGISTER(*sum)); }
 
 /* Lanes 0..n−1, n in 0..16. */
 static inline __mmask16 avx512_mask(size_t n) { return (__mmask16)((1u << n) - 1); }

@@ -30,8 +30,9 @@ void cria_add_scaled_avx2(float *y, const float *x, float a, size_t n);
 void cria_widen_avx2(float *y, const uint16_t *x, size_t n);
 void cria_kv_store_avx2(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
                         const float *k, const float *v);
-void cria_quantize_query_avx2(int16_t *a, float *d, const float *x, size_t n);
+void cria_quantize_query_avx2(int16_t *a, float *d, const float *x, size_t n, float max);
 void cria_attend_avx2(const cria_attend *a);
+void cria_attend_avxvnni(const cria_attend *a);
 uint64_t cria_probe_f32_avx2(uint32_t n);
 uint64_t cria_probe_int8_avx2(uint32_t n);
 uint64_t cria_probe_int8_avxvnni(uint32_t n);

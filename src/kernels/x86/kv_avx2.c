@@ -2,6 +2,7 @@
 /* kv_store and quantize_query for AVX2. Where neighbours in memory belong to other positions, which other
  * threads may be storing, elements are stored one by one. */
 #include "base/half.h"
+#include "kernels/inline.h"
 #include "kernels/x86/avx2.h"
 #include "kernels/x86/kernels_x86.h"
 #include <math.h>
@@ -74,21 +75,36 @@ static uint32_t rotate(float *y, const float *x, uint32_t n) {
     return h;
 }
 
-/* The integers of x[0..n) as int8, pair by pair: number i at out + i/2·pair + i%2·one. */
-static float store_i8(int8_t *out, size_t pair, size_t one, const float *x, uint32_t n) {
-    const struct avx2_unit u = avx2_unit_of(x, n, 127.0f);
+/* The integers of x[0..n) become numbers of a block, of 1 or 2 bytes: i at out + i/2·pair + i%2·one, in numbers.
+ * Returns their scale. */
+CRIA_INLINE float store_whole(void *out, size_t bytes, size_t pair, size_t one, const float *x, uint32_t n, float max) {
+    const struct avx2_unit u = avx2_unit_of(x, n, max);
     for (uint32_t i = 0; i < n; i += 8) {
         const uint32_t left = n - i < 8 ? n - i : 8;
         const __m256i a = avx2_integers(x + i, left, &u);
-        const __m128i a16 = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
-        int8_t a8[16];
-        _mm_storeu_si128((__m128i *)(void *)a8, _mm_packs_epi16(a16, a16));
-        for (uint32_t j = 0; j < left; j += 2) {
-            out[(i + j) / 2 * pair] = a8[j];
-            out[(i + j) / 2 * pair + one] = a8[j + 1];
+        int16_t a16[8];
+        _mm_storeu_si128((__m128i *)(void *)a16,
+                         _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1)));
+        for (uint32_t j = 0; j < left; j++) {
+            const size_t at = (i + j) / 2 * pair + j % 2 * one;
+            if (bytes == 1)
+                ((int8_t *)out)[at] = (int8_t)a16[j];
+            else
+                ((int16_t *)out)[at] = a16[j];
         }
     }
     return u.d;
+}
+
+CRIA_INLINE void store_integers(uint8_t *keys, uint8_t *values, enum cria_kv_elem kv, uint32_t e, uint32_t p,
+                                const float *k, const float *v) {
+    const size_t bytes = kv == CRIA_KV_ELEM_I8 ? 1 : 2, integers = CRIA_KV_BLOCK * e * bytes;
+    const struct cria_kv_limits most = cria_kv_limits(kv, e);
+    float rotated[1024];
+    rotate(rotated, k, e);
+    float *kd = (float *)(void *)(keys + integers), *vd = (float *)(void *)(values + integers);
+    kd[p] = store_whole(keys + ((size_t)(p / 16) * e * 16 + p % 16 * 2) * bytes, bytes, 32, 1, rotated, e, most.key);
+    vd[p] = store_whole(values + ((size_t)(p / 2) * e * 2 + p % 2) * bytes, bytes, 4, 2, v, e, most.value);
 }
 
 void cria_kv_store_avx2(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
@@ -98,19 +114,15 @@ void cria_kv_store_avx2(void *k_block, void *v_block, enum cria_kv_elem kv, uint
         store_f16((uint16_t *)k_block + k0, (uint16_t *)v_block + v0, e, k, v);
     } else if (kv == CRIA_KV_ELEM_F32) {
         store_f32((float *)k_block + k0, (float *)v_block + v0, e, k, v);
+    } else if (kv == CRIA_KV_ELEM_I8) {
+        store_integers(k_block, v_block, CRIA_KV_ELEM_I8, e, p, k, v);
     } else {
-        float rotated[1024];
-        rotate(rotated, k, e);
-        int8_t *k8 = k_block, *v8 = v_block;
-        float *kd = (float *)(void *)(k8 + (size_t)CRIA_KV_BLOCK * e),
-              *vd = (float *)(void *)(v8 + (size_t)CRIA_KV_BLOCK * e);
-        kd[p] = store_i8(k8 + (size_t)(p / 16) * e * 16 + p % 16 * 2, 32, 1, rotated, e);
-        vd[p] = store_i8(v8 + (size_t)(p / 2) * e * 2 + p % 2, 4, 2, v, e);
+        store_integers(k_block, v_block, CRIA_KV_ELEM_I16, e, p, k, v);
     }
 }
 
-void cria_quantize_query_avx2(int16_t *a, float *d, const float *x, size_t n) {
+void cria_quantize_query_avx2(int16_t *a, float *d, const float *x, size_t n, float max) {
     float rotated[1024];
     const uint32_t h = rotate(rotated, x, (uint32_t)n);
-    *d = avx2_quantize(a, rotated, n, CRIA_ATTEND_MAX) * (1.0f / (float)h);
+    *d = avx2_quantize(a, rotated, n, max) * (1.0f / (float)h);
 }

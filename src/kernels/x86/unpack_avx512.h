@@ -8,19 +8,17 @@
 #include "kernels/codes.h"
 #include "kernels/inline.h"
 #include "kernels/matrix.h"
+#include "kernels/x86/avx512.h"
 
 /* Emulated (tests/checkkern/simde) the registers live in memory anyway. */
 #if defined(__AVX512F__)
 #define UNROLL CRIA_UNROLL
-#define IN_REGISTER "v"
 #else
 #define UNROLL
-#define IN_REGISTER "m"
 #endif
 #define INLINE CRIA_INLINE
-
-/* Keeps a running sum in its register: GCC copies those of vpdpwssd and runs out of registers (as in unpack_avx2.h). */
-INLINE void hold(__m512i *sum) { __asm__("" : "+" IN_REGISTER(*sum)); }
+#define IN_REGISTER AVX512_REGISTER
+#define hold avx512_hold
 
 /* Lanes of row block `block` that lie within the first `rows` rows. */
 INLINE __mmask16 row_mask(uint32_t rows, int block) {

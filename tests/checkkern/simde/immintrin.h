@@ -104,6 +104,27 @@ static inline __m256i extra_cvtepi32_epi16(__m512i a) {
     return _mm256_loadu_si256((const __m256i *)(const void *)w);
 }
 
+static inline __m512i extra_maskz_loadu_epi32(__mmask16 k, const void *p) {
+    uint32_t v[16] = {0};
+    for (int i = 0; i < 16; i++)
+        if (k >> i & 1) memcpy(&v[i], (const char *)p + 4 * i, sizeof v[i]);
+    return simde_mm512_loadu_si512(v);
+}
+/* Lanes of each 128 bits, and of all of it: those of 128 bits. */
+static inline __m512i extra_shuffle_epi32(__m512i a, int turn) {
+    uint32_t v[16], w[16];
+    simde_mm512_storeu_si512(v, a);
+    for (int i = 0; i < 16; i++) w[i] = v[i / 4 * 4 + (turn >> i % 4 * 2 & 3)];
+    return simde_mm512_loadu_si512(w);
+}
+static inline __m512i extra_shuffle_i32x4(__m512i a, __m512i b, int turn) {
+    uint32_t v[32], w[16];
+    simde_mm512_storeu_si512(v, a);
+    simde_mm512_storeu_si512(v + 16, b);
+    for (int i = 0; i < 16; i++) w[i] = v[i / 8 * 16 + (turn >> i / 4 * 2 & 3) * 4 + i % 4];
+    return simde_mm512_loadu_si512(w);
+}
+
 /* SIMDe gives this one a wrong number of arguments … */
 #undef _mm512_madd_epi16
 #define _mm512_madd_epi16(a, b) simde_mm512_madd_epi16(a, b)
@@ -125,6 +146,12 @@ static inline __m256i extra_cvtepi32_epi16(__m512i a) {
 #undef _mm512_srai_epi32
 #undef _mm512_slli_epi16
 #undef _mm512_srli_epi16
+#undef _mm512_maskz_loadu_epi32
+#undef _mm512_shuffle_epi32
+#undef _mm512_shuffle_i32x4
+#define _mm512_maskz_loadu_epi32(k, p) extra_maskz_loadu_epi32(k, p)
+#define _mm512_shuffle_epi32(a, turn) extra_shuffle_epi32(a, turn)
+#define _mm512_shuffle_i32x4(a, b, turn) extra_shuffle_i32x4(a, b, turn)
 #define _mm512_cvtepu8_epi32(a) extra_cvtepu8_epi32(a)
 #define _mm512_cvtepi8_epi32(a) extra_cvtepi8_epi32(a)
 #define _mm512_cvtepu16_epi32(a) extra_cvtepu16_epi32(a)

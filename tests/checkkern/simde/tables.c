@@ -21,7 +21,7 @@ static const struct cria_kernels avxvnni = {
     .matmul_q = cria_matmul_q_avxvnni,
     .layout = cria_layout_avxvnni,
     .lay_out = cria_lay_out_avxvnni,
-    .attend = cria_attend_ref,
+    .attend = cria_attend_avxvnni,
     .probe_int8 = cria_probe_int8_avxvnni,
 };
 
