@@ -121,6 +121,9 @@ static inline struct cria_kv_limits cria_kv_limits(enum cria_kv_elem kv, uint32_
     return (struct cria_kv_limits){m, m, 4095, 8191};
 }
 
+/* The 2^64 of cria_attend. */
+#define CRIA_KV_LIFT 0x1p64f
+
 /* One KV block and one KV head against n_q query vectors (the query heads that share the head × the rows of
  * the batch that see the block), updating their running softmax.
  * For query r with n = visible[r] positions (0..64; with 0 nothing changes), in this order:
@@ -132,8 +135,9 @@ static inline struct cria_kv_limits cria_kv_limits(enum cria_kv_elem kv, uint32_
  *     w_p  = exp(s_p − m')
  *     l[r] = fma(l[r], c, Σ w_p)      Σ over the 16 virtual lanes p%16, and the tree
  *     o[r][i] = o[r][i]·c, then an fma chain over p ascending of w_p·v[p][i]
- *            I8, I16: W_p and D are the integers and the scale of a unit of all w_p·vd[p], p < n, with
- *            M = weight of cria_kv_limits; o[r][i] = fma(float(Σ_p W_p·v[p][i]), D, o[r][i]·c)
+ *            I8, I16: W_p and D are the integers and the scale of a unit of all w_p·(vd[p]·2^64), p < n, with
+ *            M = weight of cria_kv_limits; o[r][i] = fma(float(Σ_p W_p·v[p][i]), D·2^−64, o[r][i]·c)
+ *            (2^64, so that small weights do not become subnormal, which takes Intel's processors hundreds of clocks)
  *     m[r] = m'
  * Lanes p >= n may hold anything, NaN included, and have no effect. Should a visible s_p overflow to NaN or
  * ±inf, l and o become NaN or stay finite alike in all tables; m is then unspecified. */

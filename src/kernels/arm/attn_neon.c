@@ -173,7 +173,7 @@ static inline float weights(float *w, uint32_t n, float max) {
 static inline float whole_weights(float *w, uint32_t n, const float *vd, float most) {
     uint32x4_t top = vdupq_n_u32(0);
     for (uint32_t p = 0; p < n; p += 4) {
-        vst1q_f32(w + p, vmulq_f32(vld1q_f32(w + p), vld1q_f32(vd + p)));
+        vst1q_f32(w + p, vmulq_f32(vld1q_f32(w + p), vmulq_n_f32(vld1q_f32(vd + p), CRIA_KV_LIFT)));
         for (uint32_t i = n; i < p + 4; i++) w[i] = 0.0f;
         top = vmaxq_u32(top, neon_magnitude(vld1q_f32(w + p)));
     }
@@ -183,7 +183,7 @@ static inline float whole_weights(float *w, uint32_t n, const float *vd, float m
         if (p < n) vst1_s16(whole, vmovn_s32(vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(w + p), u.inv))));
         memcpy((char *)w + p * sizeof *whole, whole, sizeof whole);
     }
-    return u.d;
+    return u.d * (1 / CRIA_KV_LIFT);
 }
 
 /* What one pass over the values does: o = o·c, then positions [from, to), for as many rows as w, c, d and o

@@ -63,8 +63,8 @@ static void mix_whole(const cria_attend *a, float *o, const float *w, uint32_t n
     const float *vd = scales(a->v, a->kv, a->e);
     float scaled[CRIA_KV_BLOCK];
     int32_t whole[CRIA_KV_BLOCK];
-    for (uint32_t p = 0; p < n; p++) scaled[p] = w[p] * vd[p];
-    const float d = cria_quantize_unit_ref(scaled, n, cria_kv_limits(a->kv, a->e).weight, whole);
+    for (uint32_t p = 0; p < n; p++) scaled[p] = w[p] * (vd[p] * CRIA_KV_LIFT);
+    const float d = cria_quantize_unit_ref(scaled, n, cria_kv_limits(a->kv, a->e).weight, whole) / CRIA_KV_LIFT;
     for (uint32_t i = 0; i < a->e; i++) {
         int32_t sum = 0;
         for (uint32_t p = 0; p < n; p++)

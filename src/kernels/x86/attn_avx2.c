@@ -219,7 +219,7 @@ struct soft {
     float sum;
 };
 
-/* vd: of integers, the scales of the values, which weights are multiplied by when they have been added up. */
+/* vd: of integers, the lifted scales of the values, which weights are multiplied by when they have been added up. */
 CRIA_INLINE struct soft soften(float *w, uint32_t n, __m256 old_max, const float *vd) {
     __m256 max[2] = {old_max, old_max}, sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     struct soft soft = {.top = _mm256_setzero_si256()};
@@ -256,13 +256,14 @@ CRIA_INLINE void whole_weights(float *w, float inv) {
     }
 }
 
-/* d and inv of units (struct cria_act) whose largest magnitudes' bits are the lanes of top. Where d is NaN, integers
- * mean nothing. */
+/* inv, and d without the lift, of units (struct cria_act) whose largest magnitudes' bits are the lanes of top. Where d
+ * is NaN, integers mean nothing. */
 static inline void units(__m256i top, float max, float *d, float *inv) {
     const __m256 t = _mm256_castsi256_ps(top), m = _mm256_set1_ps(max);
     const __m256 finite = _mm256_cmp_ps(t, _mm256_set1_ps(INFINITY), _CMP_LT_OQ),
                  some = _mm256_cmp_ps(t, _mm256_set1_ps(CRIA_QUANTIZE_MIN), _CMP_NLT_UQ);
-    _mm256_storeu_ps(d, _mm256_blendv_ps(_mm256_set1_ps(NAN), _mm256_and_ps(_mm256_div_ps(t, m), some), finite));
+    const __m256 all = _mm256_blendv_ps(_mm256_set1_ps(NAN), _mm256_and_ps(_mm256_div_ps(t, m), some), finite);
+    _mm256_storeu_ps(d, _mm256_mul_ps(all, _mm256_set1_ps(1 / CRIA_KV_LIFT)));
     _mm256_storeu_ps(inv, _mm256_and_ps(_mm256_div_ps(m, t), _mm256_and_ps(some, finite)));
 }
 
@@ -370,6 +371,7 @@ static void values_f32(const struct pass *s) { values(s, 1, F32); }
 CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, struct cria_ahead *ahead, int rows, int kv) {
     static const float one = 1.0f;
     float w[MAX_ROWS][CRIA_KV_BLOCK], m[8], c[8], d[8], inv[8], sum[MAX_ROWS];
+    float lifted[CRIA_KV_BLOCK];
     uint32_t least = CRIA_KV_BLOCK, most = 0;
     for (int r = 0; r < rows; r++) {
         const uint32_t n = a->visible[row + (uint32_t)r];
@@ -380,6 +382,9 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, struct cria_ahe
         whole_scores(a, row, most, w, ahead, rows, kv);
     else
         scores(a, row, most, w, ahead, rows, kv);
+    for (int i = 0; is_whole(kv) && i < (int)CRIA_KV_BLOCK; i += 8)
+        _mm256_storeu_ps(lifted + i, _mm256_mul_ps(_mm256_loadu_ps(scales(a->v, a->e, kv) + i),
+                                                   _mm256_set1_ps(CRIA_KV_LIFT)));
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     __m256 before = _mm256_setzero_ps(), after = before, top = before;
     for (int r = 0; r < rows; r++) {
@@ -388,7 +393,7 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, struct cria_ahe
         if (a->cap != 0) cria_softcap_avx2(w[r], a->cap, n);
         if (a->hidden) cria_hide(w[r], a->hidden[at]);
         const __m256 old = _mm256_broadcast_ss(a->m + at);
-        const struct soft soft = soften(w[r], n, old, is_whole(kv) ? scales(a->v, a->e, kv) : NULL);
+        const struct soft soft = soften(w[r], n, old, is_whole(kv) ? lifted : NULL);
         before = _mm256_blendv_ps(before, old, lane);
         after = _mm256_blendv_ps(after, soft.max, lane);
         top = _mm256_blendv_ps(top, _mm256_castsi256_ps(soft.top), lane);

@@ -212,7 +212,7 @@ struct soft {
     float sum;
 };
 
-/* vd: of integers, the scales of the values, which weights are multiplied by when they have been added up. */
+/* vd: of integers, the lifted scales of the values, which weights are multiplied by when they have been added up. */
 CRIA_INLINE struct soft soften(float *w, uint32_t n, __m512 old_max, const float *vd) {
     enum { N = CRIA_KV_BLOCK / 16 };
     __mmask16 seen[N];
@@ -250,14 +250,15 @@ CRIA_INLINE void whole_weights(float *w, float inv) {
     }
 }
 
-/* d and inv of units (struct cria_act) whose largest magnitudes' bits are the lanes of top. Where d is NaN, integers
- * mean nothing. */
+/* inv, and d without the lift, of units (struct cria_act) whose largest magnitudes' bits are the lanes of top. Where d
+ * is NaN, integers mean nothing. */
 static inline void units(__m512i bits, float max, float *d, float *inv) {
     const __m512 top = _mm512_castsi512_ps(bits), m = _mm512_set1_ps(max);
     const __mmask16 finite = _mm512_cmp_ps_mask(top, _mm512_set1_ps(INFINITY), _CMP_LT_OQ);
     const __mmask16 some = _mm512_cmp_ps_mask(top, _mm512_set1_ps(CRIA_QUANTIZE_MIN), _CMP_NLT_UQ);
     const __m512 quotient = _mm512_maskz_div_ps(some, top, m);
-    _mm512_storeu_ps(d, _mm512_mask_mov_ps(_mm512_set1_ps(NAN), finite, quotient));
+    const __m512 all = _mm512_mask_mov_ps(_mm512_set1_ps(NAN), finite, quotient);
+    _mm512_storeu_ps(d, _mm512_mul_ps(all, _mm512_set1_ps(1 / CRIA_KV_LIFT)));
     _mm512_storeu_ps(inv, _mm512_maskz_div_ps(some & finite, m, top));
 }
 
@@ -365,7 +366,7 @@ static void values_f32(const struct pass *s) { values(s, 1, F32); }
 CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, struct cria_ahead *ahead, int rows, int kv) {
     static const float one = 1.0f;
     _Alignas(64) float w[MAX_ROWS][CRIA_KV_BLOCK];
-    float m[16], c[16], d[16], inv[16], sum[MAX_ROWS];
+    float m[16], c[16], d[16], inv[16], sum[MAX_ROWS], lifted[CRIA_KV_BLOCK];
     const uint8_t *visible = a->visible + row;
     uint32_t least = CRIA_KV_BLOCK, most = 0;
     for (int r = 0; r < rows; r++) {
@@ -376,6 +377,9 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, struct cria_ahe
         whole_scores(a, row, w, ahead, rows, kv);
     else
         scores(a, row, w, ahead, rows, kv);
+    for (int i = 0; is_whole(kv) && i < (int)CRIA_KV_BLOCK; i += 16)
+        _mm512_storeu_ps(lifted + i, _mm512_mul_ps(_mm512_loadu_ps(scales(a->v, a->e, kv) + i),
+                                                   _mm512_set1_ps(CRIA_KV_LIFT)));
     __m512 before = _mm512_setzero_ps(), after = before;
     __m512i top = _mm512_setzero_si512();
     for (int r = 0; r < rows; r++) {
@@ -384,7 +388,7 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, struct cria_ahe
         if (a->cap != 0) cria_softcap_avx512(w[r], a->cap, n);
         if (a->hidden) cria_hide(w[r], a->hidden[at]);
         const __m512 old = _mm512_set1_ps(a->m[at]);
-        const struct soft soft = soften(w[r], n, old, is_whole(kv) ? scales(a->v, a->e, kv) : NULL);
+        const struct soft soft = soften(w[r], n, old, is_whole(kv) ? lifted : NULL);
         before = _mm512_mask_mov_ps(before, lane, old);
         after = _mm512_mask_mov_ps(after, lane, soft.max);
         sum[r] = soft.sum;
