@@ -404,8 +404,8 @@ CRIA_API void cria_chat_text_free(const cria_chat_template *t, char *text);
 typedef struct cria_engine cria_engine;
 typedef struct cria_sequence cria_sequence;
 
-/* What keys and values are kept as. INT16, the default: integers with a float32 scale for each position and head, no
- * less exact than F16 and faster. INT8: the same with 8-bit integers, in little more than half of the memory
+/* What keys and values are kept as. INT16, the default: integers with a float32 scale for each position and head, about
+ * as exact as F16 and faster. INT8: the same with 8-bit integers, in little more than half of the memory
  * (docs/quality.md says what each costs). */
 typedef enum cria_kv_type { CRIA_KV_INT16 = 0, CRIA_KV_F16, CRIA_KV_F32, CRIA_KV_INT8 } cria_kv_type;
 

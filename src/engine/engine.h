@@ -43,9 +43,13 @@ void cria_engine_unref(cria_engine *engine);
 uint32_t cria_engine_positions(const cria_engine *engine);
 
 static inline enum cria_kv_elem cria_engine_kv_elem(cria_kv_type kv) {
-    static const enum cria_kv_elem elem[] = {[CRIA_KV_INT16] = CRIA_KV_ELEM_I16, [CRIA_KV_F16] = CRIA_KV_ELEM_F16,
-                                             [CRIA_KV_F32] = CRIA_KV_ELEM_F32, [CRIA_KV_INT8] = CRIA_KV_ELEM_I8};
-    return elem[kv];
+    switch (kv) {
+    case CRIA_KV_F16: return CRIA_KV_ELEM_F16;
+    case CRIA_KV_F32: return CRIA_KV_ELEM_F32;
+    case CRIA_KV_INT8: return CRIA_KV_ELEM_I8;
+    case CRIA_KV_INT16: break;
+    }
+    return CRIA_KV_ELEM_I16;
 }
 
 /* The public cria_engine_get_work. */
