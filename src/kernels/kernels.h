@@ -104,9 +104,18 @@ static inline bool cria_kv_is_whole(enum cria_kv_elem kv) { return kv == CRIA_KV
  *
  * I16 rather than f16, since 16-bit integers need no conversion and are multiplied in pairs: at twice the rate of
  * float32 (x86-64), with what they are off by about alike (docs/quality.md). */
+static inline size_t cria_kv_elem_bytes(enum cria_kv_elem kv) {
+    return kv == CRIA_KV_ELEM_F32 ? 4 : kv == CRIA_KV_ELEM_I8 ? 1 : 2;
+}
+
 static inline size_t cria_kv_array_bytes(enum cria_kv_elem kv, uint32_t e) {
-    const size_t n = (size_t)CRIA_KV_BLOCK * e, scales = cria_kv_is_whole(kv) ? CRIA_KV_BLOCK * sizeof(float) : 0;
-    return n * (kv == CRIA_KV_ELEM_F32 ? 4 : kv == CRIA_KV_ELEM_I8 ? 1 : 2) + scales;
+    const size_t scales = cria_kv_is_whole(kv) ? CRIA_KV_BLOCK * sizeof(float) : 0;
+    return (size_t)CRIA_KV_BLOCK * e * cria_kv_elem_bytes(kv) + scales;
+}
+
+/* The scales of an array of integers. */
+static inline const float *cria_kv_scales(const void *array, enum cria_kv_elem kv, uint32_t e) {
+    return (const float *)(const void *)((const uint8_t *)array + (size_t)CRIA_KV_BLOCK * e * cria_kv_elem_bytes(kv));
 }
 
 /* The largest integers (M of a unit) of keys and values, and of the queries and weights that they meet. Sums of e

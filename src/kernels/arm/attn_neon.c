@@ -18,11 +18,9 @@
 enum { MAX_ROWS = 6, MAX_COLUMNS = 16 };
 enum { F16 = CRIA_KV_ELEM_F16, F32 = CRIA_KV_ELEM_F32, I8 = CRIA_KV_ELEM_I8, I16 = CRIA_KV_ELEM_I16 };
 
-CRIA_INLINE bool is_whole(int kv) { return kv == I8 || kv == I16; }
-
 CRIA_INLINE int columns_for(int rows, int kv) {
     const int floats = rows == 1 ? 16 : rows == 2 ? 8 : 4;
-    return is_whole(kv) ? (rows <= 2 ? 4 : 2) : floats;
+    return cria_kv_is_whole(kv) ? (rows <= 2 ? 4 : 2) : floats;
 }
 
 /* Bytes of one lane's number or pair. */
@@ -98,26 +96,21 @@ CRIA_INLINE void whole_products(int32x4_t (*out)[MAX_COLUMNS], const struct oper
     }
 }
 
-/* The scales behind the integers of an array. */
-CRIA_INLINE const float *scales(const void *array, size_t e, int kv) {
-    return (const float *)(const void *)((const char *)array + CRIA_KV_BLOCK * e * (kv == I8 ? 1 : 2));
-}
-
 /* w[r] = scores of all positions below most, in whole passes of columns (of integers, where they are fewer than 16
  * positions: in whole sixteens). */
 CRIA_INLINE void scores(const cria_attend *a, uint32_t row, uint32_t most, float (*w)[CRIA_KV_BLOCK],
                         int rows, int kv) {
     const int columns = columns_for(rows, kv);
     const uint32_t positions = 4 * (uint32_t)columns;
-    const size_t e = a->e, sixteen = 16 * e * lane_bytes(kv) / (is_whole(kv) ? 2 : 1);
+    const size_t e = a->e, sixteen = 16 * e * lane_bytes(kv) / (cria_kv_is_whole(kv) ? 2 : 1);
     struct operands s = {.step = 16 * lane_bytes(kv), .apart = sixteen};
-    s.x = is_whole(kv) ? (const char *)(a->qi + row * a->ldq) : (const char *)(a->q + row * a->ldq);
-    s.ldx = a->ldq * (is_whole(kv) ? sizeof *a->qi : sizeof *a->q);
-    const uint32_t end = is_whole(kv) ? (most + 15) / 16 * 16 : most;
+    s.x = cria_kv_is_whole(kv) ? (const char *)(a->qi + row * a->ldq) : (const char *)(a->q + row * a->ldq);
+    s.ldx = a->ldq * (cria_kv_is_whole(kv) ? sizeof *a->qi : sizeof *a->q);
+    const uint32_t end = cria_kv_is_whole(kv) ? (most + 15) / 16 * 16 : most;
     for (uint32_t p = 0; p < end; p += positions) {
         s.y = (const char *)a->k + p / 16 * sixteen + p % 16 * lane_bytes(kv);
         float32x4_t acc[MAX_ROWS][MAX_COLUMNS];
-        if (is_whole(kv)) {
+        if (cria_kv_is_whole(kv)) {
             int32x4_t whole[MAX_ROWS][MAX_COLUMNS];
             whole_products(whole, &s, e / 2, rows, columns, kv);
             CRIA_UNROLL
@@ -125,7 +118,7 @@ CRIA_INLINE void scores(const cria_attend *a, uint32_t row, uint32_t most, float
                 CRIA_UNROLL
                 for (int c = 0; c < columns; c++) {
                     const float32x4_t d =
-                        vmulq_n_f32(vld1q_f32(scales(a->k, e, kv) + p + 4 * c), a->qd[row + (uint32_t)r]);
+                        vmulq_n_f32(vld1q_f32(cria_kv_scales(a->k, kv, a->e) + p + 4 * c), a->qd[row + (uint32_t)r]);
                     acc[r][c] = vmulq_f32(vcvtq_f32_s32(whole[r][c]), d);
                 }
             }
@@ -209,7 +202,7 @@ CRIA_INLINE void mix(const struct pass *s, size_t i, int rows, int columns, int 
         for (int j = 0; j < columns; j++)
             acc[r][j] = vmulq_n_f32(vld1q_f32(s->o + (size_t)r * s->ldo + i + 4 * (size_t)j), s->c[r]);
     }
-    if (is_whole(kv)) {
+    if (cria_kv_is_whole(kv)) {
         int32x4_t whole[MAX_ROWS][MAX_COLUMNS];
         whole_products(whole, &operands, (s->to + 1) / 2, rows, columns, kv);
         CRIA_UNROLL
@@ -234,7 +227,7 @@ static void mix_one(const struct pass *s, size_t j, size_t row, int kv) {
     const char *w = s->w + row * CRIA_KV_BLOCK * 4;
     float acc = *o * s->c[row];
     int32_t sum = 0;
-    for (size_t p = is_whole(kv) ? 0 : s->from; p < s->to; p++) {
+    for (size_t p = cria_kv_is_whole(kv) ? 0 : s->from; p < s->to; p++) {
         const size_t pair = p / 2 * 2 * s->e + 2 * j + p % 2;
         int16_t whole;
         float weight;
@@ -249,7 +242,7 @@ static void mix_one(const struct pass *s, size_t j, size_t row, int kv) {
         else
             acc = fmaf(weight, ((const float *)(const void *)s->v)[p * s->e + j], acc);
     }
-    *o = is_whole(kv) ? fmaf((float)sum, s->d[row], acc) : acc;
+    *o = cria_kv_is_whole(kv) ? fmaf((float)sum, s->d[row], acc) : acc;
 }
 
 CRIA_INLINE void values(const struct pass *s, int rows, int kv) {
@@ -286,15 +279,16 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, int rows, int k
     for (int r = 0; r < rows; r++) {
         const uint32_t at = row + (uint32_t)r, n = a->visible[at];
         const float sum = weights(w[r], n, max[r]);
-        if (is_whole(kv))
-            d[r] = whole_weights(w[r], n, scales(a->v, a->e, kv), cria_kv_limits((enum cria_kv_elem)kv, a->e).weight);
+        if (cria_kv_is_whole(kv))
+            d[r] = whole_weights(w[r], n, cria_kv_scales(a->v, kv, a->e), cria_kv_limits(kv, a->e).weight);
         c[r] = vgetq_lane_f32(neon_exp(vdupq_n_f32(a->m[at] - max[r])), 0);
         a->l[at] = fmaf(a->l[at], c[r], sum);
         a->m[at] = max[r];
     }
-    struct pass s = {a->v, a->e, (const char *)w, c, d, 0, is_whole(kv) ? most : least, a->o + row * a->ldo, a->ldo};
+    const uint32_t together = cria_kv_is_whole(kv) ? most : least;
+    struct pass s = {a->v, a->e, (const char *)w, c, d, 0, together, a->o + row * a->ldo, a->ldo};
     values(&s, rows, kv);
-    if (is_whole(kv) || least == most) return;
+    if (cria_kv_is_whole(kv) || least == most) return;
     s.from = least;
     s.c = &one;
     for (uint32_t r = 0; r < (uint32_t)rows; r++) {

@@ -4,7 +4,7 @@
 #include "base/half.h"
 #include "kernels/arm/kernels_arm.h"
 #include "kernels/arm/neon.h"
-#include "kernels/inline.h"
+#include "kernels/kv_store.h"
 #include <math.h>
 #include <string.h>
 
@@ -51,9 +51,8 @@ static uint32_t rotate(float *y, const float *x, uint32_t n) {
     return h;
 }
 
-/* The integers of x[0..n) become numbers of a block, of 1 or 2 bytes: i at out + i/2·pair + i%2·one, in numbers.
- * Returns their scale. */
-CRIA_INLINE float store_whole(void *out, size_t bytes, size_t pair, size_t one, const float *x, uint32_t n, float max) {
+/* cria_store_fn */
+static float store_whole(void *out, size_t bytes, size_t pair, size_t one, const float *x, uint32_t n, float max) {
     const struct neon_unit u = neon_unit_of(x, n, max);
     for (uint32_t i = 0; i < n; i += 4) {
         int16_t a[4];
@@ -69,17 +68,6 @@ CRIA_INLINE float store_whole(void *out, size_t bytes, size_t pair, size_t one, 
     return u.d;
 }
 
-CRIA_INLINE void store_integers(uint8_t *keys, uint8_t *values, enum cria_kv_elem kv, uint32_t e, uint32_t p,
-                                const float *k, const float *v) {
-    const size_t bytes = kv == CRIA_KV_ELEM_I8 ? 1 : 2, integers = CRIA_KV_BLOCK * e * bytes;
-    const struct cria_kv_limits most = cria_kv_limits(kv, e);
-    float rotated[1024];
-    rotate(rotated, k, e);
-    float *kd = (float *)(void *)(keys + integers), *vd = (float *)(void *)(values + integers);
-    kd[p] = store_whole(keys + ((size_t)(p / 16) * e * 16 + p % 16 * 2) * bytes, bytes, 32, 1, rotated, e, most.key);
-    vd[p] = store_whole(values + ((size_t)(p / 2) * e * 2 + p % 2) * bytes, bytes, 4, 2, v, e, most.value);
-}
-
 void cria_kv_store_neon(void *k_block, void *v_block, enum cria_kv_elem kv, uint32_t e, uint32_t p,
                         const float *k, const float *v) {
     const size_t k0 = (size_t)(p / 16) * e * 16 + p % 16, v0 = (size_t)p * e;
@@ -87,10 +75,10 @@ void cria_kv_store_neon(void *k_block, void *v_block, enum cria_kv_elem kv, uint
         store_f16((uint16_t *)k_block + k0, (uint16_t *)v_block + v0, e, k, v);
     } else if (kv == CRIA_KV_ELEM_F32) {
         store_f32((float *)k_block + k0, (float *)v_block + v0, e, k, v);
-    } else if (kv == CRIA_KV_ELEM_I8) {
-        store_integers(k_block, v_block, CRIA_KV_ELEM_I8, e, p, k, v);
     } else {
-        store_integers(k_block, v_block, CRIA_KV_ELEM_I16, e, p, k, v);
+        float rotated[1024];
+        rotate(rotated, k, e);
+        cria_kv_store_whole(k_block, v_block, kv, e, p, rotated, v, store_whole);
     }
 }
 

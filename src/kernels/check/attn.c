@@ -17,10 +17,6 @@ const char *const cria_check_kv_names[] = {
     [CRIA_KV_ELEM_F16] = "f16", [CRIA_KV_ELEM_F32] = "f32", [CRIA_KV_ELEM_I8] = "int8",
     [CRIA_KV_ELEM_I16] = "int16"};
 
-static size_t elem_bytes(enum cria_kv_elem kv) {
-    return kv == CRIA_KV_ELEM_F32 ? 4 : kv == CRIA_KV_ELEM_I8 ? 1 : 2;
-}
-
 /* Where dimension i of position p lies in keys and in values. */
 static size_t key_at(enum cria_kv_elem kv, uint32_t e, uint32_t p, uint32_t i) {
     const size_t sixteen = (size_t)(p / 16) * e * 16;
@@ -30,7 +26,7 @@ static size_t value_at(enum cria_kv_elem kv, uint32_t e, uint32_t p, uint32_t i)
     return cria_kv_is_whole(kv) ? (size_t)(p / 2) * 2 * e + i * 2 + p % 2 : (size_t)p * e + i;
 }
 static float *scales(const void *array, uint32_t e, enum cria_kv_elem kv) {
-    return (float *)((uintptr_t)array + (size_t)CRIA_KV_BLOCK * e * elem_bytes(kv));
+    return (float *)(uintptr_t)cria_kv_scales(array, kv, e);
 }
 
 /* Fills one array of a block: data, through the half format where that is the type; any integers up to `most`. */
@@ -152,7 +148,7 @@ static void set_visible(struct check *c, const struct block *b) {
 /* Several positions with the same key, so that maxima are equal; and a key of zeros. */
 static void repeat_keys(struct check *c, const struct block *b) {
     const uint32_t e = b->want.e, from = check_below(c, CRIA_KV_BLOCK);
-    const size_t size = elem_bytes(b->want.kv);
+    const size_t size = cria_kv_elem_bytes(b->want.kv);
     unsigned char *k = (unsigned char *)(uintptr_t)b->want.k;
     for (uint32_t j = 0; j < 8; j++) {
         const uint32_t to = check_below(c, CRIA_KV_BLOCK);

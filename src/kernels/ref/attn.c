@@ -12,12 +12,6 @@ static int32_t integer(const void *p, enum cria_kv_elem kv, size_t i) {
     return kv == CRIA_KV_ELEM_I8 ? ((const int8_t *)p)[i] : ((const int16_t *)p)[i];
 }
 
-/* The scales behind the integers of an array. */
-static const float *scales(const void *array, enum cria_kv_elem kv, uint32_t e) {
-    const size_t bytes = kv == CRIA_KV_ELEM_I8 ? 1 : 2;
-    return (const float *)(const void *)((const uint8_t *)array + CRIA_KV_BLOCK * e * bytes);
-}
-
 static float score(const cria_attend *a, uint32_t r, uint32_t p) {
     const float *q = a->q + r * a->ldq;
     const size_t k0 = (size_t)(p / 16) * a->e * 16 + p % 16;
@@ -31,7 +25,7 @@ static float score_whole(const cria_attend *a, uint32_t r, uint32_t p) {
     const size_t k0 = (size_t)(p / 16) * a->e * 16 + p % 16 * 2;
     int32_t s = 0;
     for (uint32_t i = 0; i < a->e; i++) s += q[i] * integer(a->k, a->kv, k0 + i / 2 * 32 + i % 2);
-    return (float)s * (a->qd[r] * scales(a->k, a->kv, a->e)[p]);
+    return (float)s * (a->qd[r] * cria_kv_scales(a->k, a->kv, a->e)[p]);
 }
 
 /* n scores in w become weights; *c. */
@@ -60,7 +54,7 @@ static void mix(const cria_attend *a, float *o, const float *w, uint32_t n, floa
 }
 
 static void mix_whole(const cria_attend *a, float *o, const float *w, uint32_t n, float c) {
-    const float *vd = scales(a->v, a->kv, a->e);
+    const float *vd = cria_kv_scales(a->v, a->kv, a->e);
     float scaled[CRIA_KV_BLOCK];
     int32_t whole[CRIA_KV_BLOCK];
     for (uint32_t p = 0; p < n; p++) scaled[p] = w[p] * (vd[p] * CRIA_KV_LIFT);

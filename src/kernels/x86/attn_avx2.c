@@ -23,10 +23,8 @@
 enum { MAX_ROWS = 6, MAX_COLUMNS = 8, ASK_EVERY = 4, WHOLE_ASK_EVERY = 2 /* pairs */ };
 enum { F16 = CRIA_KV_ELEM_F16, F32 = CRIA_KV_ELEM_F32, I8 = CRIA_KV_ELEM_I8, I16 = CRIA_KV_ELEM_I16 };
 
-CRIA_INLINE bool is_whole(int kv) { return kv == I8 || kv == I16; }
-
 CRIA_INLINE int columns_for(int rows, int kv) {
-    if (is_whole(kv)) return rows <= 2 ? 4 : 2;
+    if (cria_kv_is_whole(kv)) return rows <= 2 ? 4 : 2;
     return rows == 1 ? 8 : rows <= 3 ? 4 : 2;
 }
 
@@ -136,11 +134,6 @@ CRIA_INLINE void whole_clear(__m256i (*acc)[MAX_COLUMNS], int rows, int columns)
     }
 }
 
-/* The scales behind the integers of an array. */
-CRIA_INLINE const float *scales(const void *array, size_t e, int kv) {
-    return (const float *)(const void *)((const char *)array + CRIA_KV_BLOCK * e * (kv == I8 ? 1 : 2));
-}
-
 /* w[r] = scores of all positions below most, in whole passes of columns, at least 16 positions. */
 CRIA_INLINE void scores(const cria_attend *a, uint32_t row, uint32_t most, float (*w)[CRIA_KV_BLOCK],
                         struct cria_ahead *ahead, int rows, int kv) {
@@ -183,7 +176,7 @@ CRIA_INLINE void whole_scores(const cria_attend *a, uint32_t row, uint32_t most,
         }
         CRIA_UNROLL
         for (int c = 0; c < columns; c++) {
-            const __m256 kd = _mm256_loadu_ps(scales(a->k, e, kv) + p + 8 * c);
+            const __m256 kd = _mm256_loadu_ps(cria_kv_scales(a->k, kv, a->e) + p + 8 * c);
             CRIA_UNROLL
             for (int r = 0; r < rows; r++) {
                 const __m256 d = _mm256_mul_ps(_mm256_broadcast_ss(a->qd + row + r), kd);
@@ -332,23 +325,23 @@ static void mix_tail(const struct pass *s, size_t i, size_t row, int kv) {
     operands.x += row * operands.ldx;
     __m256 acc = _mm256_mul_ps(_mm256_maskload_ps(o, tail), _mm256_broadcast_ss(s->c + row));
     __m256i sum = _mm256_setzero_si256();
-    const size_t from = is_whole(kv) ? 0 : s->from, to = is_whole(kv) ? (s->to + 1) / 2 : s->to;
+    const size_t from = cria_kv_is_whole(kv) ? 0 : s->from, to = cria_kv_is_whole(kv) ? (s->to + 1) / 2 : s->to;
     for (size_t p = from; p < to; p++) {
         float last[8] = {0};
         memcpy(last, y_at(&operands, 0, p, kv), dims * lane_bytes(kv));
         const struct operands one = {.y = (const char *)last};
         const __m256 x = load_x(&operands, 0, p);
-        if (is_whole(kv))
+        if (cria_kv_is_whole(kv))
             sum = pairs(sum, _mm256_castps_si256(x), load_pairs(last, kv));
         else
             acc = _mm256_fmadd_ps(x, load_y(&one, 0, 0, kv), acc);
     }
-    if (is_whole(kv)) acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_broadcast_ss(s->d + row), acc);
+    if (cria_kv_is_whole(kv)) acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_broadcast_ss(s->d + row), acc);
     _mm256_maskstore_ps(o, tail, acc);
 }
 
 CRIA_INLINE void mix_some(const struct pass *s, size_t i, int rows, int columns, int kv) {
-    if (is_whole(kv))
+    if (cria_kv_is_whole(kv))
         whole_mix(s, i, rows, columns, kv);
     else
         mix(s, i, rows, columns, kv);
@@ -378,12 +371,12 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, struct cria_ahe
         if (n < least) least = n;
         if (n > most) most = n;
     }
-    if (is_whole(kv))
+    if (cria_kv_is_whole(kv))
         whole_scores(a, row, most, w, ahead, rows, kv);
     else
         scores(a, row, most, w, ahead, rows, kv);
-    for (int i = 0; is_whole(kv) && i < (int)CRIA_KV_BLOCK; i += 8)
-        _mm256_storeu_ps(lifted + i, _mm256_mul_ps(_mm256_loadu_ps(scales(a->v, a->e, kv) + i),
+    for (int i = 0; cria_kv_is_whole(kv) && i < (int)CRIA_KV_BLOCK; i += 8)
+        _mm256_storeu_ps(lifted + i, _mm256_mul_ps(_mm256_loadu_ps(cria_kv_scales(a->v, kv, a->e) + i),
                                                    _mm256_set1_ps(CRIA_KV_LIFT)));
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     __m256 before = _mm256_setzero_ps(), after = before, top = before;
@@ -393,7 +386,7 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, struct cria_ahe
         if (a->cap != 0) cria_softcap_avx2(w[r], a->cap, n);
         if (a->hidden) cria_hide(w[r], a->hidden[at]);
         const __m256 old = _mm256_broadcast_ss(a->m + at);
-        const struct soft soft = soften(w[r], n, old, is_whole(kv) ? lifted : NULL);
+        const struct soft soft = soften(w[r], n, old, cria_kv_is_whole(kv) ? lifted : NULL);
         before = _mm256_blendv_ps(before, old, lane);
         after = _mm256_blendv_ps(after, soft.max, lane);
         top = _mm256_blendv_ps(top, _mm256_castsi256_ps(soft.top), lane);
@@ -405,14 +398,14 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, struct cria_ahe
         a->m[row + (uint32_t)r] = m[r];
         a->l[row + (uint32_t)r] = fmaf(a->l[row + (uint32_t)r], c[r], sum[r]);
     }
-    if (is_whole(kv)) {
-        units(_mm256_castps_si256(top), cria_kv_limits((enum cria_kv_elem)kv, a->e).weight, d, inv);
+    if (cria_kv_is_whole(kv)) {
+        units(_mm256_castps_si256(top), cria_kv_limits(kv, a->e).weight, d, inv);
         for (int r = 0; r < rows; r++) whole_weights(w[r], inv[r]);
     }
-    struct pass s = {a->v, a->e, (const char *)w, c, d, 0, is_whole(kv) ? most : least, a->o + row * a->ldo, a->ldo,
-                     ahead};
+    const uint32_t together = cria_kv_is_whole(kv) ? most : least;
+    struct pass s = {a->v, a->e, (const char *)w, c, d, 0, together, a->o + row * a->ldo, a->ldo, ahead};
     values(&s, rows, kv);
-    if (is_whole(kv) || least == most) return;
+    if (cria_kv_is_whole(kv) || least == most) return;
     s.from = least;
     s.c = &one;
     for (uint32_t r = 0; r < (uint32_t)rows; r++) {
@@ -455,7 +448,7 @@ static uint32_t seeing(const cria_attend *a, uint32_t row, uint32_t n) {
  * floats has so little to compute that the hardware reads at 85-100 % by itself, and asking costs it a tenth. */
 void ATTEND(const cria_attend *a) {
     if (a->n_q == 0) return;
-    const bool whole = is_whole((int)a->kv);
+    const bool whole = cria_kv_is_whole(a->kv);
     const uint32_t all = (a->n_q + MAX_ROWS - 1) / MAX_ROWS,
                    columns = (uint32_t)columns_for((int)(a->n_q / all), (int)a->kv),
                    steps = 2 * CRIA_KV_BLOCK * a->e / (8 * columns) / (whole ? 2 : 1);

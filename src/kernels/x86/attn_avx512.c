@@ -23,8 +23,6 @@
 enum { MAX_ROWS = 12, MAX_COLUMNS = 4, ASK_EVERY = 4 };
 enum { F16 = CRIA_KV_ELEM_F16, F32 = CRIA_KV_ELEM_F32, I8 = CRIA_KV_ELEM_I8, I16 = CRIA_KV_ELEM_I16 };
 
-CRIA_INLINE bool is_whole(int kv) { return kv == I8 || kv == I16; }
-
 /* Rows that a tile may have, and columns that it takes at once. */
 CRIA_INLINE uint32_t most_rows(int kv) { return kv == F32 ? 6 : MAX_ROWS; }
 CRIA_INLINE int columns_of(int rows) { return rows > 6 ? 2 : MAX_COLUMNS; }
@@ -118,11 +116,6 @@ CRIA_INLINE void whole_clear(__m512i (*acc)[MAX_COLUMNS], int rows, int columns)
     }
 }
 
-/* The scales behind the integers of an array. */
-CRIA_INLINE const float *scales(const void *array, size_t e, int kv) {
-    return (const float *)(const void *)((const char *)array + CRIA_KV_BLOCK * e * (kv == I8 ? 1 : 2));
-}
-
 /* w[r] = the scores of all positions of the block. */
 CRIA_INLINE void scores(const cria_attend *a, uint32_t row, float (*w)[CRIA_KV_BLOCK],
                         struct cria_ahead *ahead, int rows, int kv) {
@@ -178,7 +171,7 @@ CRIA_INLINE void whole_scores(const cria_attend *a, uint32_t row, float (*w)[CRI
         CRIA_UNROLL
         for (int c = 0; c < columns; c++) {
             const int at = 16 * (from + c);
-            const __m512 kd = _mm512_loadu_ps(scales(a->k, e, kv) + at);
+            const __m512 kd = _mm512_loadu_ps(cria_kv_scales(a->k, kv, a->e) + at);
             CRIA_UNROLL
             for (int r = 0; r < rows; r++) {
                 const __m512 d = _mm512_mul_ps(_mm512_set1_ps(a->qd[row + (uint32_t)r]), kd);
@@ -325,7 +318,7 @@ static void mix_tail(const struct pass *s, size_t i, size_t row, int kv) {
     operands.x += row * operands.ldx;
     __m512 acc = _mm512_mul_ps(_mm512_maskz_loadu_ps(k, o), _mm512_set1_ps(s->c[row]));
     __m512i sum = _mm512_setzero_si512();
-    const size_t from = is_whole(kv) ? 0 : s->from, to = is_whole(kv) ? (s->to + 1) / 2 : s->to;
+    const size_t from = cria_kv_is_whole(kv) ? 0 : s->from, to = cria_kv_is_whole(kv) ? (s->to + 1) / 2 : s->to;
     for (size_t p = from; p < to; p++) {
         const void *at = y_at(&operands, 0, p);
         const __m512 x = load_x(&operands, 0, p);
@@ -339,12 +332,12 @@ static void mix_tail(const struct pass *s, size_t i, size_t row, int kv) {
         else
             sum = pairs(sum, whole_x, _mm512_maskz_loadu_epi32(k, at));
     }
-    if (is_whole(kv)) acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(s->d[row]), acc);
+    if (cria_kv_is_whole(kv)) acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(s->d[row]), acc);
     _mm512_mask_storeu_ps(o, k, acc);
 }
 
 CRIA_INLINE void mix_some(const struct pass *s, size_t i, int rows, int columns, int kv) {
-    if (is_whole(kv))
+    if (cria_kv_is_whole(kv))
         whole_mix(s, i, rows, columns, kv);
     else
         mix(s, i, rows, columns, kv);
@@ -373,12 +366,12 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, struct cria_ahe
         if (visible[r] < least) least = visible[r];
         if (visible[r] > most) most = visible[r];
     }
-    if (is_whole(kv))
+    if (cria_kv_is_whole(kv))
         whole_scores(a, row, w, ahead, rows, kv);
     else
         scores(a, row, w, ahead, rows, kv);
-    for (int i = 0; is_whole(kv) && i < (int)CRIA_KV_BLOCK; i += 16)
-        _mm512_storeu_ps(lifted + i, _mm512_mul_ps(_mm512_loadu_ps(scales(a->v, a->e, kv) + i),
+    for (int i = 0; cria_kv_is_whole(kv) && i < (int)CRIA_KV_BLOCK; i += 16)
+        _mm512_storeu_ps(lifted + i, _mm512_mul_ps(_mm512_loadu_ps(cria_kv_scales(a->v, kv, a->e) + i),
                                                    _mm512_set1_ps(CRIA_KV_LIFT)));
     __m512 before = _mm512_setzero_ps(), after = before;
     __m512i top = _mm512_setzero_si512();
@@ -388,11 +381,11 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, struct cria_ahe
         if (a->cap != 0) cria_softcap_avx512(w[r], a->cap, n);
         if (a->hidden) cria_hide(w[r], a->hidden[at]);
         const __m512 old = _mm512_set1_ps(a->m[at]);
-        const struct soft soft = soften(w[r], n, old, is_whole(kv) ? lifted : NULL);
+        const struct soft soft = soften(w[r], n, old, cria_kv_is_whole(kv) ? lifted : NULL);
         before = _mm512_mask_mov_ps(before, lane, old);
         after = _mm512_mask_mov_ps(after, lane, soft.max);
         sum[r] = soft.sum;
-        if (is_whole(kv)) top = _mm512_mask_mov_epi32(top, lane, soft.top);
+        if (cria_kv_is_whole(kv)) top = _mm512_mask_mov_epi32(top, lane, soft.top);
     }
     _mm512_storeu_ps(m, after);
     _mm512_storeu_ps(c, avx512_exp(_mm512_sub_ps(before, after)));
@@ -400,14 +393,14 @@ CRIA_INLINE void attend_tile(const cria_attend *a, uint32_t row, struct cria_ahe
         a->m[row + (uint32_t)r] = m[r];
         a->l[row + (uint32_t)r] = fmaf(a->l[row + (uint32_t)r], c[r], sum[r]);
     }
-    if (is_whole(kv)) {
-        units(top, cria_kv_limits((enum cria_kv_elem)kv, a->e).weight, d, inv);
+    if (cria_kv_is_whole(kv)) {
+        units(top, cria_kv_limits(kv, a->e).weight, d, inv);
         for (int r = 0; r < rows; r++) whole_weights(w[r], inv[r]);
     }
-    struct pass s = {a->v, a->e, (const char *)w, c, d, 0, is_whole(kv) ? most : least, a->o + row * a->ldo, a->ldo,
-                     ahead};
+    const uint32_t together = cria_kv_is_whole(kv) ? most : least;
+    struct pass s = {a->v, a->e, (const char *)w, c, d, 0, together, a->o + row * a->ldo, a->ldo, ahead};
     values(&s, rows, kv);
-    if (is_whole(kv) || least == most) return;
+    if (cria_kv_is_whole(kv) || least == most) return;
     s.from = least;
     s.c = &one;
     for (uint32_t r = 0; r < (uint32_t)rows; r++) {
@@ -458,7 +451,7 @@ void ATTEND(const cria_attend *a) {
     const uint32_t most = most_rows((int)a->kv), all = (a->n_q + most - 1) / most,
                    columns = (uint32_t)columns_of((int)(a->n_q / all)), /* of most tiles */
                    steps = 2 * CRIA_KV_BLOCK * a->e / (16 * columns),
-                   asks = is_whole((int)a->kv) ? steps / 2 : steps / ASK_EVERY;
+                   asks = cria_kv_is_whole(a->kv) ? steps / 2 : steps / ASK_EVERY;
     struct cria_ahead ahead = cria_ahead_over(a->ahead, a->ahead_bytes, all * (asks + 1));
     for (uint32_t row = 0; row < a->n_q; row++) {
         const uint32_t end = row + seeing(a, row, a->n_q - row);
