@@ -64,6 +64,20 @@ static inline int16_t cria_step_integer(float w, uint8_t step) {
     return (int16_t)cria_f32_to_bits(fmaf(w, inv, 0x1.8p23f));
 }
 
+/* The integer that an 8-bit float is, 32 times its value, and the E of its s. Codes that are no number, of a damaged
+ * cache, are the numbers that would come next. */
+#define CRIA_E4M3_SHIFT 5
+static inline int16_t cria_e4m3_integer(uint8_t code) {
+    const int32_t e = code >> 3 & 15, m = e == 0 ? 0 : 8 + (code & 7); /* m·2^(e−5); subnormal ones are below 1/2 */
+    const int32_t v = (code & 0x80 ? -m : m) * (1 << e);
+    return (int16_t)((v + 16) >> CRIA_E4M3_SHIFT);
+}
+static inline uint8_t cria_e4m3_step(uint8_t scale) {
+    return (uint8_t)(scale < CRIA_E4M3_SHIFT ? 0 : scale - CRIA_E4M3_SHIFT);
+}
+/* 2^(E − 127), or +0 for E = 0. */
+static inline float cria_step_float(uint8_t step) { return cria_f32_from_bits((uint32_t)step << 23); }
+
 /* Width of the plane that holds bit `low` and up of a code: the largest power of two in what is left. */
 static inline uint32_t cria_plane_width(uint32_t bits, uint32_t low) {
     const uint32_t left = bits - low;
@@ -83,8 +97,9 @@ static inline uint32_t cria_plane_code(const uint8_t *planes, uint32_t bits, uin
 }
 
 /* The code of input i (0..31) of a row (0..15) of a chunk. */
-static inline uint32_t cria_code_at(const uint8_t *chunk, uint32_t bits, uint32_t row, uint32_t i) {
-    return cria_plane_code(chunk, bits, 64, i / 4, 4 * row + i % 4);
+static inline uint32_t cria_code_at(const cria_matrix_spec *s, const uint8_t *chunk, uint32_t row, uint32_t i) {
+    const uint32_t at = s->kind == CRIA_MATRIX_E4M3 ? i % 2 * 2 + i / 2 % 2 : i % 4;
+    return cria_plane_code(chunk, s->bits, 64, i / 4, 4 * row + at);
 }
 
 /* What a type of two levels fixes; bits 0 for one of one level. */

@@ -22,7 +22,7 @@
 #include <string.h>
 
 /* Activations of n rows of k inputs, as a product's right-hand side. Float: x only. Integer: x is unused;
- * planes = 1 (int8) or 2 (int16 as 256·hi + lo). For weights that are half floats: whole, below.
+ * planes = 1 (int8) or 2 (int16 as 256·hi + lo). For weights that are half or 8-bit floats: whole, below.
  *
  * Row t is cut into units of 32 inputs (the last filled up with zeros). Per unit, with M = 127 (int8) or
  * 32639 (int16):
@@ -38,7 +38,7 @@
  * Values that are not finite: top is then not finite and d = NaN, a = 0.
  * What lies between the last unit (byte, group) and ldd (ldq, ldu) is set to 0.
  *
- * Whole integers, for half floats: q has int16 numbers in place of planes, units are of 128 inputs, M = 4095,
+ * Whole integers, for half and 8-bit floats: q has int16 numbers in place of planes, units are of 128 inputs, M = 4095,
  * d = top / M as it is, and that is all: neither sum nor u, and what lies behind the last input and unit means
  * nothing. */
 typedef struct cria_act {
@@ -191,12 +191,12 @@ struct cria_kernels {
      * which are single rows here. Elements of y outside are not written. One fma chain per output over k ascending
      * from +0. Any kind of matrix; codes stand for the float weights that cria_matrix_row gives. x->planes is 0.
      *
-     * Where float32 activations are asked for. Half floats otherwise go to matmul_h. */
+     * Where float32 activations are asked for. Half and 8-bit floats otherwise go to matmul_h. */
     void (*matmul_f)(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch);
 
-    /* The same for F16 and BF16 matrices and whole integers, whose rows are tiles as they are. acc = +0; per group j of
-     * 128 inputs ascending, with the row's s and integers W_k of matrix.h:
-     *     acc = fma(float(Σ_k a_k·W_k), s·d_j, acc)      the sum exact in int32: 128·4095·4096 < 2^31
+    /* The same for F16, BF16 and E4M3 matrices and whole integers, whose rows are tiles as they are. acc = +0; per
+     * group of 128 inputs (E4M3: 32) ascending, with the row's s and integers W_k of matrix.h and the d of its inputs:
+     *     acc = fma(float(Σ_k a_k·W_k), s·d, acc)      the sum exact in int32: 128·4095·4096, 32·4095·15360 < 2^31
      *
      * Integers, since x86-64 multiplies them at twice the rate of float32 (NEON at the same), and no order of their sum
      * matters. The arithmetic of half floats that some processors have (AVX512-BF16, AVX512-FP16, FEAT_BF16) cannot

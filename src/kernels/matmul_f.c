@@ -4,9 +4,7 @@
 
 enum {
     PANEL_BLOCKS = CRIA_TILE_F_BLOCKS,
-    PIECE = 1024,   /* columns of codes in the scratch memory */
-    F8_BLOCKS = 2,  /* of a tile */
-    F8_CHUNKS = 128 /* whose scales are turned into float32 at once */
+    PIECE = 1024 /* columns of codes in the scratch memory */
 };
 
 /* Chunks chunk0 .. chunk0+n−1 of a row block to out[32·n][16]. */
@@ -47,40 +45,11 @@ static void panel_product(const struct cria_tile_f *panel, const cria_tiles_f *t
     }
 }
 
-static void f8_product(const struct cria_matmul_f_ops *ops, const cria_matrix *w, const cria_act *x, float *y,
-                       uint32_t block0, uint32_t block1) {
-    _Alignas(64) float scales[F8_BLOCKS][F8_CHUNKS * CRIA_ROWS];
-    for (uint32_t b = block0, n_blocks; b < block1; b += n_blocks) {
-        n_blocks = block1 - b < F8_BLOCKS ? 1 : F8_BLOCKS;
-        const uint32_t rows = w->spec.rows - b * CRIA_ROWS;
-        const uint8_t *block = w->data + b * w->block_bytes;
-        for (uint32_t c = 0, n; c < w->n_chunks; c += n) {
-            n = w->n_chunks - c < F8_CHUNKS ? w->n_chunks - c : F8_CHUNKS;
-            for (uint32_t i = 0; i < n_blocks; i++)
-                ops->unpack_scales(w->spec.scale_type, block + i * w->block_bytes + c * (w->bias_offset / w->n_groups),
-                                   (size_t)n * CRIA_ROWS, w->spec.scale_factor, scales[i]);
-            ops->f8(&(struct cria_tile_f8){.codes = block + w->codes_offset + c * w->chunk_bytes,
-                                           .block_stride = w->block_bytes,
-                                           .scales = scales[0],
-                                           .scales_stride = F8_CHUNKS * CRIA_ROWS,
-                                           .n_chunks = n,
-                                           .x = x->x + c * CRIA_CHUNK,
-                                           .y = y + (size_t)b * CRIA_ROWS,
-                                           .rows = rows < n_blocks * CRIA_ROWS ? rows : n_blocks * CRIA_ROWS,
-                                           .first = c == 0});
-        }
-    }
-}
-
 void cria_matmul_f_run(const struct cria_matmul_f_ops *ops, const cria_matrix *w, const cria_act *x, float *y,
                        size_t ldy, cria_rect part, void *scratch) {
     _Static_assert(sizeof(float) * CRIA_ROWS * PIECE * PANEL_BLOCKS <= CRIA_MATMUL_SCRATCH,
                    "scratch is too small");
     if (part.tile0 == part.tile1) return;
-    if (w->spec.kind == CRIA_MATRIX_E4M3 && x->n == 1) {
-        f8_product(ops, w, x, y, part.block0, part.block1);
-        return;
-    }
     const bool codes = w->n_chunks != 0;
     const cria_tiles_f *tiles = w->spec.kind == CRIA_MATRIX_F16    ? ops->f16
                                 : w->spec.kind == CRIA_MATRIX_BF16 ? ops->bf16

@@ -45,21 +45,6 @@ CRIA_INLINE void cria_ask_f(const struct cria_tile_f *s, enum cria_matrix_kind k
     }
 }
 
-/* One token against one or two row blocks of 8-bit floats (E4M3) as they are stored: turning them into float32 in a
- * pass of its own takes several times as long as reading them. */
-struct cria_tile_f8 {
-    const uint8_t *codes; /* [n_chunks] */
-    size_t block_stride;  /* bytes from one row block to the next */
-    const float *scales;  /* [n_chunks][16], 64-byte aligned */
-    size_t scales_stride; /* floats from one row block to the next */
-    uint32_t n_chunks;
-    const float *x;
-    float *y;
-    uint32_t rows; /* rows to write: of the blocks of the tile together */
-    bool first;    /* sums start at 0, not at y */
-};
-typedef void (*cria_tile_f8_fn)(const struct cria_tile_f8 *s);
-
 /* [row blocks][tokens]; those of one block exist for 1..6 tokens, others where they pay. */
 typedef cria_tile_f_fn cria_tiles_f[CRIA_TILE_F_BLOCKS + 1][CRIA_TILE_F_TOKENS + 1];
 
@@ -73,7 +58,6 @@ struct cria_matmul_f_ops {
      * 64-byte aligned. */
     void (*dequantize_step)(const cria_matrix_spec *s, const uint8_t *levels, const float *scales,
                             const float *biases, float *out);
-    cria_tile_f8_fn f8; /* rows tell how many row blocks */
 };
 
 void cria_matmul_f_run(const struct cria_matmul_f_ops *ops, const cria_matrix *w, const cria_act *x, float *y,

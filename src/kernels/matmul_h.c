@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loops around the tiles of the product of half floats with whole integers (matmul_h.h). */
+/* The loops around the tiles of the product of half and 8-bit floats with whole integers (matmul_h.h). */
 #include "kernels/matmul_h.h"
 
 enum {
@@ -20,10 +20,11 @@ struct job {
 static struct cria_tile_h tile_at(const struct job *j, uint32_t b, uint32_t k) {
     const cria_matrix *w = j->w;
     const uint8_t *block = w->data + b * w->block_bytes;
+    const bool fp8 = w->spec.kind == CRIA_MATRIX_E4M3;
     const uint32_t group = k / CRIA_STEP_GROUP;
-    return (struct cria_tile_h){.w = block + w->codes_offset + (size_t)k * CRIA_ROWS * sizeof(uint16_t),
+    return (struct cria_tile_h){.w = block + w->codes_offset + (size_t)k * CRIA_ROWS * (fp8 ? 1 : sizeof(uint16_t)),
                                 .w_stride = w->block_bytes,
-                                .steps = block + group * CRIA_ROWS,
+                                .steps = block + (fp8 ? k / w->spec.group : group) * CRIA_ROWS,
                                 .steps_stride = w->block_bytes,
                                 .n_k = w->spec.cols - k,
                                 .x = (const int16_t *)(const void *)j->x->q + k,
@@ -53,9 +54,12 @@ static void against_tokens(const struct job *j, const cria_tiles_h *tiles, uint3
     }
 }
 
-/* Few tokens: half floats as they are stored, each row block with the one that is half of the part behind it. */
+/* Few tokens: floats as they are stored, each row block with the one that is half of the part behind it. */
 static void direct_product(const struct job *j, struct cria_asking asking) {
-    const cria_tiles_h *tiles = j->w->spec.kind == CRIA_MATRIX_F16 ? j->ops->f16 : j->ops->bf16;
+    const enum cria_matrix_kind kind = j->w->spec.kind;
+    const cria_tiles_h *tiles = kind == CRIA_MATRIX_F16    ? j->ops->f16
+                                : kind == CRIA_MATRIX_BF16 ? j->ops->bf16
+                                                           : j->ops->e4m3;
     const uint32_t n = j->part.block1 - j->part.block0;
     for (uint32_t i = 0; i < (n + 1) / 2; i++) {
         const bool alone = i == n / 2; /* the last one of an odd number */
@@ -70,7 +74,7 @@ static void direct_product(const struct job *j, struct cria_asking asking) {
 
 /* Row blocks b .. b+n−1 and a piece of the columns as integers in the scratch memory. */
 static void piece_product(const struct job *j, uint32_t b, uint32_t n, uint32_t k, uint8_t *scratch) {
-    const cria_tiles_h *tiles = j->ops->integers;
+    const cria_tiles_h *tiles = j->w->spec.kind == CRIA_MATRIX_E4M3 ? j->ops->integers_e4m3 : j->ops->integers;
     struct cria_tile_h s = tile_at(j, b, k);
     if (s.n_k > PIECE) s.n_k = PIECE;
     for (size_t i = 0; i < n; i++)

@@ -38,8 +38,12 @@
  *         IQ4_XS    32    6 bits, less 32             32 + 96    = 128               0.25
  *     Per super-block: [16] d, then eight groups at a time their s in bit planes, laid out as a chunk of codes
  *     is, with vectors of 16 bytes: a group for a step, byte `row` for bytes 4·row + i.
- * FP8 kind (E4M3: 8-bit floats with an E8M0 scale per group of 32, MLX's mxfp8; the scales of plain ones are 1)
- *     laid out as 8-bit codes; w = e4m3(code)·scale.
+ * FP8 kind (E4M3: 8-bit floats with an E8M0 scale per group of 32, MLX's mxfp8; plain ones have none in files)
+ *     laid out as 8-bit codes, but for the order of a step's inputs, which is 4s, 4s+2, 4s+1, 4s+3 (so the even bytes
+ *     are two neighbours, and the odd ones); w = e4m3(code)·scale. Each group is packed with the least scale that has a
+ *     code for all of its weights, so the largest of them is 240 to 448: then 32·e4m3(code), rounded to the nearest
+ *     integer (halves up), is one of 14 bits that is as good as the weight, with s = scale/32 (+0 for the six least
+ *     scales).
  *
  * Which source formats become what: MODEL.md, "Packed weights".
  */

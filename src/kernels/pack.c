@@ -242,7 +242,7 @@ void cria_matrix_row(const cria_matrix *m, uint32_t row, float *out) {
         const float bias = s->affine ? cria_scale_of(s->scale_type, block + m->bias_offset, g, r) : 0;
         for (uint32_t k = g * s->group; k < (g + 1) * s->group; k++) {
             const uint8_t *chunk = block + m->codes_offset + k / CRIA_CHUNK * m->chunk_bytes;
-            const uint32_t code = cria_code_at(chunk, s->bits, r, k % CRIA_CHUNK);
+            const uint32_t code = cria_code_at(s, chunk, r, k % CRIA_CHUNK);
             if (s->kind == CRIA_MATRIX_E4M3)
                 out[k] = cria_e4m3_to_f32((uint8_t)code) * scale;
             else if (s->affine)

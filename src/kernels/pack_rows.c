@@ -264,7 +264,25 @@ static uint32_t nan_codes(const uint8_t *codes) {
     return bad;
 }
 
-static uint32_t pack_codes(const cria_matrix *m, const cria_source *src, const struct rows *rows, uint8_t *dst) {
+/* A code's magnitude times 2^n, which is exact where it is below 480; and else comes out above 0x7e. */
+static uint32_t raised(uint32_t code, uint32_t n) {
+    while (code != 0 && code < 8 && n > 0) code <<= 1, n--; /* subnormal */
+    return code == 0 || code >= 8 ? code + 8 * n * (code != 0) : code;
+}
+
+/* A group with the least scale that has a code for each of its weights (matrix.h). */
+static void raise_group(uint8_t *codes, uint8_t *scale) {
+    uint32_t top = 0, n = 0;
+    for (uint32_t i = 0; i < CRIA_CHUNK; i++) top = (codes[i] & 0x7fu) > top ? codes[i] & 0x7fu : top;
+    if (top == 0) return;
+    while (n < *scale && raised(top, n + 1) <= 0x7e) n++;
+    for (uint32_t i = 0; i < CRIA_CHUNK; i++) codes[i] = (uint8_t)((codes[i] & 0x80u) | raised(codes[i] & 0x7fu, n));
+    *scale = (uint8_t)(*scale - n);
+}
+
+/* block: where scales are already. */
+static uint32_t pack_codes(const cria_matrix *m, const cria_source *src, const struct rows *rows, uint8_t *block) {
+    uint8_t *dst = block + m->codes_offset;
     uint8_t codes[CRIA_ROWS][CRIA_CHUNK] = {{0}};
     uint8_t step[8][64];
     uint32_t bad = 0;
@@ -272,7 +290,14 @@ static uint32_t pack_codes(const cria_matrix *m, const cria_source *src, const s
         if ((c + 1) * CRIA_CHUNK > m->spec.cols) memset(codes, 0, sizeof codes); /* half a chunk: group 16 */
         for (uint32_t r = 0; r < rows->n; r++) {
             unpack_chunk(src, &m->spec, row_at(src, rows, r), c, codes[r]);
-            if (m->spec.kind == CRIA_MATRIX_E4M3) bad |= nan_codes(codes[r]) << r;
+            if (m->spec.kind != CRIA_MATRIX_E4M3) continue;
+            bad |= nan_codes(codes[r]) << r;
+            raise_group(codes[r], block + c * CRIA_ROWS + r);
+            for (uint32_t i = 1; i < CRIA_CHUNK; i += 4) { /* the order of a step's inputs */
+                const uint8_t second = codes[r][i];
+                codes[r][i] = codes[r][i + 1];
+                codes[r][i + 1] = second;
+            }
         }
         for (uint32_t s = 0; s < 8; s++)
             for (uint32_t r = 0; r < CRIA_ROWS; r++) memcpy(&step[s][4 * r], &codes[r][4 * s], 4);
@@ -405,7 +430,7 @@ static uint32_t pack_block(const cria_matrix *m, const cria_source *src, const s
     }
     const size_t scales_end = m->bias_offset * (m->spec.affine ? 2 : 1);
     memset(dst + scales_end, 0, m->codes_offset - scales_end);
-    return bad | pack_codes(m, src, rows, dst + m->codes_offset);
+    return bad | pack_codes(m, src, rows, dst);
 }
 
 size_t cria_matrix_pack(const cria_matrix *m, const cria_source *src, uint8_t *dst, uint32_t block0,

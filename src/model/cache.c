@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAGIC "CRIAPK02" /* the last two: version of the head and of what packed matrices look like */
+#define MAGIC "CRIAPK03" /* the last two: version of the head and of what packed matrices look like */
 #define MAGIC_LEN 8u
 #define HEAD_MAX (64u << 20) /* a thousand layers need 1 MiB */
 #define DATA_ALIGN 4096u

@@ -32,7 +32,7 @@ static bool is_sensitive(enum cria_role role) {
 static struct form form_for(const cria_matrix *w, cria_activations activations, enum cria_role role) {
     struct form f = {0};
     if (activations == CRIA_ACTIVATIONS_F32) return f;
-    f.whole = w->spec.kind == CRIA_MATRIX_F16 || w->spec.kind == CRIA_MATRIX_BF16;
+    f.whole = w->spec.kind != CRIA_MATRIX_CODES && w->spec.kind != CRIA_MATRIX_F32;
     if (f.whole) f.planes = 2;
     if (w->spec.kind != CRIA_MATRIX_CODES) return f;
     if (activations == CRIA_ACTIVATIONS_DEFAULT)

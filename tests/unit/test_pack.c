@@ -3,6 +3,7 @@
  * words of matrix.h, and what is refused. */
 #include "unit.h"
 #include "base/half.h"
+#include "kernels/codes.h"
 #include "kernels/matrix.h"
 #include <math.h>
 #include <stdlib.h>
@@ -363,22 +364,55 @@ static void expect_bad(struct packed *p, uint8_t *where, size_t at, uint32_t bit
     assert_true(pack_all(p) == SIZE_MAX);
 }
 
+/* The largest weight of each group is 240 to 448 times its scale. */
+static void check_fp8_scales(const struct packed *p) {
+    float row[MAX_COLS];
+    for (uint32_t r = 0; r < p->m.spec.rows; r++) {
+        cria_matrix_row(&p->m, r, row);
+        for (uint32_t g = 0; g < p->m.n_groups; g++) {
+            float top = 0;
+            for (uint32_t k = 32 * g; k < 32 * (g + 1); k++) top = fmaxf(top, fabsf(row[k]));
+            const float scale = cria_e8m0_to_f32(
+                p->data[r / CRIA_ROWS * p->m.block_bytes + g * CRIA_ROWS + r % CRIA_ROWS]);
+            if (top > 0 && !(top >= 240 * scale && top <= 448 * scale))
+                fail_msg("row %u, group %u: %g is %g scales", r, g, (double)top, (double)(top / scale));
+        }
+    }
+}
+
 static void packs_plain_fp8(void **state) {
     (void)state;
-    for (uint32_t cols = 32; cols <= 96; cols += 32) {
+    static const uint8_t masks[] = {0xff, 0xbf, 0x9f, 0x87, 0x81}; /* small ones; subnormal ones */
+    for (uint32_t i = 0; i < 3 * N_ITEMS(masks); i++) {
+        const uint32_t cols = 32 * (1 + i % 3);
         cria_matrix_spec spec;
         struct packed p;
         assert_true(cria_matrix_spec_for(CRIA_SOURCE_E4M3, ROWS, cols, &spec));
         make_source(&p, CRIA_SOURCE_E4M3, &spec);
         tame_bytes(&p);
+        for (size_t k = 1; k <= p.src.row_bytes * ROWS; k++) p.rows[k] &= masks[i / 3];
+        memset(p.rows + 1 + cols, 0x80, cols); /* and a row of zeros */
         assert_true(pack_all(&p) == SIZE_MAX);
         check_rows(&p, fp8_weight);
+        check_fp8_scales(&p);
         expect_bad(&p, p.rows + 1, 20 * cols + 7, 0x7f, 1, 20);
         expect_bad(&p, p.rows + 1, 36 * cols, 0xff, 1, 36);
         free_source(&p);
     }
     cria_matrix_spec spec;
     assert_false(cria_matrix_spec_for(CRIA_SOURCE_E4M3, ROWS, 48, &spec));
+}
+
+static void fp8_numbers_are_integers(void **state) {
+    (void)state;
+    for (int code = 0; code < 256; code++) {
+        const int e = code >> 3 & 15;
+        const double v = ldexp(e == 0 ? code & 7 : 8 + (code & 7), e == 0 ? -9 : e - 10);
+        assert_int_equal(cria_e4m3_integer((uint8_t)code), (int)floor((code & 0x80 ? -v : v) * 32 + 0.5));
+    }
+    assert_int_equal(cria_e4m3_step(127), 122);
+    assert_int_equal(cria_e4m3_step(3), 0);
+    assert_true(cria_step_float(122) == 0x1p-5f && cria_step_float(0) == 0);
 }
 
 static void packs_floats(void **state) {
@@ -733,6 +767,7 @@ int main(void) {
         cmocka_unit_test(packs_gguf_blocks),
         cmocka_unit_test(packs_gguf_super_blocks),
         cmocka_unit_test(packs_plain_fp8),
+        cmocka_unit_test(fp8_numbers_are_integers),
         cmocka_unit_test(packs_floats),
         cmocka_unit_test(packs_steps),
         cmocka_unit_test(layout_is_as_described),

@@ -72,44 +72,14 @@ static void dequantize_step(const cria_matrix_spec *s, const uint8_t *levels, co
         const float32x4_t scale = vld1q_f32(scales + 4 * i), bias = vld1q_f32(biases + 4 * i);
         for (int k = 0; k < 4; k++) {
             const uint32x4_t level = vandq_u32(vshlq_u32(four, vdupq_n_s32(-8 * k)), vdupq_n_u32(255));
-            vst1q_f32(out + 16 * k + 4 * i, weights_of(s, level, scale, bias));
+            const int input = s->kind == CRIA_MATRIX_E4M3 ? k % 2 * 2 + k / 2 : k;
+            vst1q_f32(out + 16 * input + 4 * i, weights_of(s, level, scale, bias));
         }
     }
-}
-
-/* Four 8-bit floats, byte i of each lane, to float32 times 2^−120 (e4m3_floats): the byte goes to the top, then four
- * bits down with copies of its sign, of which the upper one stays. */
-INLINE float32x4_t small_floats(int32x4_t v, int i) {
-    v = vshrq_n_s32(vshlq_s32(v, vdupq_n_s32(24 - 8 * i)), 4);
-    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_s32(v), vdupq_n_u32(0x87f00000)));
-}
-
-/* The second row block of a tile of one is the first once more. */
-static void tile_f8(const struct cria_tile_f8 *s) {
-    const bool two = s->rows > CRIA_ROWS;
-    const uint8_t *codes[2] = {s->codes, s->codes + (two ? s->block_stride : 0)};
-    const float *scales[2] = {s->scales, s->scales + (two ? s->scales_stride : 0)};
-    float32x4_t acc[8];
-    UNROLL for (int i = 0; i < 8; i++) acc[i] = s->first ? vdupq_n_f32(0) : load_rows(s->y, s->rows, i);
-    for (size_t c = 0; c < s->n_chunks; c++) {
-        for (size_t step = 0; step < 8; step++) {
-            const float *x = s->x + 32 * c + 4 * step;
-            UNROLL for (int i = 0; i < 8; i++) {
-                const uint8_t *p = codes[i / 4] + 512 * c + 64 * step + 16 * (i % 4);
-                const int32x4_t v = vreinterpretq_s32_u8(vld1q_u8(p));
-                const float32x4_t scale = vld1q_f32(scales[i / 4] + 16 * c + 4 * (i % 4));
-                UNROLL for (int j = 0; j < 4; j++) {
-                    const float32x4_t w = vmulq_f32(vmulq_n_f32(small_floats(v, j), 0x1p120f), scale);
-                    acc[i] = vfmaq_n_f32(acc[i], w, x[j]);
-                }
-            }
-        }
-    }
-    UNROLL for (int i = 0; i < 8; i++) store_rows(s->y, s->rows, i, acc[i]);
 }
 
 static const struct cria_matmul_f_ops ops = {&tiles_f32,    &tiles_f16,    &tiles_bf16,
-                                             unpack_scales, unpack_chunks, dequantize_step, tile_f8};
+                                             unpack_scales, unpack_chunks, dequantize_step};
 
 void cria_matmul_f_neon(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch) {
     cria_matmul_f_run(&ops, w, x, y, ldy, part, scratch);

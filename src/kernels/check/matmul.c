@@ -339,8 +339,9 @@ static cria_act random_whole(struct check *c, uint32_t n, uint32_t k) {
 static void run_matmul_h(struct check *c) {
     for (int i = 0; i < check_cases(c, 800) && !c->failed; i++) {
         cria_matrix_spec s = {.kind = check_rand(c) & 1 ? CRIA_MATRIX_F16 : CRIA_MATRIX_BF16};
+        if (i % 3 == 0) fp8_spec(&s);
         cria_matrix m;
-        const struct shape p = random_shape(c, &s, false);
+        const struct shape p = random_shape(c, &s, i % 3 == 0);
         name_case(c, &s, &p, 2);
         if (!cria_matrix_init(&s, &m)) check_fail(c, "the spec was refused");
         fill_matrix(c, &m);
@@ -408,9 +409,10 @@ static void self_matmul(struct check *c) {
 
 /* Every weight is off by half a step at most, every activation by half its d (and both by what divisions round). */
 static void self_matmul_h(struct check *c) {
-    enum { COLS = 300, ROWS = 19 };
+    enum { COLS = 320, ROWS = 19 };
     for (int i = 0; i < check_cases(c, 60); i++) {
-        const cria_matrix_spec s = {.rows = ROWS, .cols = COLS, .kind = i % 2 ? CRIA_MATRIX_F16 : CRIA_MATRIX_BF16};
+        cria_matrix_spec s = {.rows = ROWS, .cols = COLS, .kind = i % 3 ? CRIA_MATRIX_F16 : CRIA_MATRIX_BF16};
+        if (i % 3 == 2) fp8_spec(&s);
         cria_matrix m;
         check_case(c, "kind %d", (int)s.kind);
         if (!cria_matrix_init(&s, &m)) check_fail(c, "the spec was refused");
@@ -427,8 +429,9 @@ static void self_matmul_h(struct check *c) {
             for (uint32_t k = 0; k < COLS; k++) {
                 const uint32_t j = k / CRIA_STEP_GROUP;
                 const double w = (double)row[k], xk = (double)x[k], d = (double)a.d[j];
-                const double step = (double)cria_e8m0_to_f32(
-                    m.data[r / CRIA_ROWS * m.block_bytes + j * CRIA_ROWS + r % CRIA_ROWS]);
+                const uint32_t g = i % 3 == 2 ? k / CRIA_CHUNK : j;
+                const uint8_t e = m.data[r / CRIA_ROWS * m.block_bytes + g * CRIA_ROWS + r % CRIA_ROWS];
+                const double step = (double)cria_step_float(i % 3 == 2 ? cria_e4m3_step(e) : e);
                 want += w * xk;
                 bound += difference(w * xk, 0) * 2e-6 + (difference(xk, 0) + d) * step / 2 + difference(w, 0) * d / 2;
             }
@@ -502,6 +505,7 @@ static const struct bench float_benches[] = {
     {"f32", CRIA_SOURCE_F32, 0},
     {"f16", CRIA_SOURCE_F16, 0},
     {"bf16", CRIA_SOURCE_BF16, 0},
+    {"f8_e4m3", CRIA_SOURCE_E4M3, 0},
     {"q4_1", CRIA_SOURCE_Q4_1, 0},
     {"q4_k", CRIA_SOURCE_Q4_K, 0},
 };
@@ -527,7 +531,7 @@ static void bench_matmul_f(struct check *c) {
 }
 
 static void bench_matmul_h(struct check *c) {
-    for (size_t i = 1; i < 3; i++) { /* f16, bf16 */
+    for (size_t i = 1; i < 4; i++) { /* f16, bf16, f8 */
         bench_product(c, &float_benches[i], 16384, 4096, 1, WHOLE);
         bench_product(c, &float_benches[i], 2048, 2048, 2, WHOLE);
         bench_product(c, &float_benches[i], 2048, 2048, 4, WHOLE);

@@ -28,7 +28,7 @@ static void weights_of(const cria_matrix *w, const uint8_t *block, uint32_t r, u
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t k = k0 + i;
         const uint8_t *chunk = block + w->codes_offset + k / CRIA_CHUNK * w->chunk_bytes;
-        const uint32_t code = cria_code_at(chunk, s->bits, r, k % CRIA_CHUNK);
+        const uint32_t code = cria_code_at(s, chunk, r, k % CRIA_CHUNK);
         if (s->kind == CRIA_MATRIX_E4M3)
             out[i] = cria_e4m3_to_f32((uint8_t)code) * scale;
         else if (s->affine)
@@ -62,23 +62,36 @@ void cria_matmul_f_ref(const cria_matrix *w, const cria_act *x, float *y, size_t
     }
 }
 
+/* The same weights, of half or 8-bit floats, as integers. */
+static void integers_of(const cria_matrix *w, const uint8_t *block, uint32_t r, uint32_t k0, uint32_t n, uint8_t step,
+                        int16_t *out) {
+    if (w->spec.kind == CRIA_MATRIX_E4M3) {
+        const uint8_t *chunk = block + w->codes_offset + k0 / CRIA_CHUNK * w->chunk_bytes;
+        for (uint32_t i = 0; i < n; i++) out[i] = cria_e4m3_integer((uint8_t)cria_code_at(&w->spec, chunk, r, i));
+        return;
+    }
+    float weights[CRIA_STEP_GROUP];
+    weights_of(w, block, r, k0, n, weights);
+    for (uint32_t i = 0; i < n; i++) out[i] = cria_step_integer(weights[i], step);
+}
+
 void cria_matmul_h_ref(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch) {
     (void)scratch;
     const int16_t *a = (const int16_t *)(const void *)x->q;
-    const uint32_t cols = w->spec.cols;
+    const bool fp8 = w->spec.kind == CRIA_MATRIX_E4M3;
+    const uint32_t cols = w->spec.cols, group = fp8 ? w->spec.group : CRIA_STEP_GROUP;
     for (uint32_t row = part.block0 * CRIA_ROWS; row < end_row(w, part.block1); row++) {
         const uint8_t *block = w->data + row / CRIA_ROWS * w->block_bytes;
         for (uint32_t t = part.tile0; t < part.tile1; t++) y[t * ldy + row] = 0.0f;
         for (uint32_t j = 0; j < w->n_groups; j++) {
-            const uint32_t k = j * CRIA_STEP_GROUP, n = cols - k < CRIA_STEP_GROUP ? cols - k : CRIA_STEP_GROUP;
-            const uint8_t step = block[j * CRIA_ROWS + row % CRIA_ROWS];
-            float weights[CRIA_STEP_GROUP];
-            weights_of(w, block, row % CRIA_ROWS, k, n, weights);
+            const uint32_t k = j * group, n = cols - k < group ? cols - k : group;
+            const uint8_t stored = block[j * CRIA_ROWS + row % CRIA_ROWS], step = fp8 ? cria_e4m3_step(stored) : stored;
+            int16_t integers[CRIA_STEP_GROUP];
+            integers_of(w, block, row % CRIA_ROWS, k, n, step, integers);
             for (uint32_t t = part.tile0; t < part.tile1; t++) {
                 uint32_t sum = 0; /* of int32, which with damaged steps might overflow */
-                for (uint32_t i = 0; i < n; i++)
-                    sum += (uint32_t)(a[t * x->ldq + k + i] * cria_step_integer(weights[i], step));
-                const float scale = cria_e8m0_to_f32(step) * x->d[t * x->ldd + j];
+                for (uint32_t i = 0; i < n; i++) sum += (uint32_t)(a[t * x->ldq + k + i] * integers[i]);
+                const float scale = cria_step_float(step) * x->d[t * x->ldd + k / CRIA_STEP_GROUP];
                 y[t * ldy + row] = fmaf((float)(int32_t)sum, scale, y[t * ldy + row]);
             }
         }
@@ -132,7 +145,7 @@ void cria_matmul_q_ref(const cria_matrix *w, const cria_act *x, float *y, size_t
                 const uint32_t k = g * s->group + i;
                 const uint8_t *chunk = block + w->codes_offset + k / CRIA_CHUNK * w->chunk_bytes;
                 levels[i] =
-                    (int32_t)cria_level_of(s, cria_code_at(chunk, s->bits, r, k % CRIA_CHUNK)) - s->zero;
+                    (int32_t)cria_level_of(s, cria_code_at(s, chunk, r, k % CRIA_CHUNK)) - s->zero;
             }
             const float scale = s->scale_factor * cria_scale_of(s->scale_type, block, g, r);
             const float bias = s->affine ? cria_scale_of(s->scale_type, block + w->bias_offset, g, r) : 0;

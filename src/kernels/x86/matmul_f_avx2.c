@@ -18,8 +18,6 @@ INLINE __m256 eight_weights(enum cria_matrix_kind kind, const uint8_t *p, size_t
     return _mm256_loadu_ps((const float *)p + i);
 }
 
-enum { F8_AHEAD = 1536 };
-
 /* n_w: registers of eight rows. All arguments but s are constants. */
 INLINE void tile(const struct cria_tile_f *s, enum cria_matrix_kind kind, int n_w, int n) {
     __m256 acc[CRIA_TILE_F_TOKENS][2 * CRIA_TILE_F_BLOCKS];
@@ -89,39 +87,14 @@ static void dequantize_step(const cria_matrix_spec *s, const uint8_t *levels, co
         const __m256 scale = _mm256_load_ps(scales + 8 * h), bias = _mm256_load_ps(biases + 8 * h);
         for (int i = 0; i < 4; i++) {
             const __m256i level = _mm256_and_si256(_mm256_srli_epi32(four, 8 * i), _mm256_set1_epi32(255));
-            _mm256_store_ps(out + 16 * i + 8 * h, weights_of(s, level, scale, bias));
+            const int input = s->kind == CRIA_MATRIX_E4M3 ? i % 2 * 2 + i / 2 : i;
+            _mm256_store_ps(out + 16 * input + 8 * h, weights_of(s, level, scale, bias));
         }
     }
-}
-
-/* The second row block of a tile of one is the first once more. Registers 2b and 2b + 1 are row block b's. */
-static void tile_f8(const struct cria_tile_f8 *s) {
-    const bool two = s->rows > CRIA_ROWS;
-    const uint8_t *codes[2] = {s->codes, s->codes + (two ? s->block_stride : 0)};
-    const float *scales[2] = {s->scales, s->scales + (two ? s->scales_stride : 0)};
-    __m256 acc[4];
-    UNROLL for (int i = 0; i < 4; i++) acc[i] =
-        s->first ? _mm256_setzero_ps() : _mm256_maskload_ps(s->y + 8 * i, row_mask(s->rows, i));
-    for (size_t c = 0; c < s->n_chunks; c++) {
-        for (size_t step = 0; step < 8; step++) {
-            const size_t at = 512 * c + 64 * step;
-            const float *x = s->x + 32 * c + 4 * step;
-            UNROLL for (int b = 0; b < 2; b++) __builtin_prefetch(codes[b] + at + F8_AHEAD);
-            UNROLL for (int i = 0; i < 4; i++) {
-                const __m256i v = load256(codes[i / 2] + at + 32 * (i % 2));
-                const __m256 scale = _mm256_load_ps(scales[i / 2] + 16 * c + 8 * (i % 2));
-                UNROLL for (int j = 0; j < 4; j++) {
-                    const __m256 w = _mm256_mul_ps(top_floats(_mm256_slli_epi32(v, 24 - 8 * j)), scale);
-                    acc[i] = _mm256_fmadd_ps(_mm256_broadcast_ss(x + j), w, acc[i]);
-                }
-            }
-        }
-    }
-    UNROLL for (int i = 0; i < 4; i++) _mm256_maskstore_ps(s->y + 8 * i, row_mask(s->rows, i), acc[i]);
 }
 
 static const struct cria_matmul_f_ops ops = {&tiles_f32,    &tiles_f16,    &tiles_bf16,
-                                             unpack_scales, unpack_chunks, dequantize_step, tile_f8};
+                                             unpack_scales, unpack_chunks, dequantize_step};
 
 void cria_matmul_f_avx2(const cria_matrix *w, const cria_act *x, float *y, size_t ldy, cria_rect part, void *scratch) {
     cria_matmul_f_run(&ops, w, x, y, ldy, part, scratch);

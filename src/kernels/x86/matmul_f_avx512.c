@@ -81,39 +81,16 @@ static void dequantize_step(const cria_matrix_spec *s, const uint8_t *levels, co
                             const float *biases, float *out) {
     const __m512i four = _mm512_loadu_si512(levels), low = _mm512_set1_epi32(255);
     const __m512 scale = _mm512_loadu_ps(scales), bias = _mm512_loadu_ps(biases);
+    const int second = s->kind == CRIA_MATRIX_E4M3 ? 2 : 1; /* byte's input; the third is the other */
     _mm512_storeu_ps(out, weights_of(s, _mm512_and_si512(four, low), scale, bias));
-    _mm512_storeu_ps(out + 16, weights_of(s, _mm512_and_si512(_mm512_srli_epi32(four, 8), low), scale, bias));
-    _mm512_storeu_ps(out + 32,
+    _mm512_storeu_ps(out + 16 * second, weights_of(s, _mm512_and_si512(_mm512_srli_epi32(four, 8), low), scale, bias));
+    _mm512_storeu_ps(out + 16 * (3 - second),
                      weights_of(s, _mm512_and_si512(_mm512_srli_epi32(four, 16), low), scale, bias));
     _mm512_storeu_ps(out + 48, weights_of(s, _mm512_srli_epi32(four, 24), scale, bias));
 }
 
-/* The second row block of a tile of one is the first once more. */
-static void tile_f8(const struct cria_tile_f8 *s) {
-    const bool two = s->rows > CRIA_ROWS;
-    const uint8_t *codes[2] = {s->codes, s->codes + (two ? s->block_stride : 0)};
-    const float *scales[2] = {s->scales, s->scales + (two ? s->scales_stride : 0)};
-    __m512 acc[2];
-    UNROLL for (int b = 0; b < 2; b++) acc[b] =
-        s->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(row_mask(s->rows, b), s->y + 16 * b);
-    for (size_t c = 0; c < s->n_chunks; c++) {
-        for (size_t step = 0; step < 8; step++) {
-            const float *x = s->x + 32 * c + 4 * step;
-            UNROLL for (int b = 0; b < 2; b++) {
-                const __m512i v = _mm512_loadu_si512(codes[b] + 512 * c + 64 * step);
-                const __m512 scale = _mm512_loadu_ps(scales[b] + 16 * c);
-                UNROLL for (int j = 0; j < 4; j++) {
-                    const __m512 w = _mm512_mul_ps(top_floats(_mm512_slli_epi32(v, (unsigned)(24 - 8 * j))), scale);
-                    acc[b] = _mm512_fmadd_ps(_mm512_set1_ps(x[j]), w, acc[b]);
-                }
-            }
-        }
-    }
-    UNROLL for (int b = 0; b < 2; b++) _mm512_mask_storeu_ps(s->y + 16 * b, row_mask(s->rows, b), acc[b]);
-}
-
 static const struct cria_matmul_f_ops ops = {&tiles_f32,    &tiles_f16,    &tiles_bf16,
-                                             unpack_scales, unpack_chunks, dequantize_step, tile_f8};
+                                             unpack_scales, unpack_chunks, dequantize_step};
 
 void cria_matmul_f_avx512(const cria_matrix *w, const cria_act *x, float *y, size_t ldy,
                           cria_rect part, void *scratch) {

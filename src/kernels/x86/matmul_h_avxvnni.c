@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Half floats times whole integers (matmul_h_tmpl.c) for AVX2 with AVX-VNNI: vpdpwssd. */
+/* Half and 8-bit floats times whole integers (matmul_h_tmpl.c) for AVX2 with AVX-VNNI: vpdpwssd. */
 #include "kernels/x86/kernels_x86.h"
 #include "kernels/x86/matmul_q_avx2.h"
 
@@ -11,5 +11,5 @@ INLINE ints add_pairs(ints sum, ints w, ints a) { return _mm256_dpwssd_avx_epi32
 
 void cria_matmul_h_avxvnni(const cria_matrix *w, const cria_act *x, float *y, size_t ldy,
                              cria_rect part, void *scratch) {
-    cria_matmul_h_run(&ops, asking(), w, x, y, ldy, part, scratch);
+    cria_matmul_h_run(&ops, asking(w), w, x, y, ldy, part, scratch);
 }

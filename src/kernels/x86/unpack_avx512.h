@@ -131,6 +131,17 @@ INLINE __m512 top_floats(__m512i v) {
 /* The same in zero-extended lanes. */
 INLINE __m512 e4m3_floats(__m512i v) { return top_floats(_mm512_slli_epi32(v, 24)); }
 
+/* The integers (cria_e4m3_integer) of the 8-bit floats in even or in odd bytes: vpmulhrsw is (x·y + 2^14) >> 15, of
+ * x = (8 + m)·2^11 and y = ±2^(e−1), 0 where e is 0. */
+INLINE __m512i e4m3_integers(__m512i v, bool odd) {
+    const __m512i powers = _mm512_set_epi16(
+        -16384, -8192, -4096, -2048, -1024, -512, -256, -128, -64, -32, -16, -8, -4, -2, -1, 0, /* the sign is bit 4 */
+        16384, 8192, 4096, 2048, 1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1, 0);
+    const __m512i y = _mm512_permutexvar_epi16(_mm512_srli_epi16(v, odd ? 11 : 3), powers);
+    const __m512i m = _mm512_and_si512(_mm512_slli_epi16(v, odd ? 3 : 11), _mm512_set1_epi16(0x3800));
+    return _mm512_mulhrs_epi16(_mm512_or_si512(m, _mm512_set1_epi16(0x4000)), y);
+}
+
 /* 2^(e−127), e = 0 being the subnormal 2^−127. */
 INLINE __m512 e8m0_floats(__m512i v) {
     const __mmask16 zero = _mm512_cmpeq_epi32_mask(v, _mm512_setzero_si512());
