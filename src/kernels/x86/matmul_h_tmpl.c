@@ -43,8 +43,6 @@ INLINE floats step_of(enum cria_matrix_kind kind, const uint8_t *steps, int r) {
 /* Inputs k and k + 1 (the last one may be alone) of the rows of register r. Added to 1.5·2^23, w/s becomes an integer
  * that is rounded once, in the lowest bits of the sum. */
 INLINE ints integers_of(enum cria_matrix_kind kind, const uint8_t *w, size_t k, int r, floats inverse, bool alone) {
-    if (kind == CRIA_MATRIX_E4M3) /* a 32-bit lane is four inputs of a row */
-        return e4m3_integers(load_ints(w + CRIA_ROWS * (k & ~(size_t)3) + 4 * LANES * (size_t)r), (k & 2) != 0);
     const size_t i = CRIA_ROWS * k + (size_t)(LANES * r);
     const floats magic = V(set1_ps)(0x1.8p23f);
     const ints even = as_ints(V(fmadd_ps)(half_floats(kind, w, i), inverse, magic));
@@ -53,12 +51,16 @@ INLINE ints integers_of(enum cria_matrix_kind kind, const uint8_t *w, size_t k, 
     return low_and_high(even, V(slli_epi32)(odd, 16));
 }
 
+/* Of 8-bit floats inputs k and k + 1, or k + 2 and k + 3; k is a multiple of four. */
+INLINE ints step_integers(const uint8_t *w, size_t k, int r, bool upper) {
+    return e4m3_integers(load_ints(w + CRIA_ROWS * k + 4 * LANES * (size_t)r), upper);
+}
+
 static void convert_e4m3(const uint8_t *w, uint32_t n_k, int16_t *out) {
-    for (size_t k = 0; k < n_k; k += 4, w += 4 * CRIA_ROWS) {
-        UNROLL for (int i = 0; i < 2 * PER_BLOCK; i++) {
-            const size_t pair = 2 * (size_t)(i / PER_BLOCK), r = (size_t)(i % PER_BLOCK);
-            store_ints(out + CRIA_ROWS * (k + pair) + 2 * LANES * r,
-                       integers_of(CRIA_MATRIX_E4M3, w, pair, (int)r, V(setzero_ps)(), false));
+    for (size_t k = 0; k < n_k; k += 4) {
+        UNROLL for (int r = 0; r < PER_BLOCK; r++) {
+            store_ints(out + CRIA_ROWS * k + 2 * LANES * (size_t)r, step_integers(w, k, r, false));
+            store_ints(out + CRIA_ROWS * (k + 2) + 2 * LANES * (size_t)r, step_integers(w, k, r, true));
         }
     }
 }
@@ -85,19 +87,22 @@ static void convert(enum cria_matrix_kind kind, const uint8_t *w, const uint8_t 
 
 enum { MOST = PER_BLOCK * CRIA_TILE_H_BLOCKS };
 
-/* Inputs k and k + 1 of a group. All arguments but s, k, inverse and sum are constants, here and below. */
+/* Inputs k and k + 1 of a group; upper: of 8-bit floats k + 2 and k + 3. All arguments but s, k, inverse and sum are
+ * constants, here and below. */
 INLINE void add_inputs(const struct cria_tile_h *s, size_t k, enum cria_matrix_kind kind, int n_blocks, int n,
-                       bool alone, const floats inverse[MOST], ints sum[CRIA_TILE_H_TOKENS][MOST]) {
+                       bool upper, bool alone, const floats inverse[MOST], ints sum[CRIA_TILE_H_TOKENS][MOST]) {
     ints w[MOST];
     UNROLL for (int i = 0; i < n_blocks * PER_BLOCK; i++) {
         const uint8_t *block = s->w + (size_t)(i / PER_BLOCK) * s->w_stride;
         const int r = i % PER_BLOCK;
         w[i] = is_converted(kind)
                    ? load_ints(block + sizeof(int16_t) * (CRIA_ROWS * k + 2 * LANES * (size_t)r))
+               : kind == CRIA_MATRIX_E4M3
+                   ? step_integers(block, k, r, upper)
                    : integers_of(kind, block, k, r, inverse[i], alone);
     }
     UNROLL for (int t = 0; t < n; t++) {
-        const ints a = broadcast4(s->x + (size_t)t * s->ldx + k);
+        const ints a = broadcast4(s->x + (size_t)t * s->ldx + k + 2 * upper);
         UNROLL for (int i = 0; i < n_blocks * PER_BLOCK; i++) sum[t][i] = add_pairs(sum[t][i], w[i], a);
     }
 }
@@ -154,12 +159,12 @@ INLINE void tile(const struct cria_tile_h *given, enum cria_matrix_kind kind, in
                                         i % PER_BLOCK);
             UNROLL for (int t = 0; t < n; t++) sum[t][i] = V(set1_epi32)(0);
         }
-        for (size_t k = k0; k < (half ? end & ~(size_t)1 : end); k += 2) {
+        for (size_t k = k0; k < (half ? end & ~(size_t)1 : end); k += kind == CRIA_MATRIX_E4M3 ? 4 : 2) {
             if (!integers) ask(s, kind, k, n_blocks);
-            add_inputs(s, k, kind, n_blocks, n, false, inverse, sum);
-            if (kind == CRIA_MATRIX_E4M3) add_inputs(s, k += 2, kind, n_blocks, n, false, inverse, sum);
+            add_inputs(s, k, kind, n_blocks, n, false, false, inverse, sum);
+            if (kind == CRIA_MATRIX_E4M3) add_inputs(s, k, kind, n_blocks, n, true, false, inverse, sum);
         }
-        if (half && end % 2 != 0) add_inputs(s, end - 1, kind, n_blocks, n, true, inverse, sum);
+        if (half && end % 2 != 0) add_inputs(s, end - 1, kind, n_blocks, n, false, true, inverse, sum);
         add_group(s, j, k0, kind, n_blocks, n, sum, acc);
         keep_in_memory(&acc, n * n_blocks * PER_BLOCK);
     }

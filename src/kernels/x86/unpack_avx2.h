@@ -139,18 +139,19 @@ INLINE __m256 top_floats(__m256i v) {
 INLINE __m256 e4m3_floats(__m256i v) { return top_floats(_mm256_slli_epi32(v, 24)); }
 
 /* The integers (cria_e4m3_integer) of the 8-bit floats in even or in odd bytes: vpmulhrsw is (x·y + 2^14) >> 15, of
- * x = (8 + m)·2^11 and y = ±2^(e−1), 0 where e is 0. */
+ * x = ±(8 + m)·2^11 and y = 2^(e−1), 0 where e is 0. */
 INLINE __m256i e4m3_integers(__m256i v, bool odd) {
-    const __m128i twice = _mm_setr_epi8(0, 0, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10, 12, 12, 14, 14);
-    const __m256i lift = _mm256_set1_epi8(odd);
+    const __m128i eights = _mm_setr_epi8(64, 72, 80, 88, 96, 104, 112, 120, 0, 0, 0, 0, 0, 0, 0, 0);
     const __m128i powers = _mm_setr_epi8(0, 1, 2, 4, 8, 16, 32, 64, (char)128, 0, 0, 0, 0, 0, 0, 0);
-    v = _mm256_shuffle_epi8(v, _mm256_add_epi8(_mm256_broadcastsi128_si256(twice), lift));
+    const __m128i even_twice = _mm_setr_epi8(0, 0, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10, 12, 12, 14, 14);
+    const __m256i twice = _mm256_add_epi8(_mm256_broadcastsi128_si256(even_twice), _mm256_set1_epi8(odd));
+    const __m256i m = _mm256_and_si256(v, _mm256_set1_epi8(7));
+    const __m256i upper = _mm256_sign_epi8(_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(eights), m), v);
+    const __m256i x = odd ? _mm256_and_si256(upper, _mm256_set1_epi16((short)0xff00)) : _mm256_slli_epi16(upper, 8);
     /* e twice, less 8 in the upper byte: either byte of the power, or none where that is below 0 */
     const __m256i e = _mm256_and_si256(_mm256_srli_epi16(v, 3), _mm256_set1_epi8(15));
-    const __m256i y = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(powers),
-                                          _mm256_sub_epi8(e, _mm256_set1_epi16(0x0800)));
-    const __m256i m = _mm256_and_si256(_mm256_slli_epi16(v, 11), _mm256_set1_epi16(0x3800));
-    return _mm256_mulhrs_epi16(_mm256_or_si256(m, _mm256_set1_epi16(0x4000)), _mm256_sign_epi16(y, v));
+    const __m256i both = _mm256_sub_epi8(_mm256_shuffle_epi8(e, twice), _mm256_set1_epi16(0x0800));
+    return _mm256_mulhrs_epi16(x, _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(powers), both));
 }
 
 /* 2^(e−127), e = 0 being the subnormal 2^−127. */
