@@ -3,10 +3,10 @@
  * What the vector kernels of the product of half and 8-bit floats with whole integers (matmul_h of kernels.h) share:
  * the loops around their tiles.
  *
- * A tile is an exact integer sum per output in a register lane; sums of groups of inputs meet in y. For few tokens
- * it is two row blocks of floats that become integers as they are read, half of a part apart: so memory is read as
- * two streams, each from end to end, at what a plain loop reaches. For many tokens floats are turned into integers
- * in the scratch memory first, a piece of the columns of some row blocks at a time.
+ * A tile is an exact integer sum per output in a register lane, which is added to a float one group by group. For few
+ * tokens it is two row blocks of floats that become integers as they are read, half of a part apart: so memory is read
+ * as two streams, each from end to end, at what a plain loop reaches. For many tokens floats are turned into integers
+ * in the scratch memory first, a piece of the columns of some row blocks at a time; between pieces float sums rest in y.
  */
 #ifndef CRIA_KERNELS_MATMUL_H_H
 #define CRIA_KERNELS_MATMUL_H_H

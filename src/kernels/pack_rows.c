@@ -264,10 +264,11 @@ static uint32_t nan_codes(const uint8_t *codes) {
     return bad;
 }
 
-/* A code's magnitude times 2^n, which is exact where it is below 480; and else comes out above 0x7e. */
+/* The magnitude of a code times 2^n, exactly; above 0x7e where there is no such code. */
 static uint32_t raised(uint32_t code, uint32_t n) {
-    while (code != 0 && code < 8 && n > 0) code <<= 1, n--; /* subnormal */
-    return code == 0 || code >= 8 ? code + 8 * n * (code != 0) : code;
+    if (code == 0) return 0;
+    for (; code < 8 && n > 0; n--) code <<= 1; /* subnormal */
+    return code + 8 * n;
 }
 
 /* A group with the least scale that has a code for each of its weights (matrix.h). */
