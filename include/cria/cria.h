@@ -184,8 +184,8 @@ CRIA_API cria_status cria_selftest(cria_ctx *ctx, const char *table, uint64_t se
 typedef struct cria_model cria_model;
 
 /* Precision of the activations that meet quantized weights. DEFAULT: int16 where it matters (values, the last layer's
- * feed-forward network, the output head), int8 elsewhere. Half floats (F16, BF16) meet integers of 13 bits unless it is
- * F32; floats of 32 and 8 bits always meet float32. */
+ * feed-forward network, the output head), int8 elsewhere. Floats of 16 and 8 bits meet integers of 13 bits unless it is
+ * F32; those of 32 bits always meet float32. */
 typedef enum cria_activations {
     CRIA_ACTIVATIONS_DEFAULT = 0,
     CRIA_ACTIVATIONS_INT8,

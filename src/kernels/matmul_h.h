@@ -6,7 +6,7 @@
  * A tile is an exact integer sum per output in a register lane, which is added to a float one group by group. For few
  * tokens it is two row blocks of floats that become integers as they are read, half of a part apart: so memory is read
  * as two streams, each from end to end, at what a plain loop reaches. For many tokens floats are turned into integers
- * in the scratch memory first, a piece of the columns of some row blocks at a time; between pieces float sums rest in y.
+ * in the scratch memory first, a piece of the columns of some row blocks at a time; between pieces floats rest in y.
  */
 #ifndef CRIA_KERNELS_MATMUL_H_H
 #define CRIA_KERNELS_MATMUL_H_H

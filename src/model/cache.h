@@ -3,7 +3,7 @@
  * Packed weights on disk, mapped the next time the same model is opened. An entry is one file, "<hash>.cria" in a
  * folder that the caller names, and belongs to one source: it holds weights only, no configuration and no tokenizer.
  *
- *     head    "CRIAPK02", total length, offset of the data, number of pieces, identity of the source (content, stamp),
+ *     head    "CRIAPK03", total length, offset of the data, number of pieces, identity of the source (content, stamp),
  *             then of every piece its name, place, length and the whole spec of its matrix; little-endian
  *     zeros   up to a multiple of 4096
  *     data    the pieces as they lie in memory (kernels/matrix.h)
