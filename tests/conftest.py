@@ -9,6 +9,7 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,19 @@ def run(cria):
     def call(*arguments, **options):
         options = {"capture_output": True, "timeout": 60, "stdin": subprocess.DEVNULL} | options
         return subprocess.run([str(cria), *map(str, arguments)], **options)
+    return call
+
+
+@pytest.fixture(scope="session")
+def peak_memory():
+    """peak_memory(program, argument …): what it wrote, and how many KiB it had in memory at most. A small process starts
+    it: a child counts what its parent has until it becomes another program."""
+    measure = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, check=True); "
+               "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)")
+
+    def call(*command):
+        done = subprocess.run([sys.executable, "-c", measure, *map(str, command)], capture_output=True, check=True)
+        return done.stdout, int(done.stderr.split()[-1])
     return call
 
 
