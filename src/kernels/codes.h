@@ -96,10 +96,14 @@ static inline uint32_t cria_plane_code(const uint8_t *planes, uint32_t bits, uin
     return code;
 }
 
+/* Which byte of a row's four a step's input i (0..3) is, and which input the byte i. */
+static inline uint32_t cria_step_order(enum cria_matrix_kind kind, uint32_t i) {
+    return kind == CRIA_MATRIX_E4M3 ? i % 2 * 2 + i / 2 : i;
+}
+
 /* The code of input i (0..31) of a row (0..15) of a chunk. */
 static inline uint32_t cria_code_at(const cria_matrix_spec *s, const uint8_t *chunk, uint32_t row, uint32_t i) {
-    const uint32_t at = s->kind == CRIA_MATRIX_E4M3 ? i % 2 * 2 + i / 2 % 2 : i % 4;
-    return cria_plane_code(chunk, s->bits, 64, i / 4, 4 * row + at);
+    return cria_plane_code(chunk, s->bits, 64, i / 4, 4 * row + cria_step_order(s->kind, i % 4));
 }
 
 /* What a type of two levels fixes; bits 0 for one of one level. */

@@ -294,7 +294,7 @@ static uint32_t pack_codes(const cria_matrix *m, const cria_source *src, const s
             if (m->spec.kind != CRIA_MATRIX_E4M3) continue;
             bad |= nan_codes(codes[r]) << r;
             raise_group(codes[r], block + c * CRIA_ROWS + r);
-            for (uint32_t i = 1; i < CRIA_CHUNK; i += 4) { /* the order of a step's inputs */
+            for (uint32_t i = 1; i < CRIA_CHUNK; i += 4) { /* cria_step_order */
                 const uint8_t second = codes[r][i];
                 codes[r][i] = codes[r][i + 1];
                 codes[r][i + 1] = second;

@@ -72,8 +72,8 @@ static void dequantize_step(const cria_matrix_spec *s, const uint8_t *levels, co
         const float32x4_t scale = vld1q_f32(scales + 4 * i), bias = vld1q_f32(biases + 4 * i);
         for (int k = 0; k < 4; k++) {
             const uint32x4_t level = vandq_u32(vshlq_u32(four, vdupq_n_s32(-8 * k)), vdupq_n_u32(255));
-            const int input = s->kind == CRIA_MATRIX_E4M3 ? k % 2 * 2 + k / 2 : k;
-            vst1q_f32(out + 16 * input + 4 * i, weights_of(s, level, scale, bias));
+            float *to = out + 16 * cria_step_order(s->kind, (uint32_t)k) + 4 * i;
+            vst1q_f32(to, weights_of(s, level, scale, bias));
         }
     }
 }

@@ -87,8 +87,8 @@ static void dequantize_step(const cria_matrix_spec *s, const uint8_t *levels, co
         const __m256 scale = _mm256_load_ps(scales + 8 * h), bias = _mm256_load_ps(biases + 8 * h);
         for (int i = 0; i < 4; i++) {
             const __m256i level = _mm256_and_si256(_mm256_srli_epi32(four, 8 * i), _mm256_set1_epi32(255));
-            const int input = s->kind == CRIA_MATRIX_E4M3 ? i % 2 * 2 + i / 2 : i;
-            _mm256_store_ps(out + 16 * input + 8 * h, weights_of(s, level, scale, bias));
+            float *to = out + 16 * cria_step_order(s->kind, (uint32_t)i) + 8 * h;
+            _mm256_store_ps(to, weights_of(s, level, scale, bias));
         }
     }
 }

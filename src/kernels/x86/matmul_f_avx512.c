@@ -81,10 +81,10 @@ static void dequantize_step(const cria_matrix_spec *s, const uint8_t *levels, co
                             const float *biases, float *out) {
     const __m512i four = _mm512_loadu_si512(levels), low = _mm512_set1_epi32(255);
     const __m512 scale = _mm512_loadu_ps(scales), bias = _mm512_loadu_ps(biases);
-    const int second = s->kind == CRIA_MATRIX_E4M3 ? 2 : 1; /* byte's input; the third is the other */
+    const uint32_t second = cria_step_order(s->kind, 1), third = cria_step_order(s->kind, 2);
     _mm512_storeu_ps(out, weights_of(s, _mm512_and_si512(four, low), scale, bias));
     _mm512_storeu_ps(out + 16 * second, weights_of(s, _mm512_and_si512(_mm512_srli_epi32(four, 8), low), scale, bias));
-    _mm512_storeu_ps(out + 16 * (3 - second),
+    _mm512_storeu_ps(out + 16 * third,
                      weights_of(s, _mm512_and_si512(_mm512_srli_epi32(four, 16), low), scale, bias));
     _mm512_storeu_ps(out + 48, weights_of(s, _mm512_srli_epi32(four, 24), scale, bias));
 }
