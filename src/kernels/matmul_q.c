@@ -6,10 +6,9 @@
 #include "kernels/matmul_q.h"
 
 enum {
-    /* Columns taken at once at most: for many tokens as many as let the levels of a row block and the
-     * activations of a tile share the first cache; for few, the codes are read once, best in long runs. */
-    PIECE_MANY = 1024,
-    PIECE_FEW = 4096,
+    /* Columns taken at once at most (most_chunks): */
+    PIECE_LEVELS = 1024,
+    PIECE_CODES = 4096,
     FEW_TOKENS = 4,
     BATCH_BYTES = 192 << 10, /* activations that a row block meets in a row: a part of the second cache */
     BATCH_TILES = 96,        /* and tiles, at most */
@@ -35,8 +34,9 @@ struct token_tile {
 /* What a worker keeps in its scratch memory. */
 struct scratch {
     struct token_tile tiles[BATCH_TILES];
-    /* Per row block of a tile: scales, biases, levels as bytes. Most: PIECE_FEW columns, affine, in groups of 16. */
-    _Alignas(64) uint8_t blocks[BLOCKS][PIECE_FEW * (2 * sizeof(float) + CRIA_ROWS)];
+    /* Per row block of a tile: scales, biases, levels as bytes. Enough for PIECE_CODES columns with all three in groups
+     * of 16, and for a good deal more without levels. */
+    _Alignas(64) uint8_t blocks[BLOCKS][PIECE_CODES * (2 * sizeof(float) + CRIA_ROWS)];
     _Alignas(64) float sums[SUMS][CRIA_TILE_ROWS]; /* [row blocks / BLOCKS][tokens] of the part */
 };
 _Static_assert(sizeof(struct scratch) <= CRIA_MATMUL_SCRATCH, "the scratch memory is too small");
@@ -408,6 +408,24 @@ static void part_product(struct job *j, cria_rect part, uint32_t piece) {
     for (uint32_t c = 0; c < n_chunks; c += piece) piece_product(j, c, n_chunks - c < piece ? n_chunks - c : piece);
 }
 
+/* Chunks taken at once at most: a multiple of eight, which are whole groups of any size, and a super-block. Levels that
+ * were unpacked share the first cache with the activations of a tile; for few tokens, which read them once, there are
+ * more. Where tiles take codes, pieces are longer, since each costs a tile its beginning and end, and with some tokens
+ * as long as lets these be one batch: then memory is read once, in long runs. What needs no scratch memory at all is
+ * read from end to end. */
+static uint32_t most_chunks(const struct job *j) {
+    const cria_matrix_spec *s = &j->w->spec;
+    const uint32_t eight = 8 * CRIA_CHUNK;
+    if (j->plan.stored) return (j->w->n_chunks + 7) / 8 * 8;
+    if (j->plan.wide) return PIECE_LEVELS / 2 / CRIA_CHUNK;
+    if (j->plan.unpack) return (j->x->n <= FEW_TOKENS ? PIECE_CODES : PIECE_LEVELS) / CRIA_CHUNK;
+    const size_t tokens = (size_t)j->layout.tiles * j->plan.max_tokens;
+    const size_t batch = BATCH_BYTES / (tokens * bytes_of(&j->plan, j->x->planes));
+    const size_t room = sizeof j->scratch->blocks[0] / (CRIA_ROWS * sizeof(float) * (s->affine ? 2 : 1)) * s->group;
+    const size_t most = batch < PIECE_CODES ? PIECE_CODES : batch;
+    return (uint32_t)((most < room ? most : room) / eight * 8);
+}
+
 void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w, const cria_act *x, float *y,
                        size_t ldy, cria_rect part, void *scratch) {
     if (part.tile0 == part.tile1) return;
@@ -419,11 +437,7 @@ void cria_matmul_q_run(const struct cria_matmul_q_ops *ops, const cria_matrix *w
                     .ldy = ldy,
                     .scratch = scratch};
     j.layout = layout_of(&j.plan, &w->spec, x->n);
-    /* Pieces of about the same size; eight chunks are whole groups of any size, and a super-block. What tiles take as
-     * it is stored needs no scratch, and is best read from end to end. */
-    const uint32_t columns = j.plan.wide ? PIECE_MANY / 2 : x->n <= FEW_TOKENS ? PIECE_FEW : PIECE_MANY;
-    const uint32_t most = j.plan.stored ? w->n_chunks : columns / CRIA_CHUNK;
-    const uint32_t n_pieces = (w->n_chunks + most - 1) / most;
+    const uint32_t most = most_chunks(&j), n_pieces = (w->n_chunks + most - 1) / most; /* of about the same size */
     const uint32_t piece = ((w->n_chunks + n_pieces - 1) / n_pieces + 7) & ~7u;
     uint32_t tiles = part.tile1 - part.tile0, blocks = part.block1 - part.block0;
     if (n_pieces > 1) {

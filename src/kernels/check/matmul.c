@@ -279,19 +279,38 @@ static void name_case(struct check *c, const cria_matrix_spec *s, const struct s
                p->n, p->all ? "all" : "some", planes, p->block0, p->block1, p->ldy);
 }
 
+static void run_codes(struct check *c, const cria_matrix_spec *s, const struct shape *p, uint32_t planes) {
+    cria_matrix m;
+    name_case(c, s, p, planes);
+    if (!cria_matrix_init(s, &m)) check_fail(c, "the spec was refused");
+    fill_matrix(c, &m);
+    const cria_act x = random_act(c, p->n, s->cols, planes, s->group);
+    compare(c, &m, &x, p);
+}
+
+/* Rows that tiles which take codes as they are stored take in pieces: with some tokens, where each piece of several row
+ * blocks has sums that rest, or so long that there is no room for their scales. */
+static void run_long_rows(struct check *c) {
+    static const uint32_t bits[] = {2, 3, 4, 4, 6, 8}, groups[] = {16, 32, 64}, tokens[] = {2, 3, 7, 20, 30, 60};
+    const uint32_t n = PICK(c, tokens), planes = 1 + (check_below(c, 4) == 0);
+    cria_matrix_spec s = {.kind = CRIA_MATRIX_CODES, .bits = PICK(c, bits), .group = PICK(c, groups),
+                          .affine = check_rand(c) & 1, .scale_type = CRIA_SCALE_F16, .scale_factor = 1};
+    const uint32_t least = n > 7 ? 4200 : s.group == 16 ? 12300 : 24600;
+    s.rows = n > 7 ? 49 : 17;
+    s.cols = (least + check_below(c, 5000)) / s.group * s.group;
+    s.zero = s.affine ? 0 : 1 << (s.bits - 1);
+    const struct shape p = {.n = n, .block1 = (s.rows + CRIA_ROWS - 1) / CRIA_ROWS, .all = true, .ldy = s.rows};
+    run_codes(c, &s, &p, planes);
+}
+
 static void run_matmul_q(struct check *c) {
     for (int i = 0; i < check_cases(c, 1500) && !c->failed; i++) {
         cria_matrix_spec s = {0};
-        cria_matrix m;
         random_codes_spec(c, &s);
         const struct shape p = random_shape(c, &s, true);
-        const uint32_t planes = 1 + check_below(c, 2);
-        name_case(c, &s, &p, planes);
-        if (!cria_matrix_init(&s, &m)) check_fail(c, "the spec was refused");
-        fill_matrix(c, &m);
-        const cria_act x = random_act(c, p.n, s.cols, planes, s.group);
-        compare(c, &m, &x, &p);
+        run_codes(c, &s, &p, 1 + check_below(c, 2));
     }
+    for (int i = 0; i < check_cases(c, 60) && !c->failed; i++) run_long_rows(c);
 }
 
 static void run_matmul_f(struct check *c) {

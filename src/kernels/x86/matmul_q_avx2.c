@@ -19,8 +19,10 @@
 
 enum {
     MAX_TOKENS = CRIA_TILE_TOKENS,
-    FEW_TOKENS = 16,      /* for which it does not pay to unpack codes in a pass of its own, */
-    FEW_OF_TWO_PLANES = 9 /* and of two planes */
+    /* For which it does not pay to unpack codes in a pass of its own: */
+    FEW_TOKENS = 16,
+    FEW_OF_WHOLE_CODES = 32, /* of 4 or 8 bits */
+    FEW_OF_TWO_PLANES = 9
 };
 
 /* The sums of a tile rest in memory, those of a unit in registers. */
@@ -340,10 +342,11 @@ static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, ui
     const uint32_t top = cria_max_level(s);
     const bool halves = s->group < CRIA_CHUNK;
     const enum form form = form_of(s);
+    const uint32_t few = s->bits == 4 || s->bits == 8 ? FEW_OF_WHOLE_CODES : FEW_TOKENS;
     const struct tiles *direct = n > 1 ? direct_tiles(s, top) : NULL, *tiles;
     struct cria_tile_plan plan = {.max_tokens = MAX_TOKENS};
     if (n == 1 && cria_matvec_plan_avx2(s, planes, &plan)) return plan;
-    if (direct && n <= (planes == 1 ? FEW_TOKENS : FEW_OF_TWO_PLANES)) {
+    if (direct && n <= (planes == 1 ? few : FEW_OF_TWO_PLANES)) {
         tiles = direct;
         plan.max_tokens = planes == 1 ? 4 : 3;
     } else if (top <= 63 && planes == 1 && n > 4) { /* tiles of bytes have three tokens or more */
@@ -352,7 +355,7 @@ static struct cria_tile_plan make_plan(const cria_matrix_spec *s, uint32_t n, ui
                 : top <= 31 ? bytes_depth4[form]
                             : bytes_depth2[form];
         plan.unpack = unpack_chunks;
-    } else if (s->bits == 8 && !halves && n <= FEW_TOKENS) {
+    } else if (s->bits == 8 && !halves && n <= few) {
         tiles = codes_to_words[form];
         plan.words = true;
     } else {

@@ -16,7 +16,7 @@ enum {
     MAX_TOKENS = CRIA_TILE_TOKENS,
     MAX_BLOCKS = 2,
     WORD_TOKENS = 4,
-    FEW_VECTORS = 16 /* of activations, for which it does not pay to unpack codes to bytes in a pass of its own */
+    FEW_VECTORS = 36 /* of activations, for which it does not pay to unpack codes to bytes in a pass of its own */
 };
 
 /* How a tile has the integer products of a unit; constants where it is called. */

@@ -7,6 +7,7 @@
 #define MATVEC_PLAN cria_matvec_plan_avx512vnni
 #define TWO_PLANES_AS_WORDS 1
 #define BROADCASTS 1
+#define PORTS_TO_SPARE ON_AMD /* of 512 bits, Intel's products share the two that there are with everything */
 
 INLINE ints add_four(ints sum, ints levels, ints a) { return _mm512_dpbusd_epi32(sum, levels, a); }
 INLINE ints add_two(ints sum, ints levels, ints a) { return _mm512_dpwssd_epi32(sum, levels, a); }

@@ -8,6 +8,7 @@
 #define MATVEC_PLAN cria_matvec_plan_avxvnni
 #define TWO_PLANES_AS_WORDS 0 /* a tenth slower */
 #define BROADCASTS 0          /* no instruction of 256 bits does */
+#define PORTS_TO_SPARE 0      /* not measured */
 
 INLINE ints add_four(ints sum, ints levels, ints a) { return _mm256_dpbusd_avx_epi32(sum, levels, a); }
 
