@@ -6,9 +6,10 @@
  * A tile is one or two row blocks against a few tokens over a run of columns (a piece). The loops around it,
  * from the outside in: pieces of the columns, batches of tokens, row blocks, tiles of tokens. So the levels
  * of a row block, 16 KiB of bytes, are unpacked once a batch and then stay in the first cache while all tiles
- * of the batch pass by. Few tokens: tiles unpack codes themselves, the matrix is read once. Scales are turned
- * into float32 in both cases, unless tiles do that themselves. Between pieces the running sums rest
- * in scratch memory, side by side, so outermost are parts that there is room for.
+ * of the batch pass by. With few tokens, and with any number where unpacking costs a tile nothing, tiles unpack
+ * codes themselves, in longer pieces. Scales are turned into float32 in both cases, unless tiles do that
+ * themselves. Between pieces the running sums rest in scratch memory, side by side, so outermost are parts that
+ * there is room for.
  *
  * What a tile needs of its tokens is laid out for it once for all row blocks, token beside token: a tile then reads
  * one stream with constant distances, which on AVX2 is a tenth faster than six streams.
